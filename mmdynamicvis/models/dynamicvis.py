@@ -1,0 +1,312 @@
+"""The DynamicVis backbone (arXiv 2503.16426)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.utils.checkpoint import checkpoint
+
+from mmdynamicvis.models.checkpoint import LoadReport, load_weights
+from mmdynamicvis.models.mamba_mixer import ScanMode
+from mmdynamicvis.models.norm import build_norm
+from mmdynamicvis.models.patch_merger import PatchMerger
+from mmdynamicvis.models.stim import STIM
+from mmdynamicvis.ops.dispatch import check_backend
+from mmdynamicvis.ops.selective_scan import BACKENDS
+from mmdynamicvis.registry import MODELS
+
+ARCHS = {
+    'tiny': dict(embed_dims=(48, 96, 192, 384), depths=(1, 1, 2, 1)),
+    'small': dict(embed_dims=(64, 128, 256, 512), depths=(2, 4, 12, 2)),
+    'base': dict(embed_dims=(96, 192, 384, 768), depths=(2, 4, 16, 4)),
+    'large': dict(embed_dims=(128, 256, 512, 1024), depths=(2, 4, 32, 4)),
+}
+OutType = Literal['featmap', 'avg_featmap']
+
+
+class StageSelection(NamedTuple):
+    """The tokens that the last unit of a stage selected."""
+
+    indices: Tensor
+    """(B, K) int64, places in row-major order of the grid, the highest score first."""
+    importance: Tensor
+    """(B, H * W) float32, softmax of the scores."""
+    grid: tuple[int, int]
+    """Height and width of the stage's grid of tokens."""
+
+
+class Stage(nn.Module):
+    """Patch merger, STIM units, norm."""
+
+    def __init__(self, merger: PatchMerger, units: Sequence[STIM], norm: nn.Module) -> None:
+        super().__init__()
+        self.merger = merger
+        self.units = nn.ModuleList(units)
+        self.norm = norm
+
+    def forward(
+        self, x_BCHW: Tensor, position_BCHW: Tensor | None, interpolate_mode: str, with_cp: bool
+    ) -> tuple[Tensor, StageSelection | None]:
+        """Return the map (B, C, H, W) of the stage, channels last in memory."""
+        tokens_BLC, grid = self.merger(x_BCHW)
+        if position_BCHW is not None:
+            if position_BCHW.shape[2:] != grid:
+                position_BCHW = interpolate(position_BCHW, grid, mode=interpolate_mode)
+            tokens_BLC = tokens_BLC + position_BCHW.flatten(2).transpose(1, 2)
+        selection = None
+        for unit in self.units:
+            if with_cp and torch.is_grad_enabled():
+                tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
+            else:
+                tokens_BLC, selection = unit(tokens_BLC, grid)
+        x_BCHW = self.norm(tokens_BLC).transpose(1, 2).unflatten(2, grid)
+        if selection is None:
+            return x_BCHW, None
+        return x_BCHW, StageSelection(selection.indices, selection.importance, grid)
+
+
+@MODELS.register_module()
+class DynamicVis(BaseModule):
+    """Remote-sensing backbone that computes where the targets are (DynamicVis, arXiv 2503.16426).
+
+    Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and 32
+    (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``; checkpoints of the published
+    implementation load as they are.
+
+    Args:
+        arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths`` (STIM
+            units), one per stage. 'base' and 'large' are the paper's (table 1).
+        in_channels: Bands of the image.
+        img_size: Height and width in pixels that the position embedding is trained for; one number
+            for a square. Other sizes interpolate it.
+        patch_sizes: Kernel sizes of the patch mergers, one per stage.
+        strides: Their strides.
+        reduction_ratios: Share of the tokens that each stage drops, in [0, 1); None, for a stage or
+            for all, means no selection.
+        scan_mode: 'mean' or 'gate' of a forward and a reverse pass, or 'forward' only.
+        global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``; None is one per
+            row of tokens.
+        selection_noise: ``type`` 'fixed' or 'decay' (to zero at the end of a Runner's training) and
+            ``val``, the scale of the Gumbel noise that training adds to the scores; None for none.
+        update_unselected: Weight the tokens that were not selected, too.
+        normalize_importance: Divide the importances of the selected tokens by their sum.
+        position_embedding: Add a learnable position embedding to the tokens of the first stage.
+        interpolate_mode: How the position embedding is interpolated: 'bicubic' or 'bilinear'.
+        out_indices: Stages whose maps are returned. Stages after the last are not built. All by
+            default, or the last for 'avg_featmap'.
+        out_type: 'featmap', maps (B, C, H, W); or 'avg_featmap', LayerNorm of the mean over the last
+            map, (B, C).
+        frozen_stages: Stages 0 to ``frozen_stages`` and the position embedding keep their weights and
+            stay in eval mode; -1 freezes nothing.
+        drop_path_rate: Stochastic depth rate of the last unit; rises linearly from 0.
+        with_cp: Trade time for memory: activation checkpointing of each unit.
+        norm_cfg: Norm of the patch mergers and stages, ``type`` 'LN' or 'RMSNorm'.
+        backend: Backend of the ops; 'auto' takes the first that can run.
+        init_cfg: mmengine's initialisation; ``type='Pretrained'`` loads a .pth or .safetensors file
+            without executing anything from it.
+
+    Raises:
+        ValueError: An argument is unknown or out of its range; the message names it.
+
+    Examples:
+        >>> maps = DynamicVis('tiny').eval()(torch.zeros(1, 3, 64, 96))
+        >>> [tuple(x.shape) for x in maps]
+        [(1, 48, 16, 24), (1, 96, 8, 12), (1, 192, 4, 6), (1, 384, 2, 3)]
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        in_channels: int = 3,
+        img_size: int | Sequence[int] = 512,
+        patch_sizes: Sequence[int] = (7, 3, 3, 3),
+        strides: Sequence[int] = (4, 2, 2, 2),
+        reduction_ratios: Sequence[float | None] | None = (7 / 8, 3 / 4, 1 / 2, 0),
+        scan_mode: ScanMode = 'mean',
+        global_tokens: dict | None = None,
+        selection_noise: dict | None = dict(type='decay', val=0.1),
+        update_unselected: bool = True,
+        normalize_importance: bool = False,
+        position_embedding: bool = True,
+        interpolate_mode: str = 'bicubic',
+        out_indices: Sequence[int] | None = None,
+        out_type: OutType = 'featmap',
+        frozen_stages: int = -1,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        norm_cfg: dict = dict(type='LN', eps=1e-6),
+        backend: str = 'auto',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        embed_dims, depths = _parse_arch(arch)
+        n_stages = len(embed_dims)
+        if reduction_ratios is None:
+            reduction_ratios = (None,) * n_stages
+        per_stage = dict(patch_sizes=patch_sizes, strides=strides, reduction_ratios=reduction_ratios)
+        for name, values in per_stage.items():
+            if len(values) != n_stages:
+                raise ValueError(f'{name} is {values}; the arch has {n_stages} stages')
+        if out_type not in get_args(OutType):
+            raise ValueError(f'out_type is {out_type!r}; choose one of {get_args(OutType)}')
+        self.out_indices = _parse_out_indices(out_indices, out_type, n_stages)
+        n_stages = max(self.out_indices) + 1
+        if not -1 <= frozen_stages < n_stages:
+            raise ValueError(f'frozen_stages is {frozen_stages}; choose -1 to {n_stages - 1}')
+        if interpolate_mode not in ('bicubic', 'bilinear'):
+            raise ValueError(
+                f"interpolate_mode is {interpolate_mode!r}; choose 'bicubic' or 'bilinear'"
+            )
+        check_backend('DynamicVis', BACKENDS, backend)
+
+        self.in_channels = in_channels
+        self.embed_dims = embed_dims
+        self.out_type = out_type
+        self.frozen_stages = frozen_stages
+        self.interpolate_mode = interpolate_mode
+        self.with_cp = with_cp
+        self._debug = os.environ.get('MMDYNAMICVIS_DEBUG', '0') not in ('', '0')
+
+        self.pos_embed = None
+        if position_embedding:
+            height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+            grid = (-(-height // strides[0]), -(-width // strides[0]))
+            self.pos_embed = nn.Parameter(torch.empty(1, embed_dims[0], *grid))
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        drop_path_rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        self.stages = nn.ModuleList()
+        for i in range(n_stages):
+            channels = in_channels if i == 0 else embed_dims[i - 1]
+            units = [
+                STIM(
+                    embed_dims[i],
+                    reduction_ratios[i],
+                    global_tokens or {},
+                    selection_noise,
+                    scan_mode,
+                    update_unselected,
+                    normalize_importance,
+                    drop_path_rates[sum(depths[:i]) + j],
+                    backend,
+                )
+                for j in range(depths[i])
+            ]
+            merger = PatchMerger(channels, embed_dims[i], patch_sizes[i], strides[i], norm_cfg)
+            self.stages.append(Stage(merger, units, build_norm(norm_cfg, embed_dims[i])))
+        self.post_norm = None
+        if out_type == 'avg_featmap':
+            self.post_norm = build_norm(norm_cfg, embed_dims[n_stages - 1])
+        self.min_size = int(torch.tensor(strides).prod())
+        # the public name of this method came with torch 2.5
+        self._register_load_state_dict_pre_hook(_adapt_state_dict, with_module=True)
+        self._freeze_stages()
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``; pretrained weights never execute anything from their file."""
+        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+            if not self.is_init:
+                state_dict = load_weights(
+                    self.init_cfg['checkpoint'], self.init_cfg.get('prefix')
+                )
+                self.load_state_dict(state_dict, strict=False)
+                self._is_init = True
+        else:
+            super().init_weights()
+
+    def train(self, mode: bool = True) -> DynamicVis:
+        """Set the mode; frozen stages stay in eval mode."""
+        super().train(mode)
+        for stage in self.stages[: self.frozen_stages + 1]:
+            stage.eval()
+        return self
+
+    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x_BCHW: Normalised images (B, in_channels, H, W), H and W at least 32 pixels.
+
+        Returns:
+            One map (B, C, H', W') per out index; or a tuple of one (B, C) for 'avg_featmap'.
+
+        Raises:
+            ValueError: The channels or the size do not fit; with the environment variable
+                MMDYNAMICVIS_DEBUG=1 also if the images are not floating point or not finite.
+        """
+        return self.forward_with_selection(x_BCHW)[0]
+
+    def forward_with_selection(
+        self, x_BCHW: Tensor
+    ) -> tuple[tuple[Tensor, ...], list[StageSelection | None]]:
+        """Return what :meth:`forward` returns, and what each stage selected (None if it is dense)."""
+        self._check_input(x_BCHW)
+        outputs, selections = [], []
+        for i, stage in enumerate(self.stages):
+            position_BCHW = self.pos_embed if i == 0 else None
+            x_BCHW, selection = stage(x_BCHW, position_BCHW, self.interpolate_mode, self.with_cp)
+            selections.append(selection)
+            if i in self.out_indices and self.out_type == 'featmap':
+                outputs.append(x_BCHW.contiguous())
+        if self.post_norm is not None:
+            outputs.append(self.post_norm(x_BCHW.mean((2, 3))))
+        return tuple(outputs), selections
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages >= 0 and self.pos_embed is not None:
+            self.pos_embed.requires_grad_(False)
+        for stage in self.stages[: self.frozen_stages + 1]:
+            stage.eval().requires_grad_(False)
+
+    def _check_input(self, x_BCHW: Tensor) -> None:
+        if x_BCHW.dim() != 4 or x_BCHW.shape[1] != self.in_channels:
+            raise ValueError(
+                f'the images have shape {tuple(x_BCHW.shape)}; need (B, {self.in_channels}, H, W) '
+                f'as in_channels={self.in_channels}'
+            )
+        if min(x_BCHW.shape[2:]) < self.min_size:
+            height, width = x_BCHW.shape[2:]
+            raise ValueError(
+                f'the images are {height} x {width} pixels; need at least {self.min_size} each way: '
+                'resize or pad them'
+            )
+        if self._debug:
+            if not x_BCHW.is_floating_point():
+                raise ValueError(f'the images are {x_BCHW.dtype}; normalise them to floating point')
+            if not x_BCHW.isfinite().all():
+                bad = (~x_BCHW.isfinite()).flatten(1).sum(1).tolist()
+                raise ValueError(f'the images hold NaN or infinite values: {bad} per image')
+
+
+def _adapt_state_dict(
+    module: DynamicVis, state_dict: dict, prefix: str, metadata, strict, missing, unexpected, errors
+) -> None:
+    """Load hook: take the published layout and other sizes, and say what is loaded."""
+    LoadReport.adapt(module, state_dict, prefix).log()
+
+
+def _parse_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f'arch is {arch!r}; choose one of {sorted(ARCHS)}, or give a dict')
+        arch = ARCHS[arch]
+    if set(arch) != {'embed_dims', 'depths'} or len(arch['embed_dims']) != len(arch['depths']):
+        raise ValueError(f'arch is {arch}; need embed_dims and depths, one of each per stage')
+    return tuple(arch['embed_dims']), tuple(arch['depths'])
+
+
+def _parse_out_indices(
+    out_indices: Sequence[int] | None, out_type: str, n_stages: int
+) -> tuple[int, ...]:
+    if out_indices is None:
+        return tuple(range(n_stages)) if out_type == 'featmap' else (n_stages - 1,)
+    if not out_indices or not all(0 <= i < n_stages for i in out_indices):
+        raise ValueError(f'out_indices is {out_indices}; choose from 0 to {n_stages - 1}')
+    if out_type == 'avg_featmap' and len(out_indices) != 1:
+        raise ValueError(f"out_indices is {out_indices}; out_type='avg_featmap' takes one stage")
+    return tuple(out_indices)

@@ -1,0 +1,24 @@
+"""Normalisation layers by config, in mmcv's words but without mmcv."""
+
+from __future__ import annotations
+
+from torch import nn
+
+_NORMS = {'LN': nn.LayerNorm, 'RMSNorm': nn.RMSNorm}
+
+
+def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
+    """Build a norm over the last dimension.
+
+    Args:
+        norm_cfg: ``type`` 'LN' or 'RMSNorm', and arguments of the torch module (``eps``, say).
+        num_features: Size of the last dimension.
+
+    Raises:
+        ValueError: The type is unknown: tokens need a norm over the channels of one token.
+    """
+    kwargs = dict(norm_cfg)
+    norm_type = kwargs.pop('type', None)
+    if norm_type not in _NORMS:
+        raise ValueError(f'norm_cfg has type {norm_type!r}; choose one of {sorted(_NORMS)}')
+    return _NORMS[norm_type](num_features, **kwargs)

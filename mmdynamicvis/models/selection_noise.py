@@ -1,0 +1,61 @@
+"""Gumbel noise on the scores while the selection is learnt."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+
+class SelectionNoise(nn.Module):
+    """Gumbel noise of scale v for scores (DynamicVis, section 3.3).
+
+    With type 'decay' the scale falls linearly to zero, v (1 - iteration / max_iterations), under every
+    training loop of a Runner: the Runner itself publishes its progress. Outside a training Runner the
+    scale stays v.
+
+    Args:
+        type: 'fixed' or 'decay'.
+        val: The scale v.
+
+    Raises:
+        ValueError: The type is unknown or the scale is negative.
+    """
+
+    def __init__(self, type: str = 'decay', val: float = 0.1) -> None:
+        super().__init__()
+        if type not in ('fixed', 'decay'):
+            raise ValueError(f"selection noise has type {type!r}; choose 'fixed' or 'decay'")
+        if val < 0:
+            raise ValueError(f'selection noise has the scale {val}; it must not be negative')
+        self.type = type
+        self.val = val
+
+    def forward(self, like: Tensor) -> Tensor:
+        """Return float32 noise (B, L) for the scores of tokens ``like`` (B, L, C)."""
+        uniform = torch.rand(like.shape[:2], device=like.device)
+        # -log(-log U) with 1 - U for U, which is never zero; its logarithm is zero at worst
+        gumbel = -torch.log(-torch.log1p(-uniform) + torch.finfo(uniform.dtype).tiny)
+        if self.type == 'fixed':
+            return gumbel * self.val
+        return gumbel * (self.val * training_remaining(like))
+
+    def extra_repr(self) -> str:
+        return f'type={self.type!r}, val={self.val}'
+
+
+@torch.library.custom_op('mmdynamicvis::training_remaining', mutates_args=())
+def training_remaining(like: Tensor) -> Tensor:
+    """Return the share of the Runner's training that lies ahead, a float32 scalar on a device.
+
+    An op, and a tensor, so that a compiled model reads the progress anew in every iteration.
+    """
+    hub = MessageHub.get_current_instance()
+    training = hub.get_info('loop_stage') == 'train'
+    remaining = 1 - hub.get_info('iter') / hub.get_info('max_iters') if training else 1
+    return torch.full((), remaining, dtype=torch.float32, device=like.device)
+
+
+@training_remaining.register_fake
+def _(like):
+    return torch.empty((), dtype=torch.float32, device=like.device)

@@ -1,0 +1,62 @@
+"""The table between the parameter names of the published checkpoints and ours."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+# published, ours; {i} is a stage, {j} a unit
+_TABLE = (
+    ('layers.{i}.0.', 'stages.{i}.merger.'),
+    ('layers.{i}.1.{j}.spatial_gate.', 'stages.{i}.units.{j}.scorer.'),
+    ('layers.{i}.1.{j}.spatial_mamba_mixer.pre_norm.', 'stages.{i}.units.{j}.norm.'),
+    (
+        'layers.{i}.1.{j}.spatial_mamba_mixer.gate_layer.0.',
+        'stages.{i}.units.{j}.mixer.direction_gate.',
+    ),
+    ('layers.{i}.1.{j}.spatial_mamba_mixer.mamba_layer.', 'stages.{i}.units.{j}.mixer.'),
+    ('layers.{i}.2.', 'stages.{i}.norm.'),
+    ('post_meanpool_norm.', 'post_norm.'),
+)
+
+
+def _rule(source: str, target: str) -> tuple[re.Pattern, str]:
+    pattern = re.escape(source)
+    for name in ('i', 'j'):
+        pattern = pattern.replace(re.escape(f'{{{name}}}'), rf'(?P<{name}>\d+)', 1)
+        target = target.replace(f'{{{name}}}', rf'\g<{name}>')
+    return re.compile(pattern), target
+
+
+_TO_OURS = [_rule(published, ours) for published, ours in _TABLE]
+# The direction gate lies inside the mixer: its row stands before the mixer's.
+_TO_PUBLISHED = [_rule(ours, published) for published, ours in _TABLE]
+
+
+def _rename(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
+    for pattern, target in rules:
+        match = pattern.match(name)
+        if match:
+            return match.expand(target) + name[match.end() :]
+    return name
+
+
+def to_ours(name: str) -> str:
+    """Translate a published backbone parameter name; any other name comes back as it is."""
+    return _rename(name, _TO_OURS)
+
+
+def to_published(name: str) -> str:
+    """Translate one of our backbone parameter names; any other name comes back as it is."""
+    return _rename(name, _TO_PUBLISHED)
+
+
+def flatten_position(pos_embed_BCHW: Tensor) -> Tensor:
+    """(1, C, H, W), as we keep the position embedding, to the published (1, H * W, C)."""
+    return pos_embed_BCHW.flatten(2).transpose(1, 2).contiguous()
+
+
+def unflatten_position(pos_embed_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The published position embedding (1, H * W, C) to ours, (1, C, H, W)."""
+    return pos_embed_BLC.transpose(1, 2).unflatten(2, grid).contiguous()

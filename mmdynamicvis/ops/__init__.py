@@ -1,0 +1,6 @@
+"""Tensor functions: torch only. Every op has a float64 oracle and ordered backends."""
+
+from mmdynamicvis.ops.selective_scan import selective_scan
+from mmdynamicvis.ops.token_select import TokenSelection, token_select, token_update
+
+__all__ = ['TokenSelection', 'selective_scan', 'token_select', 'token_update']

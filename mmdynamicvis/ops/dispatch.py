@@ -1,0 +1,83 @@
+"""Choice of the backend that runs an op."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger('mmdynamicvis.ops')
+_explained: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of an op.
+
+    Args:
+        name: What ``backend=`` calls it.
+        function: The implementation; every backend of an op takes the same arguments.
+        unavailable: Returns why the backend cannot run on this machine (a missing package, say), or
+            None if it can.
+        unsupported: Takes the op's tensors and returns why the backend cannot run on them (their
+            device or dtype, say), or None if it can.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    unavailable: Callable[[], str | None] = lambda: None
+    unsupported: Callable[..., str | None] = lambda *tensors: None
+
+    def why_not(self, *tensors: Tensor) -> str | None:
+        """Return why the backend cannot run on these tensors, or None if it can."""
+        return self.unavailable() or self.unsupported(*tensors)
+
+
+def check_backend(op: str, backends: Sequence[Backend], backend: str) -> None:
+    """Raise ValueError if ``backend`` is neither 'auto' nor the name of one of ``backends``."""
+    names = ['auto', *(candidate.name for candidate in backends)]
+    if backend not in names:
+        raise ValueError(f'{op}: unknown backend {backend!r}; choose one of {names}')
+
+
+def choose(
+    op: str, backends: Sequence[Backend], backend: str, *tensors: Tensor
+) -> Callable[..., Any]:
+    """Return the implementation that runs ``op`` on ``tensors``.
+
+    Args:
+        op: Name of the op, for messages.
+        backends: The op's backends, the preferred one first.
+        backend: A backend's name, or 'auto' for the first that can run. Why the ones before it cannot
+            is logged once.
+        tensors: What the op is called with.
+
+    Raises:
+        ValueError: The name is unknown.
+        RuntimeError: The backend that was asked for cannot run; the message says why.
+    """
+    check_backend(op, backends, backend)
+    reasons = {}
+    for candidate in backends:
+        if backend not in ('auto', candidate.name):
+            continue
+        reason = candidate.why_not(*tensors)
+        if reason is None:
+            if backend == 'auto' and not torch.compiler.is_compiling():
+                _explain_once(op, candidate.name, reasons)
+            return candidate.function
+        reasons[candidate.name] = reason
+    why = '; '.join(f'{name}: {reason}' for name, reason in reasons.items())
+    raise RuntimeError(f'{op}: backend {backend!r} cannot run here ({why})')
+
+
+def _explain_once(op: str, name: str, reasons: dict[str, str]) -> None:
+    if (op, name) in _explained:
+        return
+    _explained.add((op, name))
+    rejected = ''.join(f'; not {other}: {reason}' for other, reason in reasons.items())
+    logger.info('%s runs on the backend %r%s', op, name, rejected)

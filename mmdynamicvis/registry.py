@@ -1,0 +1,43 @@
+"""Registries of the scope ``mmdynamicvis``, children of mmengine's roots.
+
+Any OpenMMLab project resolves ``type='mmdynamicvis.DynamicVis'`` without ``custom_imports``:
+mmengine imports this module when it meets the scope, and then the ``locations`` named below.
+mmengine hides an ImportError raised here, so nothing is imported but mmengine itself.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from mmengine import registry as root
+
+
+def _where_installed(locations: dict[str, str]) -> list[str]:
+    """Return the locations whose host package is installed.
+
+    A missing host must not hide the components of the others; an error inside a location, ours or
+    its host's, is raised by mmengine when it imports the location.
+
+    Args:
+        locations: module that registers components -> host package that the module imports.
+    """
+    return [module for module, host in locations.items() if find_spec(host) is not None]
+
+
+_SCOPE = 'mmdynamicvis'
+
+MODELS = root.Registry(
+    'model', parent=root.MODELS, scope=_SCOPE, locations=['mmdynamicvis.models']
+)
+DATASETS = root.Registry(
+    'dataset',
+    parent=root.DATASETS,
+    scope=_SCOPE,
+    locations=_where_installed({'mmdynamicvis.classification': 'mmpretrain'}),
+)
+TRANSFORMS = root.Registry(
+    'transform',
+    parent=root.TRANSFORMS,
+    scope=_SCOPE,
+    locations=_where_installed({'mmdynamicvis.classification': 'mmpretrain'}),
+)
