@@ -8,7 +8,9 @@ import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,7 +29,7 @@ _SHOWN = 8  # names in a message before it is cut
 
 
 def _inert(module: str, name: str) -> type:
-    """Return a class that stands for ``module.name`` in a pickle, takes anything and does nothing."""
+    """Return a class that stands for ``module.name`` in a pickle and does nothing."""
     namespace = {
         '__module__': module,
         '__new__': lambda cls, *args: object.__new__(cls),
@@ -83,7 +85,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     path = str(path)
     if path.startswith(('http://', 'https://')):
         path = _download(path)
-    if not os.path.isfile(path):
+    if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
     content = read(path)
@@ -111,15 +113,38 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     return part
 
 
-def _read_safetensors(path: str) -> dict[str, Tensor]:
+def save_weights(state_dict: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file.
+
+    The file appears when it is complete: it is written beside its place and then renamed.
+    """
+    path = Path(path)
+    # safetensors refuses tensors that share memory or have gaps
+    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in state_dict.items()}
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        if path.suffix == '.safetensors':
+            _safetensors(path).save_file(tensors, str(temporary), metadata={'format': 'pt'})
+        else:
+            torch.save({'state_dict': tensors}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _safetensors(path: str | os.PathLike) -> ModuleType:
+    try:
+        return import_module('safetensors.torch')
     except ImportError as error:
-        raise ImportError(f'reading {path} needs safetensors: pip install safetensors') from error
+        raise ImportError(f'{path} needs safetensors: pip install safetensors') from error
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
+    load_file = _safetensors(path).load_file
+    error_type = import_module('safetensors').SafetensorError
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except error_type as error:
         raise ValueError(f'checkpoint {path} is truncated or not safetensors: {error}') from error
 
 
@@ -162,8 +187,8 @@ class LoadReport:
     def adapt(cls, model: DynamicVis, state_dict: dict[str, Tensor], prefix: str) -> LoadReport:
         """Make the part of ``state_dict`` under ``prefix`` fit the model, in place.
 
-        Published names become ours, the position embedding is resized to the model's grid, and a stem
-        for three bands is repeated over the model's bands.
+        Published names become ours, the position embedding is resized to the model's grid, and a
+        stem for three bands is repeated over the model's bands.
 
         Raises:
             RuntimeError: Nothing fits the model, or a tensor has another shape.
@@ -190,7 +215,7 @@ class LoadReport:
                 "prefix='backbone.'"
             )
         wrong = [
-            f'{name} is {tuple(given[name].shape)} in the checkpoint and {tuple(own[name])} in the model'
+            f'{name} is {tuple(given[name].shape)} there and {tuple(own[name])} in the model'
             for name in report.loaded
             if given[name].shape != own[name]
         ]
@@ -229,7 +254,7 @@ def _resize_position(position: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _source_grid(length: int, own_grid: tuple[int, int]) -> tuple[int, int]:
-    """Guess the grid of a flat embedding: the model's own, else a square, else the model's shape."""
+    """Guess the grid of a flat embedding: the model's own, a square, or the model's shape."""
     height, width = own_grid
     if length == height * width:
         return height, width
@@ -240,15 +265,15 @@ def _source_grid(length: int, own_grid: tuple[int, int]) -> tuple[int, int]:
     if rows and length % rows == 0:
         return rows, length // rows
     raise RuntimeError(
-        f'the position embedding of the checkpoint has {length} tokens, neither a square nor of the '
-        f"shape of the model's {height} x {width}: give the img_size it was trained with"
+        f'the position embedding of the checkpoint has {length} tokens, neither a square nor of '
+        f"the shape of the model's {height} x {width}: give the img_size it was trained with"
     )
 
 
 def _repeat_bands(weight: Tensor, shape: torch.Size) -> Tensor:
     """Spread a stem for 3 bands over n: band c takes the weights of band c % 3, times 3 / n.
 
-    An image whose bands are all equal gives the same features as before if n is a multiple of 3, and
+    An image whose bands are all equal gives the same features if n is a multiple of 3, and
     features of the same scale otherwise.
     """
     n_bands = shape[1]

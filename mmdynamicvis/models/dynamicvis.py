@@ -27,6 +27,7 @@ ARCHS = {
     'base': dict(embed_dims=(96, 192, 384, 768), depths=(2, 4, 16, 4)),
     'large': dict(embed_dims=(128, 256, 512, 1024), depths=(2, 4, 32, 4)),
 }
+KAIMING = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear')
 OutType = Literal['featmap', 'avg_featmap']
 
 
@@ -75,8 +76,8 @@ class Stage(nn.Module):
 class DynamicVis(BaseModule):
     """Remote-sensing backbone that computes where the targets are (DynamicVis, arXiv 2503.16426).
 
-    Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and 32
-    (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``; checkpoints of the published
+    Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and
+    32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``; checkpoints of the published
     implementation load as they are.
 
     Args:
@@ -90,8 +91,8 @@ class DynamicVis(BaseModule):
         reduction_ratios: Share of the tokens that each stage drops, in [0, 1); None, for a stage or
             for all, means no selection.
         scan_mode: 'mean' or 'gate' of a forward and a reverse pass, or 'forward' only.
-        global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``; None is one per
-            row of tokens.
+        global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``; None is one
+            per row of tokens.
         selection_noise: ``type`` 'fixed' or 'decay' (to zero at the end of a Runner's training) and
             ``val``, the scale of the Gumbel noise that training adds to the scores; None for none.
         update_unselected: Weight the tokens that were not selected, too.
@@ -100,16 +101,16 @@ class DynamicVis(BaseModule):
         interpolate_mode: How the position embedding is interpolated: 'bicubic' or 'bilinear'.
         out_indices: Stages whose maps are returned. Stages after the last are not built. All by
             default, or the last for 'avg_featmap'.
-        out_type: 'featmap', maps (B, C, H, W); or 'avg_featmap', LayerNorm of the mean over the last
-            map, (B, C).
-        frozen_stages: Stages 0 to ``frozen_stages`` and the position embedding keep their weights and
-            stay in eval mode; -1 freezes nothing.
+        out_type: 'featmap', maps (B, C, H, W); or 'avg_featmap', LayerNorm of the mean over the
+            last map, (B, C).
+        frozen_stages: Stages 0 to ``frozen_stages`` and the position embedding keep their weights
+            and stay in eval mode; -1 freezes nothing.
         drop_path_rate: Stochastic depth rate of the last unit; rises linearly from 0.
         with_cp: Trade time for memory: activation checkpointing of each unit.
         norm_cfg: Norm of the patch mergers and stages, ``type`` 'LN' or 'RMSNorm'.
         backend: Backend of the ops; 'auto' takes the first that can run.
-        init_cfg: mmengine's initialisation; ``type='Pretrained'`` loads a .pth or .safetensors file
-            without executing anything from it.
+        init_cfg: mmengine's initialisation, the published one by default; ``type='Pretrained'``
+            loads a .pth or .safetensors file without executing anything from it.
 
     Raises:
         ValueError: An argument is unknown or out of its range; the message names it.
@@ -142,14 +143,16 @@ class DynamicVis(BaseModule):
         with_cp: bool = False,
         norm_cfg: dict = dict(type='LN', eps=1e-6),
         backend: str = 'auto',
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict | list[dict] | None = KAIMING,
     ) -> None:
         super().__init__(init_cfg)
         embed_dims, depths = _parse_arch(arch)
         n_stages = len(embed_dims)
         if reduction_ratios is None:
             reduction_ratios = (None,) * n_stages
-        per_stage = dict(patch_sizes=patch_sizes, strides=strides, reduction_ratios=reduction_ratios)
+        per_stage = dict(
+            patch_sizes=patch_sizes, strides=strides, reduction_ratios=reduction_ratios
+        )
         for name, values in per_stage.items():
             if len(values) != n_stages:
                 raise ValueError(f'{name} is {values}; the arch has {n_stages} stages')
@@ -177,8 +180,7 @@ class DynamicVis(BaseModule):
         if position_embedding:
             height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
             grid = (-(-height // strides[0]), -(-width // strides[0]))
-            self.pos_embed = nn.Parameter(torch.empty(1, embed_dims[0], *grid))
-            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+            self.pos_embed = nn.Parameter(torch.zeros(1, embed_dims[0], *grid))
         drop_path_rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
         self.stages = nn.ModuleList()
         for i in range(n_stages):
@@ -211,9 +213,7 @@ class DynamicVis(BaseModule):
         """Initialise by ``init_cfg``; pretrained weights never execute anything from their file."""
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
             if not self.is_init:
-                state_dict = load_weights(
-                    self.init_cfg['checkpoint'], self.init_cfg.get('prefix')
-                )
+                state_dict = load_weights(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
                 self.load_state_dict(state_dict, strict=False)
                 self._is_init = True
         else:
@@ -244,7 +244,7 @@ class DynamicVis(BaseModule):
     def forward_with_selection(
         self, x_BCHW: Tensor
     ) -> tuple[tuple[Tensor, ...], list[StageSelection | None]]:
-        """Return what :meth:`forward` returns, and what each stage selected (None if it is dense)."""
+        """Return what :meth:`forward` returns, and each stage's selection (None if dense)."""
         self._check_input(x_BCHW)
         outputs, selections = [], []
         for i, stage in enumerate(self.stages):
@@ -272,8 +272,8 @@ class DynamicVis(BaseModule):
         if min(x_BCHW.shape[2:]) < self.min_size:
             height, width = x_BCHW.shape[2:]
             raise ValueError(
-                f'the images are {height} x {width} pixels; need at least {self.min_size} each way: '
-                'resize or pad them'
+                f'the images are {height} x {width} pixels; need at least {self.min_size} '
+                'each way: resize or pad them'
             )
         if self._debug:
             if not x_BCHW.is_floating_point():

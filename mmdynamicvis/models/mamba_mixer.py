@@ -25,8 +25,8 @@ class MambaMixer(nn.Module):
 
     Args:
         dim: Channels d of the tokens.
-        scan_mode: How the passes are merged: 'mean' of both; 'gate', weights per image from the token
-            means of both; or 'forward', no reverse pass.
+        scan_mode: How the passes are merged: 'mean' of both; 'gate', weights per image from the
+            token means of both; or 'forward', no reverse pass.
         d_state: Size N of the state of a channel.
         d_conv: Width of the causal depthwise convolution.
         expand: Inner channels over d.

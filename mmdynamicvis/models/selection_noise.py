@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class SelectionNoise(nn.Module):
     """Gumbel noise of scale v for scores (DynamicVis, section 3.3).
 
-    With type 'decay' the scale falls linearly to zero, v (1 - iteration / max_iterations), under every
-    training loop of a Runner: the Runner itself publishes its progress. Outside a training Runner the
-    scale stays v.
+    With type 'decay' the scale falls linearly to zero, v (1 - iteration / max_iterations), under
+    every training loop of a Runner: the Runner itself publishes its progress. Outside a training
+    Runner the scale stays v.
 
     Args:
         type: 'fixed' or 'decay'.
@@ -41,6 +41,7 @@ class SelectionNoise(nn.Module):
         return gumbel * (self.val * training_remaining(like))
 
     def extra_repr(self) -> str:
+        """Show the settings in the model's summary."""
         return f'type={self.type!r}, val={self.val}'
 
 

@@ -60,3 +60,50 @@ def flatten_position(pos_embed_BCHW: Tensor) -> Tensor:
 def unflatten_position(pos_embed_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
     """The published position embedding (1, H * W, C) to ours, (1, C, H, W)."""
     return pos_embed_BLC.transpose(1, 2).unflatten(2, grid).contiguous()
+
+
+def convert_layout(
+    state_dict: dict[str, Tensor], layout: str, grid: tuple[int, int] | None = None
+) -> dict[str, Tensor]:
+    """Translate the backbone's part of a state dict; the values stay bit for bit.
+
+    Args:
+        state_dict: Of a backbone, or of a model whose backbone stands under ``backbone.``.
+        layout: 'ours' or 'published'; names that are in this layout already stay.
+        grid: Height and width in tokens of the position embedding, to unflatten a published one; a
+            square by default.
+
+    Raises:
+        ValueError: The layout is unknown, or the position embedding has another number of tokens
+            than the grid.
+    """
+    if layout not in ('ours', 'published'):
+        raise ValueError(f"layout is {layout!r}; choose 'ours' or 'published'")
+    whole_model = any(name.startswith('backbone.') for name in state_dict)
+    prefix = 'backbone.' if whole_model else ''
+    rename = to_ours if layout == 'ours' else to_published
+    converted = {}
+    for name, tensor in state_dict.items():
+        if name.startswith(prefix):
+            inner = name.removeprefix(prefix)
+            if inner == 'pos_embed':
+                tensor = _convert_position(tensor, layout, grid)
+            name = prefix + rename(inner)
+        converted[name] = tensor
+    return converted
+
+
+def _convert_position(position: Tensor, layout: str, grid: tuple[int, int] | None) -> Tensor:
+    if layout == 'published':
+        return flatten_position(position) if position.dim() == 4 else position
+    if position.dim() == 4:
+        return position
+    length = position.shape[1]
+    side = round(length**0.5)
+    height, width = grid or (side, side)
+    if height * width != length:
+        raise ValueError(
+            f'the position embedding has {length} tokens, not {height} x {width}: give the image '
+            'size it was trained for'
+        )
+    return unflatten_position(position, (height, width))

@@ -26,8 +26,8 @@ class STIM(nn.Module):
         dim: Channels C of the tokens.
         reduction_ratio: Share of the tokens that is dropped, in [0, 1); 0 still orders and weights
             the tokens by importance. None: no selection.
-        global_tokens: ``position`` of the global tokens in the sequence, 'head', 'mid', 'headtail' or
-            'none', and their ``num``; None is one per row of the grid.
+        global_tokens: ``position`` of the global tokens in the sequence, 'head', 'mid', 'headtail'
+            or 'none', and their ``num``; None is one per row of the grid.
         selection_noise: Arguments of :class:`SelectionNoise`, or None for none.
         scan_mode: See :class:`MambaMixer`.
         update_unselected: Add w s to the tokens that were not selected.
@@ -149,7 +149,7 @@ class STIM(nn.Module):
         return z_BLC[:, n_globals : n_globals + n_tokens]
 
     def _keep(self, tokens_BLC: Tensor) -> Tensor | None:
-        """Stochastic depth: 0 for images that skip the unit, else 1 / (1 - rate); None if unused."""
+        """Stochastic depth: 0 for images that skip the unit, else 1 / (1 - rate)."""
         if not self.training or self.drop_path_rate == 0:
             return None
         keep = 1 - self.drop_path_rate

@@ -52,8 +52,8 @@ def choose(
     Args:
         op: Name of the op, for messages.
         backends: The op's backends, the preferred one first.
-        backend: A backend's name, or 'auto' for the first that can run. Why the ones before it cannot
-            is logged once.
+        backend: A backend's name, or 'auto' for the first that can run. Why the ones before it
+            cannot is logged once.
         tensors: What the op is called with.
 
     Raises:

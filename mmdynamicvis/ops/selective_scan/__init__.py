@@ -43,7 +43,7 @@ def selective_scan(
 
     In reverse, t - 1 becomes t + 1. The state is kept in float32 (float64 for float64 inputs).
 
-    Shapes, with K = 2 leading directions (forward, then reverse) if ``direction='both'``, else no K:
+    Shapes; K = 2 directions, forward first, lead if ``direction='both'``, else there is no K:
 
     ======= ============== =========================================================
     x       (K, B, L, D)   tokens, after the causal convolution of their direction
@@ -81,9 +81,7 @@ def _check(x, dt, A, B, C, D, z, dt_bias, direction, average) -> None:
     n_dim = 4 if direction == 'both' else 3
     if x.dim() != n_dim or (direction == 'both' and x.shape[0] != 2):
         expected = '(2, B, L, D)' if direction == 'both' else '(B, L, D)'
-        raise ValueError(
-            f'x has shape {tuple(x.shape)}; direction={direction!r} needs {expected}'
-        )
+        raise ValueError(f'x has shape {tuple(x.shape)}; direction={direction!r} needs {expected}')
     if A.dim() != 2 or A.shape[0] != x.shape[-1]:
         raise ValueError(f'A has shape {tuple(A.shape)}; x needs ({x.shape[-1]}, N)')
     per_state = (*x.shape[:-1], A.shape[1])

@@ -7,8 +7,9 @@ cache. A first pass finds the state that each chunk leaves behind when it starts
 loop over the chunks turns these into the states that the chunks really start from, and a second
 pass runs from there. Segments follow one another and pass their last state on.
 
-Per element of (token, channel, state) this costs one exponential and six passes, in memory that does
-not depend on the length. The backward pass stores one state per segment and recomputes the others.
+Per element of (token, channel, state) this costs one exponential and six passes, in memory that
+does not depend on the length. The backward pass stores one state per segment and recomputes the
+others.
 
 A tile is a tensor (STEPS, rows, chunks, N, D): the step comes first, so that a step is contiguous,
 and the channels come last, so that the inner loops are long.
@@ -102,8 +103,9 @@ class _Plan:
         self.channels = -(-n_channels // blocks)
         per_row = n_state * self.channels
         self.rows = min(n_rows, max(1, STEP_NUMEL // (MIN_CHUNKS * per_row)))
-        self.chunks = min(self.n_chunks, max(MIN_CHUNKS, -(-STEP_NUMEL // (self.rows * per_row))))
-        self.n_segments = -(-self.n_chunks // self.chunks)
+        chunks = max(MIN_CHUNKS, -(-STEP_NUMEL // (self.rows * per_row)))
+        self.n_segments = -(-self.n_chunks // chunks)
+        self.chunks = -(-self.n_chunks // self.n_segments)
         numel = STEPS * self.rows * self.chunks * per_row
         self._buffers = x_BLD.new_empty(buffers, numel)
 
@@ -142,7 +144,9 @@ def _steps(x: Tensor, decay: Tensor, reverse: bool) -> list[tuple[Tensor, Tensor
     return steps[::-1] if reverse else steps
 
 
-def _enter_chunks(decay_BGND: Tensor, left_BGND: Tensor, enter_BND: Tensor, reverse: bool) -> Tensor:
+def _enter_chunks(
+    decay_BGND: Tensor, left_BGND: Tensor, enter_BND: Tensor, reverse: bool
+) -> Tensor:
     """Turn what chunks leave behind from a zero start into what they really start from.
 
     Args:
@@ -168,7 +172,8 @@ def _fill_states(
     """Run h_t = decay_t h_{t-1} + b_t over a tile; ``h`` holds b and is overwritten.
 
     Returns:
-        The states that the chunks start from (B, G, N, D), and that the segment ends with (B, N, D).
+        The states that the chunks start from (B, G, N, D), and that the segment ends with (B, N,
+        D).
     """
     steps = _steps(h, decay, reverse)
     left = steps[0][0].clone()
@@ -226,7 +231,7 @@ def scan(
 
 @scan.register_fake
 def _(x_BLD, dt_BLD, A_DN, B_BLN, C_BLN, reverse):
-    n_rows, length, n_channels = x_BLD.shape
+    n_rows, _, n_channels = x_BLD.shape
     n_segments = torch.library.get_ctx().new_dynamic_size()
     y_BLD = torch.empty_like(x_BLD, memory_format=torch.contiguous_format)
     return y_BLD, x_BLD.new_empty(n_segments, n_rows, A_DN.shape[1], n_channels)
@@ -249,9 +254,7 @@ def scan_backward(
     g_t = C_t dy_t + r_{t+1}, and the gradient of dt_t A is r_t h_{t-1}.
     """
     length = x_BLD.shape[1]
-    dy_BLD, x_BLD, dt_BLD, B_BLN, C_BLN = map(
-        _pad_to_chunks, (dy_BLD, x_BLD, dt_BLD, B_BLN, C_BLN)
-    )
+    dy_BLD, x_BLD, dt_BLD, B_BLN, C_BLN = map(_pad_to_chunks, (dy_BLD, x_BLD, dt_BLD, B_BLN, C_BLN))
     u_BLD = dt_BLD * x_BLD
     plan = _Plan(x_BLD, A_DN.shape[1], buffers=3)
     A_ND = A_DN.t().contiguous()

@@ -45,9 +45,9 @@ def token_select(
 ) -> TokenSelection:
     """Score all tokens and take the k most important ones, in descending order of importance.
 
-    The order matters: it is the order in which the tokens are scanned. Of equal importance the lower
-    index comes first. Tokens whose importance underflows to zero come last, in an order that is
-    deterministic on a device but not specified (the published implementation's, torch.topk).
+    The order matters: it is the order in which the tokens are scanned. Of equal importance the
+    lower index comes first. Tokens whose importance underflows to zero come last, in an order that
+    is deterministic on a device but not specified (the published implementation's, torch.topk).
     Scores and importance are computed in float32 at least, autocast or not.
     Gradients flow through the tokens and the importance, not through the choice.
 
@@ -85,7 +85,9 @@ def token_update(
     update_unselected: bool = True,
     backend: str = 'auto',
 ) -> Tensor:
-    """Add the weighted increment: s + w x' where a token was selected and updated to x', else s + w s.
+    """Add the weighted increment.
+
+    The result is s + w x' where a token was selected and updated to x', and s + w s elsewhere.
 
     Args:
         tokens: (B, L, C), the sequence s.

@@ -1,0 +1,16 @@
+"""The published names of DynamicVis, for configs and clients that were written for them.
+
+Importing this package registers them in the hosts' registries (``custom_imports =
+dict(imports=['mmdynamicvis.compat'])`` in a config). They are thin adapters: published arguments
+in, our components out. ``mmdynamicvis.compat.models`` stands for the published module path
+``dynamicvis.models.models``.
+"""
+
+from importlib.util import find_spec
+
+from mmdynamicvis.compat.models import DynamicVisBackbone
+
+if find_spec('mmpretrain') is not None:
+    from mmdynamicvis.compat import classification as _registered  # noqa: F401
+
+__all__ = ['DynamicVisBackbone']

@@ -1,0 +1,212 @@
+"""Measure the backbone on a CPU: parameters, operations, time, memory, import time.
+
+    python tools/benchmark/backbone.py --out benchmarks/results/backbone_cpu.json
+
+Times are ratios to float32 matrix products of 2048 x 2048, taken in turns with the model in the
+same process; 36 GFLOP of them is the arithmetic of base at 512 x 512 pixels. Memory is the growth
+of the resident set of a fresh process. Nothing is timed unless the scan agrees with its float64
+oracle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+
+import mmdynamicvis
+from mmdynamicvis import DynamicVis
+from mmdynamicvis.ops import selective_scan
+
+REFERENCE_FLOP = 36e9
+MATMUL_SIZE = 2048
+LIMITS = {
+    'base parameters (M)': 36.75,
+    'base GMAC': 17.9,
+    'large parameters (M)': 91.3,
+    'base 512 / 36 GFLOP': 5.0,
+    'base 512 growth (MB)': 600,
+    'base 1024 / 512': 4.4,
+    'base 2048 growth (MB)': 3000,
+    'import (s)': 0.2,
+}
+
+
+# What it computes at least: decay times state, step times input, output map times state.
+@register_flop_formula(torch.ops.mmdynamicvis.selective_scan_eager)
+def scan_flop(x_shape, dt_shape, A_shape, *args, **kwargs) -> int:
+    """Count 3 multiply-accumulates per token, channel and state."""
+    n_batch, length, n_channels = x_shape
+    return 2 * 3 * n_batch * length * n_channels * A_shape[1]
+
+
+def check_scan() -> None:
+    """Refuse to go on if the scan is wrong."""
+    torch.manual_seed(0)
+    x, dt = torch.randn(2, 1, 300, 40), torch.rand(2, 1, 300, 40)
+    A, B, C = -torch.rand(40, 16), torch.randn(2, 1, 300, 16), torch.randn(2, 1, 300, 16)
+    y = selective_scan(x, dt, A, B, C, direction='both')
+    oracle = selective_scan(x, dt, A, B, C, direction='both', backend='naive')
+    error = ((y - oracle).norm() / oracle.norm()).item()
+    if not error < 1e-5:
+        raise SystemExit(f'selective_scan differs from its oracle by {error:.1e}: nothing is timed')
+
+
+def build(arch: str, size: int) -> tuple[DynamicVis, torch.Tensor]:
+    torch.manual_seed(0)
+    return DynamicVis(arch).eval(), torch.randn(1, 3, size, size)
+
+
+def parameters(arch: str) -> float:
+    """Millions of parameters at the default image size of 512 pixels."""
+    return sum(p.numel() for p in DynamicVis(arch).parameters()) / 1e6
+
+
+@torch.no_grad()
+def gmac(arch: str, size: int) -> float:
+    """Multiply-accumulates (1e9) of what runs; norms and other elementwise work do not count."""
+    model, image = build(arch, size)
+    with FlopCounterMode(display=False) as counter:
+        model(image)
+    return counter.get_total_flops() / 2e9
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+@torch.no_grad()
+def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, float]:
+    """Median seconds of 36 GFLOP of matrix products, and of a forward per size, in turns."""
+    torch.set_num_threads(threads)
+    matrix = torch.randn(MATMUL_SIZE, MATMUL_SIZE)
+    runs: dict[str, Callable[[], Any]] = {'36 GFLOP': lambda: matrix @ matrix}
+    for size in sizes:
+        model, image = build(arch, size)
+        runs[str(size)] = lambda model=model, image=image: model(image)
+    for run in runs.values():
+        run()
+    samples = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            samples[name].append(seconds(run))
+    medians = {name: statistics.median(values) for name, values in samples.items()}
+    medians['36 GFLOP'] *= REFERENCE_FLOP / (2 * MATMUL_SIZE**3)
+    return medians
+
+
+def resident_mb(field: str) -> float:
+    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process in MB (Linux)."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f'/proc/self/status has no {field}')
+
+
+@torch.no_grad()
+def memory_growth_mb(arch: str, size: int, threads: int) -> float:
+    """Peak growth of the resident set during the first forward of this process."""
+    torch.set_num_threads(threads)
+    model, image = build(arch, size)
+    before = resident_mb('VmRSS')
+    model(image)
+    return resident_mb('VmHWM') - before
+
+
+def import_seconds() -> float:
+    """What `import mmdynamicvis` adds to `import torch, mmengine`, the best of five processes."""
+    code = (
+        'import time, torch, mmengine; start = time.perf_counter(); import mmdynamicvis; '
+        'print(time.perf_counter() - start)'
+    )
+    command = [sys.executable, '-c', code]
+    return min(float(subprocess.check_output(command)) for _ in range(5))
+
+
+def fresh(function: Callable[..., Any], *args: Any) -> Any:
+    """Run in a process of its own, so that memory and caches start empty."""
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(function, *args).result()
+
+
+def machine(threads: int) -> dict[str, Any]:
+    names = {
+        line.split(':')[1].strip()
+        for line in Path('/proc/cpuinfo').read_text().splitlines()
+        if line.startswith('model name')
+    }
+    return {
+        'cpu': ', '.join(sorted(names)),
+        'cores': os.cpu_count(),
+        'threads': threads,
+        'system': platform.platform(),
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'mmengine': mmengine.__version__,
+        'mmdynamicvis': mmdynamicvis.__version__,
+    }
+
+
+def measure(threads: int, repeats: int) -> dict[str, float]:
+    figures = {
+        f'{arch} parameters (M)': parameters(arch) for arch in ('tiny', 'small', 'base', 'large')
+    }
+    print('counting operations', flush=True)
+    figures |= {f'{arch} GMAC': gmac(arch, 512) for arch in ('tiny', 'small', 'base', 'large')}
+    print('timing', flush=True)
+    medians = fresh(times, 'base', [512, 1024], threads, repeats)
+    figures |= {f'{name} (s)': value for name, value in medians.items()}
+    figures['base 512 / 36 GFLOP'] = medians['512'] / medians['36 GFLOP']
+    figures['base 1024 / 512'] = medians['1024'] / medians['512']
+    print('measuring memory', flush=True)
+    for size in (512, 1024, 2048):
+        figures[f'base {size} growth (MB)'] = fresh(memory_growth_mb, 'base', size, threads)
+    figures['import (s)'] = import_seconds()
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--repeats', type=int, default=7)
+    args = parser.parse_args()
+    check_scan()
+    figures = measure(args.threads, args.repeats)
+    for name, value in figures.items():
+        limit = f'   figure to reach: {LIMITS[name]}' if name in LIMITS else ''
+        print(f'{name:26} {value:10.3f}{limit}')
+    if args.out:
+        result = {
+            'command': ' '.join(['python', *sys.argv]),
+            'date': date.today().isoformat(),
+            'machine': machine(args.threads),
+            'figures': {name: round(value, 4) for name, value in figures.items()},
+        }
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.out.with_suffix('.tmp')
+        temporary.write_text(json.dumps(result, indent=2) + '\n')
+        temporary.replace(args.out)
+
+
+if __name__ == '__main__':
+    main()

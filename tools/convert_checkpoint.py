@@ -1,0 +1,65 @@
+"""Convert DynamicVis checkpoints between .pth and .safetensors, and between parameter names.
+
+    python tools/convert_checkpoint.py published.pth ours.safetensors --layout ours
+    python tools/convert_checkpoint.py ours.safetensors published.pth --layout published
+
+The weights stay bit for bit. Nothing in the file is executed; what a checkpoint holds beside its
+weights (optimizer, loss histories) is left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmdynamicvis.models.checkpoint import load_weights, save_weights
+from mmdynamicvis.models.state_dict_map import convert_layout
+
+PATCH_STRIDE = 4  # of the first patch merger, in pixels
+SUFFIXES = ('.pth', '.pt', '.safetensors')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', help='checkpoint to read, a file or an http(s) address')
+    parser.add_argument('target', type=Path, help=f'file to write, one of {", ".join(SUFFIXES)}')
+    parser.add_argument(
+        '--layout',
+        choices=['ours', 'published', 'keep'],
+        default='keep',
+        help='parameter names of the backbone in the target (default: as in the source)',
+    )
+    parser.add_argument(
+        '--img-size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='image size in pixels that a published checkpoint was trained for, if not a square',
+    )
+    parser.add_argument('--force', action='store_true', help='overwrite the target')
+    args = parser.parse_args()
+    if args.target.suffix not in SUFFIXES:
+        parser.error(f'target {args.target} must end with one of {", ".join(SUFFIXES)}')
+    if args.target.exists() and not args.force:
+        parser.error(f'target {args.target} exists; pass --force to overwrite it')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    state_dict = load_weights(args.source)
+    if args.layout != 'keep':
+        grid = tuple(-(-size // PATCH_STRIDE) for size in args.img_size) if args.img_size else None
+        state_dict = convert_layout(state_dict, args.layout, grid)
+    save_weights(state_dict, args.target)
+    n_values = sum(tensor.numel() for tensor in state_dict.values())
+    print(f'wrote {len(state_dict)} tensors, {n_values:,} values, to {args.target}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
