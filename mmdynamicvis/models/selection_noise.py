@@ -1,7 +1,5 @@
 """Gumbel noise on the scores while the selection is learnt."""
 
-from __future__ import annotations
-
 import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn

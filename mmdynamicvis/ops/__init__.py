@@ -1,6 +1,15 @@
 """Tensor functions: torch only. Every op has a float64 oracle and ordered backends."""
 
-from mmdynamicvis.ops.selective_scan import selective_scan
-from mmdynamicvis.ops.token_select import TokenSelection, token_select, token_update
+import torch
+
+if not hasattr(torch.library, 'custom_op'):
+    raise ImportError(f'mmdynamicvis needs torch >= 2.4; this is torch {torch.__version__}')
+
+from mmdynamicvis.ops.selective_scan import selective_scan  # noqa: E402
+from mmdynamicvis.ops.token_select import (  # noqa: E402
+    TokenSelection,
+    token_select,
+    token_update,
+)
 
 __all__ = ['TokenSelection', 'selective_scan', 'token_select', 'token_update']

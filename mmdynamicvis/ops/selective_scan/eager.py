@@ -15,8 +15,6 @@ A tile is a tensor (STEPS, rows, chunks, N, D): the step comes first, so that a 
 and the channels come last, so that the inner loops are long.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

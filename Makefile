@@ -1,0 +1,35 @@
+# Every target sets up what it needs first, outside the checkout; see tools/dev/environment.py.
+# Variables: ARGS (more arguments), PYTHON (interpreter to build from), MMDYNAMICVIS_ENV_ROOT.
+
+BUILDER := $(or $(PYTHON),python3)
+ifeq ($(shell command -v $(BUILDER)),)
+$(error $(BUILDER) not found: apt-get install python3, or name another with PYTHON=...)
+endif
+ENVIRONMENT := $(BUILDER) tools/dev/environment.py
+RUN := $(ENVIRONMENT) run
+ifdef PYTHON
+export PYTHON
+endif
+
+.PHONY: help demo test lint format python
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo:  ## train, test and draw on synthetic scenes, a few minutes on two cores
+	@$(RUN) python tools/demo.py $(ARGS)
+
+test:  ## run all tests, fast ones first, e.g. ARGS='-m "not slow"' or ARGS=tests/ops
+	@$(RUN) python -m pytest $(ARGS)
+
+lint:  ## check style, formatting and the direction of imports
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) lint-imports
+
+format:  ## let ruff mend what it can
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+python:  ## print the path of the environment's interpreter
+	@$(ENVIRONMENT) python
