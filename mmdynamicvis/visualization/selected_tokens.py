@@ -1,0 +1,144 @@
+"""The tokens that the stages of DynamicVis selected, drawn over the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mmdynamicvis.models.dynamicvis import StageSelection
+
+Image = NDArray[np.uint8]
+
+# How much of the light is left on tokens that were not selected, and of the image under the heat.
+_DIMMED = 0.4
+_UNDER_HEAT = 0.6
+# The heat starts at purple: black would look like a token that was left out.
+_COLDEST = 0.3
+_TILE_INCHES = 1.7
+_LEGEND = (
+    'Grey: not selected. '
+    'Colour: importance among the selected tokens, from purple (lowest) to yellow (highest).'
+)
+
+
+def draw_selected_tokens(
+    image: Image, indices: ArrayLike, importance: ArrayLike, grid: tuple[int, int]
+) -> Image:
+    """Draws the selected tokens of one stage over the image that the model saw.
+
+    Selected tokens are tinted from purple (the least important of them) to yellow (the most
+    important one); the others are grey and dimmed.
+
+    Args:
+        image: RGB, uint8 (H, W, 3).
+        indices: Places of the selected tokens in row-major order of the grid, int (K,).
+        importance: Importance of every token, (rows * columns,).
+        grid: Rows and columns of tokens; the grid is spread evenly over the image.
+
+    Returns:
+        RGB picture, uint8 (H, W, 3).
+
+    Raises:
+        ValueError: An argument has the wrong shape or type, or an index is not in the grid.
+    """
+    indices, importance = np.asarray(indices), np.asarray(importance, dtype=np.float64)
+    _check(image, indices, importance, grid)
+
+    selected = np.zeros(importance.size, bool)
+    selected[indices] = True
+    # Importances are a softmax, in which one token may hold nearly everything: ranks stay readable.
+    rank = importance[indices].argsort().argsort() / max(1, len(indices) - 1)
+    heat = np.zeros(importance.size)
+    heat[indices] = _COLDEST + (1 - _COLDEST) * rank
+    colours = cv2.applyColorMap(np.round(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colours = colours[:, 0, ::-1].astype(np.float64)
+
+    rows, columns = (
+        np.arange(pixels) * tokens // pixels
+        for pixels, tokens in zip(image.shape[:2], grid, strict=True)
+    )
+    token_of_pixel = rows[:, None] * grid[1] + columns
+    grey = image.mean(axis=2, keepdims=True)
+    lit = _UNDER_HEAT * image + (1 - _UNDER_HEAT) * colours[token_of_pixel]
+    picture = np.where(selected[token_of_pixel][..., None], lit, _DIMMED * grey)
+    return np.round(picture).astype(np.uint8)
+
+
+def show_selected_tokens(
+    images: Sequence[Image],
+    selections: Sequence[StageSelection | None],
+    titles: Sequence[str],
+    title_colours: Sequence[str] | None = None,
+) -> Image:
+    """Composes one row per image: the image, and beside it what each stage selected.
+
+    Args:
+        images: RGB images that the model saw as one batch, uint8 (H, W, 3) each.
+        selections: What each stage selected, as `DynamicVis.forward_with_selection` returns it for
+            that batch; None for a stage without selection.
+        titles: Text over each image.
+        title_colours: Matplotlib colour of each title, black unless given.
+
+    Returns:
+        RGB picture, uint8 (H', W', 3).
+
+    Raises:
+        ValueError: The numbers of images, titles, colours and selections differ.
+    """
+    title_colours = ['black'] * len(images) if title_colours is None else title_colours
+    counts = [len(titles), len(title_colours)]
+    counts += [len(stage.indices) for stage in selections if stage is not None]
+    if not images or any(count != len(images) for count in counts):
+        raise ValueError(
+            f'need as many titles, colours and selections as images ({len(images)}), got {counts}'
+        )
+
+    columns = 1 + len(selections)
+    size = (columns * _TILE_INCHES, len(images) * (_TILE_INCHES + 0.25))
+    figure = Figure(figsize=size, dpi=120, layout='constrained')
+    axes = figure.subplots(len(images), columns, squeeze=False)
+    for i, row in enumerate(axes):
+        row[0].imshow(images[i])
+        row[0].set_title(titles[i], fontsize=8, color=title_colours[i])
+        for number, (axis, stage) in enumerate(zip(row[1:], selections, strict=True), start=1):
+            axis.imshow(images[i] if stage is None else _draw_stage(images[i], stage, i))
+            axis.set_title(_describe(number, stage), fontsize=7)
+        for axis in row:
+            axis.set_axis_off()
+    figure.supxlabel(_LEGEND, fontsize=7)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_stage(image: Image, stage: StageSelection, i: int) -> Image:
+    indices, importance = (part[i].detach().cpu().numpy() for part in stage[:2])
+    return draw_selected_tokens(image, indices, importance, stage.grid)
+
+
+def _describe(number: int, stage: StageSelection | None) -> str:
+    if stage is None:
+        return f'stage {number}: all tokens'
+    return f'stage {number}: {stage.indices.shape[1]} of {stage.grid[0]} x {stage.grid[1]}'
+
+
+def _check(image: Image, indices: NDArray, importance: NDArray, grid: tuple[int, int]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f'image is {image.dtype} {image.shape}; need RGB, uint8 (H, W, 3)')
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise ValueError(f'indices are {indices.dtype} {indices.shape}; need integers (K,)')
+    if importance.shape != (grid[0] * grid[1],):
+        raise ValueError(
+            f'importance has shape {importance.shape}; a grid of {grid[0]} x {grid[1]} needs '
+            f'({grid[0] * grid[1]},)'
+        )
+    if indices.size and not 0 <= indices.min() <= indices.max() < importance.size:
+        raise ValueError(
+            f'indices reach from {indices.min()} to {indices.max()}; the grid has tokens 0 to '
+            f'{importance.size - 1}'
+        )

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmdynamicvis.synthetic import CATEGORIES
+
+CONFIG = 'configs/classification/dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
+
+
+def run_demo(checkout, *arguments):
+    return subprocess.run(
+        [sys.executable, str(checkout / 'tools/demo.py'), *arguments],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_config_has_the_categories_of_the_generator(checkout):
+    cfg = Config.fromfile(checkout / CONFIG)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert tuple(cfg[name].dataset.classes) == CATEGORIES
+    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == len(CATEGORIES)
+
+
+@pytest.mark.slow
+def test_demo_trains_tests_and_draws(checkout, tmp_path):
+    small = ('--work-dir', str(tmp_path), '--train-per-class', '4', '--val-per-class', '2')
+    done = run_demo(checkout, *small, '--epochs', '2')
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    # The table repeats what `mim test` reported.
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    table = dict(re.findall(r'^  \(?([\w ]+?) +([\d.]+)\)?$', done.stdout, flags=re.MULTILINE))
+    assert float(table['accuracy']) == pytest.approx(metrics['accuracy/top1'], abs=0.05)
+    assert float(table['F1 score']) == pytest.approx(metrics['single-label/f1-score'], abs=0.05)
+    assert float(table['chance']) == 12.5
+    assert (tmp_path / 'epoch_2.pth').is_file()
+
+    picture = cv2.imread(str(tmp_path / 'demo.png'))
+    # Eight rows of an image and four stages.
+    assert picture.shape[0] > picture.shape[1] > 600
+    assert picture.std() > 20
+    first = next((tmp_path / 'data/crossroads').glob('*4.png'))
+    colours = {tuple(c) for c in cv2.imread(str(first)).reshape(-1, 3)}
+    shown = {tuple(c) for c in np.unique(picture.reshape(-1, 3), axis=0)}
+    assert len(colours & shown) > 0.5 * len(colours), 'the test image is not in the picture'
+
+
+def test_demo_refuses_a_foreign_data_folder(checkout, tmp_path):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/mine.txt').write_text('mine')
+    done = run_demo(checkout, '--work-dir', str(tmp_path))
+    assert done.returncode == 1
+    assert 'is no synthetic data set' in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert [p.name for p in tmp_path.rglob('*')] == ['data', 'mine.txt']
+
+
+def test_demo_refuses_too_few_epochs(checkout):
+    done = run_demo(checkout, '--epochs', '1')
+    assert done.returncode == 2
+    assert '--epochs is 1' in done.stderr

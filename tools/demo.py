@@ -1,0 +1,154 @@
+"""Shows the suite at work, from nothing: `make demo` or `python tools/demo.py`.
+
+Makes synthetic aerial scenes, trains DynamicVis tiny on them through mim, tests it, prints the
+metrics and draws which tokens each stage selected. Takes a few minutes on two CPU cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.dataset import pseudo_collate
+from mmpretrain.apis import get_model
+from mmpretrain.registry import DATASETS
+
+from mmdynamicvis.synthetic import CATEGORIES, write_classification_dataset
+from mmdynamicvis.visualization import show_selected_tokens
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CONFIG = 'dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
+METRICS = {
+    'accuracy': 'accuracy/top1',
+    'precision': 'single-label/precision',
+    'recall': 'single-label/recall',
+    'F1 score': 'single-label/f1-score',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Make data, train, test and draw')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=CHECKOUT / 'work_dirs/demo',
+        help='folder for the data, the checkpoints and the picture (default: %(default)s)',
+    )
+    parser.add_argument('--train-per-class', type=int, default=100, help='training images')
+    parser.add_argument('--val-per-class', type=int, default=30, help='test images')
+    parser.add_argument('--epochs', type=int, help="instead of the config's number, at least 2")
+    args = parser.parse_args()
+    if args.epochs is not None and args.epochs < 2:
+        parser.error(f'--epochs is {args.epochs}; the first one is warm-up, so at least 2')
+    return args
+
+
+def announce(step: int, text: str) -> None:
+    print(f'\n[{step}/4] {text}', flush=True)
+
+
+def make_data(folder: Path, train_per_class: int, val_per_class: int) -> None:
+    def show(done: int, total: int) -> None:
+        if done % max(1, total // 10) == 0 or done == total:
+            print(f'      {done} of {total}', flush=True)
+
+    made = write_classification_dataset(folder, train_per_class, val_per_class, progress=show)
+    print(f'      {"written to" if made else "found in"} {folder}', flush=True)
+
+
+def run_mim(command: str, *arguments: str) -> None:
+    """Runs `mim COMMAND mmdynamicvis CONFIG ...`, its log on the terminal.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    # As a module: the script `mim` need not be on PATH.
+    line = [sys.executable, '-m', 'mim', command, 'mmdynamicvis', CONFIG, *arguments]
+    print('      ' + ' '.join(line), flush=True)
+    status = subprocess.run(line, cwd=CHECKOUT, stdin=subprocess.DEVNULL).returncode
+    if status:
+        raise SystemExit(
+            f'demo: `mim {command}` failed with exit status {status}; the reason is above.\n'
+            'If it does not know mmdynamicvis, install the checkout: pip install -e .'
+        )
+
+
+def find_config() -> Path:
+    return CHECKOUT / 'configs/classification' / CONFIG
+
+
+def draw(checkpoint: Path, data: Path, picture: Path) -> None:
+    """Writes a picture: one test image per class, and the tokens that each stage selected."""
+    model = get_model(str(find_config()), pretrained=str(checkpoint), device='cpu')
+    dataset_cfg = model._config.test_dataloader.dataset
+    dataset = DATASETS.build({**dataset_cfg, 'data_root': str(data)})
+    labels = [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
+    samples = [dataset[labels.index(label)] for label in range(len(CATEGORIES))]
+
+    batch = model.data_preprocessor(pseudo_collate(samples))
+    with torch.no_grad():
+        features, selections = model.backbone.forward_with_selection(batch['inputs'])
+        predictions = model.head.predict(features, batch['data_samples'])
+    titles, colours = [], []
+    for label, prediction in enumerate(predictions):
+        predicted = int(prediction.pred_label)
+        correct = predicted == label
+        truth = '' if correct else f'\n(is {CATEGORIES[label]})'
+        titles.append(f'{CATEGORIES[predicted]} {prediction.pred_score.max():.0%}{truth}')
+        colours.append('darkgreen' if correct else 'firebrick')
+    # The loader gives B, G, R first.
+    images = [sample['inputs'].flip(0).permute(1, 2, 0).numpy() for sample in samples]
+    figure = show_selected_tokens(images, selections, titles, colours)
+
+    encoded, content = cv2.imencode('.png', figure[..., ::-1])
+    if not encoded:
+        raise RuntimeError(f'OpenCV could not encode {picture} as PNG')
+    partial = picture.with_name(f'.{picture.name}.partial')
+    partial.write_bytes(content.tobytes())
+    partial.replace(picture)
+
+
+def main() -> None:
+    args = parse_args()
+    start = time.monotonic()
+    work_dir = args.work_dir.resolve()
+    data, metrics_file, picture = (work_dir / n for n in ('data', 'metrics.json', 'demo.png'))
+
+    announce(1, 'synthetic aerial scenes')
+    try:
+        make_data(data, args.train_per_class, args.val_per_class)
+    except (FileExistsError, ValueError) as error:
+        raise SystemExit(f'demo: {error}') from None
+
+    announce(2, 'training')
+    options = [f'data_root={data}']
+    if args.epochs is not None:
+        options.append(f'train_cfg.max_epochs={args.epochs}')
+    run_mim('train', '--work-dir', str(work_dir), '--cfg-options', *options)
+    checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
+
+    announce(3, 'test')
+    run_mim(
+        *('test', '--checkpoint', str(checkpoint), '--work-dir', str(work_dir)),
+        *('--out', str(metrics_file), '--out-item', 'metrics', '--cfg-options', *options),
+    )
+    metrics = json.loads(metrics_file.read_text())
+
+    announce(4, 'picture')
+    draw(checkpoint, data, picture)
+
+    print(f'\nDynamicVis tiny on {args.val_per_class * len(CATEGORIES)} test images, %')
+    for name, key in METRICS.items():
+        print(f'  {name:<12}{metrics[key]:6.1f}')
+    print(f'  {"(chance":<12}{100 / len(CATEGORIES):6.1f})')
+    print(f'\nSelected tokens: {picture}\nTook {time.monotonic() - start:.0f} s')
+
+
+if __name__ == '__main__':
+    main()
