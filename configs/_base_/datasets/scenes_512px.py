@@ -1,0 +1,66 @@
+# Loading and augmentation for scene classification at 512 px, without a dataset: the files beside
+# this one add it. Settings: the published recipe.
+image_size = 512
+data_preprocessor = dict(
+    # of R, G, B in [0, 255]
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+train_pipeline = [
+    dict(type='mmdynamicvis.LoadIntactImage'),
+    dict(
+        type='RandomResizedCrop',
+        scale=image_size,
+        crop_ratio_range=(0.3, 1.0),
+        backend='pillow',
+        interpolation='bicubic',
+    ),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(
+        type='AutoAugment',
+        policies='imagenet',
+        # the mean in the order of the loaded image: B, G, R
+        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
+    ),
+    dict(type='PackInputs'),
+]
+# Scenes fill their image: it is scaled whole, nothing is cropped away.
+resize = dict(
+    type='Resize', scale=(image_size, image_size), backend='pillow', interpolation='bicubic'
+)
+test_pipeline = [
+    dict(type='mmdynamicvis.LoadIntactImage'),
+    resize,
+    dict(type='PackInputs'),
+]
+tta_pipeline = [
+    dict(type='mmdynamicvis.LoadIntactImage'),
+    resize,
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='RandomFlip', prob=0.0),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='vertical'),
+                dict(type='RandomFlip', prob=1.0, direction='diagonal'),
+            ],
+            [dict(type='PackInputs')],
+        ],
+    ),
+]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(ann_file='train.txt', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(ann_file='val.txt', test_mode=True, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,7 @@
+# mmpretrain's ResNet-18 to compare with. A config adds head.num_classes.
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, num_stages=4, out_indices=(3,), style='pytorch'),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', in_channels=512, loss=dict(type='CrossEntropyLoss')),
+)

@@ -1,0 +1,26 @@
+# AdamW with linear warm-up and cosine decay over the epochs that a config sets in
+# train_cfg.max_epochs.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
+    # Weight decay is for matrices: not for what is one-dimensional (norms, biases, the scan's D),
+    # nor for the position embedding and the scan's log-decay rates, for which zero is not neutral.
+    paramwise_cfg=dict(
+        flat_decay_mult=0.0,
+        custom_keys=dict(pos_embed=dict(decay_mult=0.0), A_log=dict(decay_mult=0.0)),
+    ),
+)
+warmup_epochs = 5
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        by_epoch=True,
+        end=warmup_epochs,
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=warmup_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(by_epoch=True)
+val_cfg = dict()
+test_cfg = dict()

@@ -1,0 +1,17 @@
+# DynamicVis base on AID, pretrained on fMoW, its first stage frozen.
+# Paper: F1 96.04. Ours: not reproduced.
+#   mim train mmdynamicvis dynamicvis_base_1xb64-500e_aid-512px.py \
+#       --cfg-options model.backbone.init_cfg.checkpoint=FILE
+# with the published pretraining checkpoint (see README.md beside this file).
+_base_ = ['dynamicvis_base_1xb64-500e-scratch_aid-512px.py']
+
+model = dict(
+    backbone=dict(
+        frozen_stages=0,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='checkpoints/dynamicvis_base_fmow.pth',
+            prefix='backbone.',
+        ),
+    ),
+)

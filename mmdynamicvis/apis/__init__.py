@@ -1,0 +1,1 @@
+"""What programs and tools call: launching runs from a config."""

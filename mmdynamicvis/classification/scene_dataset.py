@@ -1,0 +1,175 @@
+"""Scene classification datasets: one folder per class, one split file per subset."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from mmengine.fileio import get_file_backend, list_from_file
+from mmpretrain.datasets import BaseDataset
+
+from mmdynamicvis.registry import DATASETS
+
+
+@DATASETS.register_module()
+class SceneDataset(BaseDataset):
+    """Images in class folders, chosen by a split file.
+
+    A split file has one image per line, as a path below the image folder whose last folder is the
+    class, optionally followed by the class index::
+
+        Airport/airport_12.jpg
+        Beach/beach_7.jpg 3
+
+    Blank lines are skipped. All lines are checked when the file is read, so that a mistake shows
+    before training and not in the middle of an epoch. Datasets without split files, or with labels
+    that are not folder names, are read by mmpretrain's own ``CustomDataset``.
+
+    Args:
+        ann_file: split file, relative to ``data_root``.
+        data_root: folder of the dataset.
+        data_prefix: folder of the class folders, relative to ``data_root``.
+        classes: class names in the order of their indices, or a file with one name per line; the
+            dataset's own unless given.
+        **kwargs: the other arguments of mmpretrain's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: the split file or an image that it names does not exist.
+        ValueError: a line names an unknown class or an index that is not that of its folder, no
+            class names are known, or the split file is empty.
+    """
+
+    def __init__(
+        self, ann_file: str, data_root: str = '', data_prefix: str | dict = '', **kwargs: Any
+    ) -> None:
+        super().__init__(
+            ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read and check the split file.
+
+        Returns:
+            One dict per image: ``img_path`` and ``gt_label`` (class index).
+        """
+        if not self.CLASSES:
+            raise ValueError(
+                f'{type(self).__name__} has no class names: give classes=(...) or a file of names'
+            )
+        files = get_file_backend(self.ann_file, enable_singleton=True)
+        if not files.isfile(self.ann_file):
+            raise FileNotFoundError(
+                f'split file {self.ann_file} does not exist. Check data_root, or make the split '
+                'with tools/prepare_data/split_classification.py'
+            )
+        lines = enumerate(list_from_file(self.ann_file), start=1)
+        data_list = [self._parse_line(line, number) for number, line in lines if line.strip()]
+        if not data_list:
+            raise ValueError(f'split file {self.ann_file} names no image: the dataset is empty')
+        return data_list
+
+    def _parse_line(self, line: str, number: int) -> dict:
+        where = f'{self.ann_file}, line {number}'
+        name, index = line.strip(), None
+        head, _, tail = name.rpartition(' ')
+        if tail.isdecimal() and head:
+            name, index = head.rstrip(), int(tail)
+
+        folder = PurePosixPath(name).parent.name
+        label = self.class_to_idx.get(folder)
+        if label is None:
+            raise ValueError(
+                f'{where}: {name} is in folder {folder!r}, which is no class of '
+                f'{type(self).__name__} ({", ".join(self.CLASSES)})'
+            )
+        if index is not None and index != label:
+            raise ValueError(
+                f'{where}: {name} has class index {index}, but folder {folder!r} is class {label}'
+            )
+        images = get_file_backend(self.img_prefix, enable_singleton=True)
+        path = images.join_path(self.img_prefix, name)
+        if not images.isfile(path):
+            raise FileNotFoundError(f'{where}: image {path} does not exist')
+        return dict(img_path=path, gt_label=label)
+
+
+@DATASETS.register_module()
+class UCMerced(SceneDataset):
+    """UC Merced Land Use: 21 classes, 100 images each, 256 x 256 px, 0.3 m/px.
+
+    Published layout: ``Images/<class>/<class>NN.tif`` with NN from 00 to 99. It comes without a
+    split; the DynamicVis paper trains on 70 % of each class and tests on the others.
+    """
+
+    METAINFO = {
+        'classes': (
+            'agricultural',
+            'airplane',
+            'baseballdiamond',
+            'beach',
+            'buildings',
+            'chaparral',
+            'denseresidential',
+            'forest',
+            'freeway',
+            'golfcourse',
+            'harbor',
+            'intersection',
+            'mediumresidential',
+            'mobilehomepark',
+            'overpass',
+            'parkinglot',
+            'river',
+            'runway',
+            'sparseresidential',
+            'storagetanks',
+            'tenniscourt',
+        )
+    }
+
+    def __init__(self, ann_file: str, data_prefix: str | dict = 'Images', **kwargs: Any) -> None:
+        super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+
+
+@DATASETS.register_module()
+class AID(SceneDataset):
+    """AID, the Aerial Image Dataset: 30 classes, 10000 images, 600 x 600 px, 0.5 to 8 m/px.
+
+    Published layout: ``<Class>/<class>_N.jpg``. It comes without a split; the DynamicVis paper
+    trains on half of each class and tests on the others.
+    """
+
+    METAINFO = {
+        'classes': (
+            'Airport',
+            'BareLand',
+            'BaseballField',
+            'Beach',
+            'Bridge',
+            'Center',
+            'Church',
+            'Commercial',
+            'DenseResidential',
+            'Desert',
+            'Farmland',
+            'Forest',
+            'Industrial',
+            'Meadow',
+            'MediumResidential',
+            'Mountain',
+            'Park',
+            'Parking',
+            'Playground',
+            'Pond',
+            'Port',
+            'RailwayStation',
+            'Resort',
+            'River',
+            'School',
+            'SparseResidential',
+            'Square',
+            'Stadium',
+            'StorageTanks',
+            'Viaduct',
+        )
+    }

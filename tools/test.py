@@ -1,0 +1,134 @@
+"""Test a checkpoint: ``mim test mmdynamicvis CONFIG --checkpoint FILE`` or ``tools/test.py``.
+
+The options are those of mmpretrain's own tool, and configs of every OpenMMLab project are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from copy import deepcopy
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+
+from mmdynamicvis.apis.launch import (
+    add_common_arguments,
+    build_runner,
+    checkpoint_errors_explained,
+    load_config,
+    set_loader_defaults,
+)
+
+# How the hosts' drawing hooks are switched on and where they take the output folder;
+# None: from the visualizer's save_dir.
+_DRAWING_HOOKS = {
+    'VisualizationHook': ('enable', 'out_dir'),
+    'DetVisualizationHook': ('draw', 'test_out_dir'),
+    'SegVisualizationHook': ('draw', None),
+    'CDVisualizationHook': ('draw', None),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test (and evaluate) a model')
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--out', help='file for the predictions (.pkl) or the metrics (.json)')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out receives; predictions unless told',
+    )
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per shown window')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation by tta_model and tta_pipeline of the config',
+    )
+    args = parser.parse_args()
+    if args.out is None and args.out_item is not None:
+        parser.error(f'--out-item {args.out_item} needs --out FILE')
+    if args.out and args.out_item != 'metrics' and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error(f'predictions are written as .pkl, got --out {args.out}')
+    return args
+
+
+def merge_test_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Merge the options that only testing has into ``cfg``, in place."""
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir is not None:
+        _draw_predictions(cfg, args)
+    if args.tta:
+        _augment_test_time(cfg)
+    set_loader_defaults(cfg, args)
+
+
+def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    kind = '' if hook is None else str(hook.type).rsplit('.', 1)[-1]
+    if kind not in _DRAWING_HOOKS:
+        raise ValueError(
+            f'--show and --show-dir need default_hooks.visualization of type '
+            f'{", ".join(_DRAWING_HOOKS)}, and {args.config} has {kind or "none"}'
+        )
+    switch, folder = _DRAWING_HOOKS[kind]
+    hook.update({switch: True, 'interval': args.interval})
+    hook.update(show=args.show, wait_time=args.wait_time)
+    if args.show_dir is not None and folder is not None:
+        hook[folder] = args.show_dir
+    elif args.show_dir is not None:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def _augment_test_time(cfg: Config) -> None:
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        if cfg.get('default_scope') != 'mmpretrain':
+            raise ValueError(f'--tta needs tta_model and tta_pipeline in {cfg.filename}')
+        cfg.setdefault('tta_model', ConfigDict(type='mmpretrain.AverageClsScoreTTA'))
+        cfg.setdefault('tta_pipeline', _flip_pipeline(dataset.pipeline))
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def _flip_pipeline(pipeline: list[dict]) -> list[dict]:
+    """Return a classification test pipeline that also sees each image mirrored."""
+    *prepare, pack = deepcopy(pipeline)
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+    return [*prepare, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+
+
+def _write_metrics(metrics: dict, path: str) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f'.{os.getpid()}.{target.name}')
+    mmengine.dump(metrics, str(partial))
+    partial.replace(target)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    merge_test_args(cfg, args)
+    runner = build_runner(cfg)
+    if args.out and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    with checkpoint_errors_explained():
+        metrics = runner.test()
+    if args.out_item == 'metrics' and is_main_process():
+        _write_metrics(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()
