@@ -26,9 +26,7 @@ def _where_installed(locations: dict[str, str]) -> list[str]:
 
 _SCOPE = 'mmdynamicvis'
 
-MODELS = root.Registry(
-    'model', parent=root.MODELS, scope=_SCOPE, locations=['mmdynamicvis.models']
-)
+MODELS = root.Registry('model', parent=root.MODELS, scope=_SCOPE, locations=['mmdynamicvis.models'])
 DATASETS = root.Registry(
     'dataset',
     parent=root.DATASETS,

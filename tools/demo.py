@@ -15,10 +15,12 @@ from pathlib import Path
 
 import cv2
 import torch
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmpretrain.apis import get_model
 from mmpretrain.registry import DATASETS
 
+from mmdynamicvis.apis.launch import move_data_root
 from mmdynamicvis.synthetic import CATEGORIES, write_classification_dataset
 from mmdynamicvis.visualization import show_selected_tokens
 
@@ -79,15 +81,12 @@ def run_mim(command: str, *arguments: str) -> None:
         )
 
 
-def find_config() -> Path:
-    return CHECKOUT / 'configs/classification' / CONFIG
-
-
 def draw(checkpoint: Path, data: Path, picture: Path) -> None:
     """Writes a picture: one test image per class, and the tokens that each stage selected."""
-    model = get_model(str(find_config()), pretrained=str(checkpoint), device='cpu')
-    dataset_cfg = model._config.test_dataloader.dataset
-    dataset = DATASETS.build({**dataset_cfg, 'data_root': str(data)})
+    cfg = Config.fromfile(CHECKOUT / 'configs/classification' / CONFIG)
+    cfg = move_data_root(cfg, str(data))
+    model = get_model(cfg, pretrained=str(checkpoint), device='cpu')
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
     labels = [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
     samples = [dataset[labels.index(label)] for label in range(len(CATEGORIES))]
 

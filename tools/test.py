@@ -80,6 +80,8 @@ def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
             f'--show and --show-dir need default_hooks.visualization of type '
             f'{", ".join(_DRAWING_HOOKS)}, and {args.config} has {kind or "none"}'
         )
+    if args.tta and kind == 'VisualizationHook':
+        raise ValueError('mmpretrain cannot draw augmented images: give --show-dir without --tta')
     switch, folder = _DRAWING_HOOKS[kind]
     hook.update({switch: True, 'interval': args.interval})
     hook.update(show=args.show, wait_time=args.wait_time)

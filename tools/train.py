@@ -27,9 +27,7 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         help='checkpoint to resume from; without a value, the latest one in the work folder',
     )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not evaluate while training'
-    )
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate while training')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

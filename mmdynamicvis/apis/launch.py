@@ -42,9 +42,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config: xxx=yyy pairs, lists as key="[a,b]" or key=a,b. '
         'data_root=DIR moves every path that the config derives from its data_root',
     )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torch.distributed.launch passes --local-rank (torch >= 2.0) or --local_rank.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -199,7 +197,9 @@ def _with_own_dump_name(cfg: Config) -> Config:
         return cfg
     path = Path(cfg.filename)
     stem = path.stem.removesuffix(_DUMP_SUFFIX)
-    return _rebuilt(cfg, cfg.to_dict(), str(path.with_name(f'{stem}{_DUMP_SUFFIX}{path.suffix}')))
+    content = cfg.to_dict()
+    content.setdefault('experiment_name', stem)
+    return _rebuilt(cfg, content, str(path.with_name(f'{stem}{_DUMP_SUFFIX}{path.suffix}')))
 
 
 def _rebuilt(cfg: Config, content: dict, filename: str | None) -> Config:

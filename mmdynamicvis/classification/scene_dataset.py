@@ -42,9 +42,7 @@ class SceneDataset(BaseDataset):
     def __init__(
         self, ann_file: str, data_root: str = '', data_prefix: str | dict = '', **kwargs: Any
     ) -> None:
-        super().__init__(
-            ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs
-        )
+        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read and check the split file.

@@ -5,8 +5,8 @@ import torch
 if not hasattr(torch.library, 'custom_op'):
     raise ImportError(f'mmdynamicvis needs torch >= 2.4; this is torch {torch.__version__}')
 
-from mmdynamicvis.ops.selective_scan import selective_scan  # noqa: E402
-from mmdynamicvis.ops.token_select import (  # noqa: E402
+from mmdynamicvis.ops.selective_scan import selective_scan
+from mmdynamicvis.ops.token_select import (
     TokenSelection,
     token_select,
     token_update,

@@ -236,15 +236,20 @@ class Canvas:
     def _rasterise(self, outline: Array) -> tuple[tuple[slice, slice], Array] | None:
         """Returns the window of the outline and its mask (0 or 1), None if it is out of sight."""
         # OpenCV counts from the middle of a pixel.
-        points = np.asarray(outline) * (_OVERSAMPLING / self.gsd) - 0.5
-        low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
-        high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, len(self.rgb))
-        if (low >= high).any():
+        points = outline * (_OVERSAMPLING / self.gsd) - 0.5
+        corners = np.rint(points * 2**_SUBPIXEL_BITS).astype(np.int32)
+        left, top, width, height = cv2.boundingRect(corners)
+        x, y = (max(start >> _SUBPIXEL_BITS, 0) for start in (left, top))
+        x_stop, y_stop = (
+            min((stop >> _SUBPIXEL_BITS) + 2, len(self.rgb))
+            for stop in (left + width, top + height)
+        )
+        if x >= x_stop or y >= y_stop:
             return None
-        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        corners = np.round((points - low) * 2**_SUBPIXEL_BITS).astype(np.int32)
+        mask = np.zeros((y_stop - y, x_stop - x), np.uint8)
+        corners -= np.array([x, y], np.int32) << _SUBPIXEL_BITS
         cv2.fillPoly(mask, [corners], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-        return (slice(low[1], high[1]), slice(low[0], high[0])), mask.astype(np.float64)
+        return (slice(y, y_stop), slice(x, x_stop)), mask.astype(np.float64)
 
     def photograph(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Takes the picture under random light: blur, haze, colour cast, vignetting and noise.

@@ -1,8 +1,8 @@
-# AID: 30 classes. data/aid holds <Class>/<class>_N.jpg, train.txt and val.txt:
-#   python tools/prepare_data/split_classification.py data/aid --dataset aid
+# AID: 30 classes. data/AID holds <Class>/<class>_N.jpg, train.txt and val.txt:
+#   python tools/prepare_data/split_classification.py data/AID --train-ratio 0.5
 _base_ = ['scenes_128px.py']
 
-data_root = 'data/aid'
+data_root = 'data/AID'
 data_preprocessor = dict(num_classes=30)
 dataset = dict(type='mmdynamicvis.AID', data_root=data_root)
 train_dataloader = dict(dataset=dataset)

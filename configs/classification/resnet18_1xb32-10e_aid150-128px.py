@@ -1,11 +1,11 @@
 # mmpretrain's ResNet-18 on a part of AID at 150 px, from scratch: to compare with
-# dynamicvis_tiny_1xb32-40e_aid150-128px.py, whose data, input, augmentation and epochs it shares.
+# dynamicvis_tiny_1xb32-10e_aid150-128px.py, whose data, input, augmentation and epochs it shares.
 # Ours: see README.md beside this file.
-#   mim train mmdynamicvis resnet18_1xb32-40e_aid150-128px.py
+#   mim train mmdynamicvis resnet18_1xb32-10e_aid150-128px.py
 _base_ = [
     '../_base_/models/resnet18_classifier.py',
     '../_base_/datasets/aid150_128px.py',
-    '../_base_/schedules/adamw_cosine_40e.py',
+    '../_base_/schedules/adamw_cosine_10e.py',
     '../_base_/classification_runtime.py',
 ]
 

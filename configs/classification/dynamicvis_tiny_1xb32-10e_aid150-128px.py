@@ -1,12 +1,12 @@
 # DynamicVis tiny on a part of AID at 150 px at 128 px, from scratch, for small machines.
 # Beside it, with the same data, input, augmentation and epochs:
-# resnet18_1xb32-40e_aid150-128px.py.
+# resnet18_1xb32-10e_aid150-128px.py.
 # Paper: no number for this model. Ours: see README.md beside this file.
-#   mim train mmdynamicvis dynamicvis_tiny_1xb32-40e_aid150-128px.py
+#   mim train mmdynamicvis dynamicvis_tiny_1xb32-10e_aid150-128px.py
 _base_ = [
     '../_base_/models/dynamicvis_classifier.py',
     '../_base_/datasets/aid150_128px.py',
-    '../_base_/schedules/adamw_cosine_40e.py',
+    '../_base_/schedules/adamw_cosine_10e.py',
     '../_base_/classification_runtime.py',
 ]
 

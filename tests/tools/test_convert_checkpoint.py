@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmdynamicvis import DynamicVis
+from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.models.state_dict_map import convert_layout, to_ours, to_published
+
+ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A file as mmengine writes it: weights in several dtypes beside histories."""
+    model = DynamicVis(ARCH, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap')
+    weights = convert_layout(model.state_dict(), 'published')
+    weights = {f'backbone.{name}': torch.randn_like(value) for name, value in weights.items()}
+    weights['head.fc.weight'] = torch.randn(3, 20).bfloat16()
+    history = HistoryBuffer()
+    history.update(0.5)
+    content = dict(
+        state_dict=weights,
+        meta=dict(seed=1),
+        message_hub=dict(log_scalars={'loss': history}, runtime_info={}, resumed_keys={}),
+    )
+    path = tmp_path / 'published.pth'
+    torch.save(content, path)
+    return path
+
+
+def convert(checkout, *arguments):
+    command = [sys.executable, str(checkout / 'tools/convert_checkpoint.py'), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_every_name_has_one_counterpart():
+    model = DynamicVis(ARCH, scan_mode='gate', out_type='avg_featmap')
+    ours = list(model.state_dict())
+    published = [to_published(name) for name in ours]
+    assert len(set(published)) == len(ours)
+    assert [to_ours(name) for name in published] == ours
+    changed = [o for o, p in zip(ours, published, strict=True) if o == p]
+    assert changed == ['pos_embed']
+
+
+def test_round_trip_is_bit_exact(checkout, published, tmp_path):
+    ours, back = tmp_path / 'ours.safetensors', tmp_path / 'back.pth'
+    size = ('--img-size', 64, 96)
+    done = convert(checkout, published, ours, '--layout', 'ours', *size)
+    assert done.returncode == 0, done.stderr
+    done = convert(checkout, ours, back, '--layout', 'published')
+    assert done.returncode == 0, done.stderr
+    before, after = load_weights(published), load_weights(back)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert value.dtype == after[name].dtype
+        assert torch.equal(value, after[name])
+
+    model = DynamicVis(ARCH, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap')
+    model.load_state_dict(load_weights(ours, prefix='backbone.'), strict=True)
+    expected = before['backbone.layers.0.0.projection.weight']
+    assert torch.equal(model.stages[0].merger.projection.weight, expected)
+
+
+def test_target_is_not_overwritten(checkout, published, tmp_path):
+    target = tmp_path / 'target.safetensors'
+    target.write_text('precious')
+    done = convert(checkout, published, target)
+    assert done.returncode == 2
+    assert '--force' in done.stderr
+    assert target.read_text() == 'precious'
+
+
+def test_unclear_position_embedding_is_refused(checkout, published, tmp_path):
+    done = convert(checkout, published, tmp_path / 'ours.pth', '--layout', 'ours')
+    assert done.returncode == 1
+    assert '384 tokens' in done.stderr
+    assert not (tmp_path / 'ours.pth').exists()
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), 'w'))
+
+
+@pytest.mark.parametrize('zip_format', [True, False])
+def test_nothing_in_a_file_is_executed(checkout, tmp_path, zip_format):
+    marker, source = tmp_path / 'executed', tmp_path / 'malicious.pth'
+    content = dict(state_dict={'a': torch.zeros(1)}, meta=Malicious(marker))
+    if zip_format:
+        torch.save(content, source)
+    else:
+        source.write_bytes(pickle.dumps(content))
+    done = convert(checkout, source, tmp_path / 'out.pth')
+    assert done.returncode == 1
+    assert str(source) in done.stderr
+    assert not marker.exists()
+    assert not (tmp_path / 'out.pth').exists()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from itertools import chain
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+TOOL = 'tools/prepare_data/split_classification.py'
+
+
+@pytest.fixture(scope='module')
+def split(checkout):
+    return runpy.run_path(str(checkout / TOOL))['split']
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name, count in (('a', 10), ('b', 4)):
+        (tmp_path / 'Images' / name).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / 'Images' / name / f'{name}{i:02}.tif').touch()
+        (tmp_path / 'Images' / name / 'Thumbs.db').touch()
+    return tmp_path
+
+
+def run(checkout, *arguments):
+    command = [sys.executable, str(checkout / TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@given(
+    counts=st.dictionaries(st.sampled_from('abcdef'), st.integers(2, 30), min_size=1),
+    ratio=st.floats(0.01, 0.99),
+    seed=st.integers(0, 99),
+)
+def test_split_is_a_partition_at_the_share_of_every_class(split, counts, ratio, seed):
+    by_class = {name: [f'{name}/{i}.jpg' for i in range(n)] for name, n in counts.items()}
+    train, val = split(by_class, ratio, seed)
+    assert sorted(train + val) == sorted(chain(*by_class.values()))
+    for name, n in counts.items():
+        n_train = sum(line.startswith(f'{name}/') for line in train)
+        assert abs(n_train - ratio * n) <= 1
+        assert 1 <= n_train <= n - 1
+    backwards = {name: images[::-1] for name, images in reversed(by_class.items())}
+    assert split(backwards, ratio, seed) == (train, val)
+
+
+def test_tool_writes_lists_and_counts(checkout, root):
+    done = run(checkout, root, '--images', 'Images', '--train-ratio', 0.7)
+    assert done.returncode == 0, done.stderr
+    train = (root / 'train.txt').read_text().split()
+    assert len(train) == 7 + 3
+    assert all(line.endswith('.tif') for line in train)
+    assert len((root / 'val.txt').read_text().split()) == 3 + 1
+    assert done.stdout.splitlines()[-1].split() == ['all', '10', '4']
+
+    again = run(checkout, root, '--images', 'Images', '--train-ratio', 0.7)
+    assert again.returncode == 2
+    assert '--force' in again.stderr
+    run(checkout, root, '--images', 'Images', '--train-ratio', 0.7, '--force')
+    assert (root / 'train.txt').read_text().split() == train
+    run(checkout, root, '--images', 'Images', '--train-ratio', 0.7, '--force', '--seed', 1)
+    assert (root / 'train.txt').read_text().split() != train
+
+
+def test_tool_splits_a_list(checkout, root):
+    lines = [f'a/a{i:02}.tif 0' for i in range(10)]
+    (root / 'train.txt').write_text('\n'.join(lines))
+    names = ('--names', 'tune_train.txt', 'tune_val.txt')
+    done = run(checkout, root, '--list', 'train.txt', *names, '--train-ratio', 0.8)
+    assert done.returncode == 0, done.stderr
+    assert len((root / 'tune_train.txt').read_text().split()) == 8
+    assert (root / 'train.txt').read_text().split('\n') == lines
+
+
+def test_tool_writes_elsewhere_and_keeps_its_input(checkout, root, tmp_path_factory):
+    out = tmp_path_factory.mktemp('lists')
+    done = run(checkout, root, '--images', 'Images', '--train-ratio', 0.5, '--out', out)
+    assert done.returncode == 0, done.stderr
+    assert not (root / 'train.txt').exists()
+    (root / 'train.txt').write_text('a/a00.tif\nstray.tif\n')
+    same = run(checkout, root, '--list', 'train.txt', '--train-ratio', 0.5, '--force')
+    assert same.returncode == 2
+    stray = run(
+        checkout, root, '--list', 'train.txt', '--train-ratio', 0.5, '--out', out, '--force'
+    )
+    assert stray.returncode == 1
+    assert 'train.txt, line 2: stray.tif' in stray.stderr
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [(['--images', 'none', '--train-ratio', 0.5], 'none'), (['--train-ratio', 1], '1.0')],
+)
+def test_tool_refuses_wrong_input(checkout, root, arguments, message):
+    done = run(checkout, root, *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (root / 'train.txt').exists()

@@ -1,0 +1,140 @@
+"""Split a folder-per-class dataset into two lists, with the same share of every class.
+
+    python tools/prepare_data/split_classification.py data/UCMerced_LandUse --images Images \
+        --train-ratio 0.7                                              # UC Merced, as in the paper
+    python tools/prepare_data/split_classification.py data/AID --train-ratio 0.5      # AID
+    python tools/prepare_data/split_classification.py data/AID --list train.txt \
+        --names tune_train.txt tune_val.txt --train-ratio 0.8          # a part of train, to tune on
+
+A line of the lists is the path of an image below the image folder, ``Class/name.jpg``. The
+same seed and files give the same lists on any machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', type=Path, help='folder of the dataset')
+    parser.add_argument('--out', type=Path, help='folder for the lists (default: root)')
+    parser.add_argument(
+        '--images', default='', help='folder of the class folders, below root (default: root)'
+    )
+    parser.add_argument('--list', help='split the images of this list, a file in root, instead')
+    parser.add_argument('--train-ratio', type=float, required=True, help='share of each class')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--names',
+        nargs=2,
+        default=('train.txt', 'val.txt'),
+        metavar=('TRAIN', 'VAL'),
+        help='names of the lists (default: train.txt val.txt)',
+    )
+    parser.add_argument('--force', action='store_true', help='overwrite the lists')
+    args = parser.parse_args()
+    if not 0 < args.train_ratio < 1:
+        parser.error(f'--train-ratio is {args.train_ratio}; it must lie between 0 and 1')
+    args.out = args.out or args.root
+    targets = [args.out / name for name in args.names]
+    if (args.list and args.root / args.list in targets) or len(set(targets)) < 2:
+        parser.error(f'--names {" ".join(args.names)} would overwrite one another or the --list')
+    existing = [str(path) for path in targets if path.exists()]
+    if existing and not args.force:
+        parser.error(f'{", ".join(existing)} exist; pass --force to overwrite them')
+    return args
+
+
+def find_images(folder: Path) -> dict[str, list[str]]:
+    """Return the images below each class folder, ``Class/name.jpg``, by class."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f'image folder {folder} does not exist')
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    return {
+        path.name: [f'{path.name}/{file.name}' for file in path.iterdir() if is_image(file)]
+        for path in tqdm(classes, desc='reading class folders')
+    }
+
+
+def read_list(path: Path) -> dict[str, list[str]]:
+    """Return the lines of a list by class, without class indices.
+
+    Raises:
+        ValueError: A line has no class folder; the message has its number.
+    """
+    by_class = defaultdict(list)
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+        head, _, tail = line.strip().rpartition(' ')
+        name = head if head and tail.isdecimal() else line.strip()
+        if name and '/' not in name:
+            raise ValueError(f'{path}, line {number}: {name} is in no class folder')
+        if name:
+            by_class[name.split('/')[-2]].append(name)
+    return by_class
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def split(
+    by_class: dict[str, list[str]], train_ratio: float, seed: int
+) -> tuple[list[str], list[str]]:
+    """Split every class at the same share, rounded, with at least one image on each side.
+
+    Raises:
+        ValueError: A class has fewer than two images, or there are no classes.
+    """
+    if not by_class:
+        raise ValueError('no class folders, so nothing to split')
+    train, val = [], []
+    for name in sorted(by_class):
+        images = sorted(by_class[name])
+        if len(images) < 2:
+            raise ValueError(f'class {name} has {len(images)} images; two are needed to split it')
+        # A generator per class: a change of one class leaves the others as they were.
+        random.Random(f'{seed} {name}').shuffle(images)
+        n_train = min(max(round(train_ratio * len(images)), 1), len(images) - 1)
+        train += sorted(images[:n_train])
+        val += sorted(images[n_train:])
+    return train, val
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    temporary = path.with_name(f'.{path.name}.tmp')
+    temporary.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    temporary.replace(path)
+
+
+def main() -> None:
+    args = parse_args()
+    if args.list:
+        by_class = read_list(args.root / args.list)
+    else:
+        by_class = find_images(args.root / args.images)
+    parts = split(by_class, args.train_ratio, args.seed)
+    for name, lines in zip(args.names, parts, strict=True):
+        write_lines(args.out / name, lines)
+    width = max(map(len, by_class))
+    print(f'{"class":{width}} {args.names[0]:>12} {args.names[1]:>12}')
+    for name in sorted(by_class):
+        n_train, n_val = (sum(line.split('/')[-2] == name for line in part) for part in parts)
+        print(f'{name:{width}} {n_train:12} {n_val:12}')
+    print(f'{"all":{width}} {len(parts[0]):12} {len(parts[1]):12}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
