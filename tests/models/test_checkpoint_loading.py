@@ -1,0 +1,294 @@
+"""What becomes of weights in a backbone: adapted, summed up, refused if they do not fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from mmengine.runner import load_checkpoint
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from mmdynamicvis import DynamicVis
+from mmdynamicvis.models.state_dict_map import flatten_position, to_published
+
+OTHER_ARCH = dict(embed_dims=(16, 24, 40, 48), depths=(1, 1, 2, 1))
+
+
+class Parent(BaseModule):
+    def __init__(self, backbone: DynamicVis) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(48, 2)
+
+
+def published(model: DynamicVis, prefix: str = '') -> dict[str, Tensor]:
+    """The weights of a backbone in the published layout."""
+    weights = {prefix + to_published(name): t.clone() for name, t in model.state_dict().items()}
+    weights[f'{prefix}pos_embed'] = flatten_position(model.pos_embed.detach())
+    return weights
+
+
+def assert_same_weights(actual: nn.Module, expected: nn.Module) -> None:
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(actual.state_dict()[name], tensor), name
+
+
+def messages(log: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [
+        (record.levelno, record.getMessage())
+        for record in log.records
+        if record.getMessage().startswith('DynamicVis: loaded')
+    ]
+
+
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors'])
+@pytest.mark.parametrize('prefix', [None, 'backbone.'])
+def test_init_cfg(
+    build: Callable,
+    log: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    suffix: str,
+    prefix: str | None,
+) -> None:
+    source, path = build(scan_mode='gate', seed=1), tmp_path / f'a.{suffix}'
+    weights = published(source, prefix or '')
+    if prefix:
+        weights['head.fc.weight'] = torch.ones(3, 48)
+    if suffix == 'pth':
+        torch.save({'meta': {'epoch': 3}, 'state_dict': weights}, path)
+    else:
+        save_file(weights, path)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix=prefix)
+    model = build(scan_mode='gate', init_cfg=init_cfg)
+    model.init_weights()
+    assert_same_weights(model, source)
+    total = len(source.state_dict())
+    assert messages(log) == [(logging.INFO, f'DynamicVis: loaded {total} of {total} tensors')]
+
+
+def test_init_cfg_loads_once(build: Callable, tmp_path: Path) -> None:
+    source = build(seed=1)
+    torch.save(source.state_dict(), tmp_path / 'a.pth')
+    parent = Parent(build(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))))
+    parent.init_weights()
+    assert_same_weights(parent.backbone, source)
+    nn.init.zeros_(parent.backbone.pos_embed)
+    parent.init_weights()
+    parent.backbone.init_weights()
+    assert not parent.backbone.pos_embed.any()
+
+
+def test_init_cfg_in_a_list(build: Callable, tmp_path: Path) -> None:
+    source, path = build(seed=1), tmp_path / 'a.pth'
+    torch.save(published(source, 'backbone.'), path)
+    pretrained = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    model = build(init_cfg=[dict(type='Kaiming', layer='Conv2d'), pretrained])
+    model.init_weights()
+    assert_same_weights(model, source)
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_mmengine_load_checkpoint(build: Callable, tmp_path: Path, prefix: str) -> None:
+    source, model, path = build(seed=1), build(), tmp_path / 'a.pth'
+    torch.save({'state_dict': published(source, prefix)}, path)
+    load_checkpoint(model, str(path), strict=True)
+    assert_same_weights(model, source)
+
+
+def test_mmengine_load_checkpoint_of_a_whole_model(
+    build: Callable, log: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    source, model, path = Parent(build(seed=1)), Parent(build()), tmp_path / 'a.pth'
+    weights = published(source.backbone, 'backbone.')
+    head = {f'head.{name}': tensor for name, tensor in source.head.state_dict().items()}
+    torch.save({'state_dict': {**weights, **head}}, path)
+    load_checkpoint(model, str(path), strict=True)
+    assert_same_weights(model, source)
+    assert len(messages(log)) == 1
+
+
+@pytest.mark.parametrize('layout', ['ours', 'published'])
+def test_load_state_dict(build: Callable, layout: str) -> None:
+    source, model = build(seed=1), build()
+    weights = source.state_dict() if layout == 'ours' else published(source)
+    before = dict(weights)
+    result = model.load_state_dict(weights, strict=True)
+    assert result.missing_keys == result.unexpected_keys == []
+    assert_same_weights(model, source)
+    assert weights.keys() == before.keys()  # the caller's dict is left alone
+    assert all(weights[name] is tensor for name, tensor in before.items())
+
+
+def test_load_state_dict_of_a_whole_model(build: Callable) -> None:
+    source, model = Parent(build(seed=1)), Parent(build())
+    head = {f'head.{name}': tensor for name, tensor in source.head.state_dict().items()}
+    model.load_state_dict({**published(source.backbone, 'backbone.'), **head}, strict=True)
+    assert_same_weights(model, source)
+
+
+def test_two_backbones_in_one_model(build: Callable) -> None:
+    source = nn.ModuleDict({'a': build(seed=1), 'b': build(seed=2, img_size=32)})
+    model = nn.ModuleDict({'a': build(seed=3), 'b': build(seed=4, img_size=32)})
+    model.load_state_dict({**published(source['a'], 'a.'), **published(source['b'], 'b.')})
+    assert_same_weights(model, source)
+
+
+def test_summary_names_what_is_missing_unexpected_and_resized(
+    build: Callable, log: pytest.LogCaptureFixture
+) -> None:
+    source, model = build(img_size=32), build(seed=1)
+    weights = published(source)
+    del weights['layers.2.0.projection.bias']
+    weights['head.fc.weight'] = torch.ones(1)
+    model.load_state_dict(weights, strict=False)
+    total = len(model.state_dict())
+    assert messages(log) == [
+        (
+            logging.WARNING,
+            f'DynamicVis: loaded {total - 1} of {total} tensors; '
+            '1 resized: pos_embed (1, 64, 16) -> (1, 16, 16, 16); '
+            '1 missing: stages.2.merger.projection.bias; '
+            '1 unexpected: head.fc.weight',
+        )
+    ]
+    with pytest.raises(RuntimeError, match=r'Missing key.*stages\.2\.merger\.projection\.bias'):
+        model.load_state_dict(weights, strict=True)
+
+
+def test_summary_is_cut_when_it_is_long(build: Callable, log: pytest.LogCaptureFixture) -> None:
+    source = build(scan_mode='forward')
+    partial = {n: t for n, t in source.state_dict().items() if not n.startswith('stages.2.')}
+    build().load_state_dict(partial, strict=False)
+    ((level, text),) = messages(log)
+    n_missing = len(source.state_dict()) - len(partial)
+    assert level == logging.WARNING
+    assert f'{n_missing} missing: stages.2.merger.projection.weight' in text
+    assert text.endswith(f' and {n_missing - 8} more')
+
+
+@pytest.mark.parametrize('whole_model', [False, True])
+def test_a_checkpoint_that_matches_nothing_is_an_error(build: Callable, whole_model: bool) -> None:
+    resnet = {'conv1.weight': torch.ones(8, 3, 7, 7), 'layer1.0.bn1.bias': torch.ones(8)}
+    model = build()
+    if whole_model:
+        model = Parent(model)
+        resnet = {f'backbone.{name}': tensor for name, tensor in resnet.items()}
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match=r'nothing for the backbone.*conv1\.weight'):
+        model.load_state_dict(resnet, strict=False)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+def test_a_forgotten_prefix_is_an_error_that_tells_it(build: Callable, tmp_path: Path) -> None:
+    torch.save(published(build(), 'backbone.'), tmp_path / 'a.pth')
+    model = build(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))
+    with pytest.raises(RuntimeError, match=r"nothing for the backbone.*prefix='backbone\.'"):
+        model.init_weights()
+
+
+@pytest.mark.parametrize('strict', [True, False])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (
+            dict(arch=OTHER_ARCH),
+            r'another backbone.* \(40, 24, 3, 3\) .* \(32, 24, 3, 3\) in the model',
+        ),
+        (
+            dict(in_channels=4),
+            r'projection.weight is \(16, 4, 7, 7\) .*\(16, 3, 7, 7\) in the model',
+        ),
+        (
+            dict(patch_sizes=(5, 3, 3, 3)),
+            r'weight is \(16, 3, 5, 5\) .*\(16, 3, 7, 7\) in the model',
+        ),
+    ],
+    ids=['arch', 'bands', 'patch size'],
+)
+def test_another_backbone_is_an_error(
+    build: Callable, arguments: dict, message: str, strict: bool
+) -> None:
+    model = build()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for weights in (build(**arguments).state_dict(), published(build(**arguments))):
+        with pytest.raises(RuntimeError, match=message):
+            model.load_state_dict(weights, strict=strict)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+def expected_position(source: DynamicVis, model: DynamicVis) -> Tensor:
+    grid = model.pos_embed.shape[2:]
+    if source.pos_embed.shape[2:] == grid:
+        return source.pos_embed
+    return interpolate(source.pos_embed, grid, mode='bicubic')
+
+
+@pytest.mark.parametrize('own', [32, 64, (64, 96), (40, 72)], ids=str)
+@pytest.mark.parametrize('trained', [64, (64, 96), (96, 64), (32, 128)], ids=str)
+def test_position_embedding_is_resized(
+    build: Callable, trained: int | tuple, own: int | tuple
+) -> None:
+    source, model = build(img_size=trained, seed=1), build(img_size=own)
+    model.load_state_dict(source.state_dict(), strict=True)
+    assert torch.equal(model.pos_embed, expected_position(source, model))
+
+
+@pytest.mark.parametrize(
+    ('trained', 'own'),
+    [
+        (64, 64),
+        (64, 96),
+        (96, (40, 72)),
+        ((64, 96), (64, 96)),
+        ((64, 96), (128, 192)),
+        ((96, 32), (48, 16)),
+    ],
+    ids=str,
+)
+def test_published_position_embedding_is_resized(
+    build: Callable, trained: int | tuple, own: int | tuple
+) -> None:
+    """It is flat: a square, or of the shape of the model."""
+    source, model = build(img_size=trained, seed=1), build(img_size=own)
+    model.load_state_dict(published(source), strict=True)
+    assert torch.equal(model.pos_embed, expected_position(source, model))
+
+
+def test_a_position_embedding_of_unknown_shape_is_an_error(build: Callable) -> None:
+    source, model = build(img_size=(64, 96)), build(img_size=64)
+    message = r"384 tokens, neither a square nor of the shape of the model's 16 x 16.*img_size"
+    with pytest.raises(RuntimeError, match=message):
+        model.load_state_dict(published(source))
+
+
+@pytest.mark.parametrize('n_bands', [1, 2, 4, 6, 13])
+def test_rgb_stem_is_spread_over_the_bands(
+    build: Callable, log: pytest.LogCaptureFixture, n_bands: int
+) -> None:
+    source, model = build(seed=1), build(in_channels=n_bands)
+    model.load_state_dict(published(source), strict=True)
+    rgb = source.stages[0].merger.projection.weight
+    stem = model.stages[0].merger.projection.weight
+    for band in range(n_bands):
+        torch.testing.assert_close(stem[:, band], rgb[:, band % 3] * 3 / n_bands)
+    ((_, text),) = messages(log)
+    assert (
+        f'resized: stages.0.merger.projection.weight (16, 3, 7, 7) -> (16, {n_bands}, 7, 7)' in text
+    )
+
+
+def test_bands_that_are_equal_give_the_features_of_grey_rgb(
+    build: Callable, make_images: Callable
+) -> None:
+    source, model = build(seed=1).double().eval(), build(in_channels=12).double().eval()
+    model.load_state_dict(source.state_dict())
+    grey = make_images(1, 1, 64, 64).double()
+    outputs = model(grey.expand(-1, 12, -1, -1))
+    for output, expected in zip(outputs, source(grey.expand(-1, 3, -1, -1)), strict=True):
+        torch.testing.assert_close(output, expected)

@@ -1,0 +1,61 @@
+"""What a new model starts from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+from mmdynamicvis.models import MambaMixer
+
+
+def test_mixers_start_as_the_mamba_paper_says(build: Callable) -> None:
+    arch = dict(embed_dims=(96, 16, 16, 16), depths=(2, 1, 1, 1))
+    model = build(arch=arch, out_indices=(0,))
+    model.init_weights()
+    mixers = [module for module in model.modules() if isinstance(module, MambaMixer)]
+    assert len(mixers) == 2
+    for mixer in mixers:
+        rates = torch.arange(1.0, 17).expand(192, 16)
+        torch.testing.assert_close(mixer.A_log.exp(), rates)
+        assert (mixer.D == 1).all()
+        step = softplus(mixer.dt_proj.bias.detach())
+        assert 1e-3 * 0.999 <= step.min() < 5e-3
+        assert 5e-2 < step.max() <= 1e-1 * 1.001
+        # evenly spread on a logarithmic scale
+        assert step.log().mean().item() == pytest.approx(torch.tensor(1e-2).log().item(), abs=0.4)
+        assert mixer.dt_proj.weight.abs().max() <= 6**-0.5
+
+
+def test_patch_mergers_keep_the_variance(build: Callable) -> None:
+    model = build()
+    model.init_weights()
+    for stage in model.stages:
+        projection = stage.merger.projection
+        fan_in = projection.weight[0].numel()
+        assert projection.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.1)
+        assert not projection.bias.any()
+
+
+def test_a_second_call_changes_nothing(build: Callable, log: pytest.LogCaptureFixture) -> None:
+    model = build()
+    model.init_weights()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    nn.init.ones_(model.stages[0].norm.bias)
+    before['stages.0.norm.bias'].fill_(1)
+    model.init_weights()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert any(
+        'more than once' in record.getMessage() and record.levelno == logging.WARNING
+        for record in log.records
+    )
+
+
+def test_another_init_cfg_is_followed(build: Callable) -> None:
+    model = build(init_cfg=dict(type='Constant', layer='Conv2d', val=0.5, bias=0.25))
+    model.init_weights()
+    assert all((stage.merger.projection.weight == 0.5).all() for stage in model.stages)

@@ -1,0 +1,16 @@
+"""The ops are of use without any OpenMMLab package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_ops_import_torch_alone() -> None:
+    code = (
+        'import sys; sys.modules["mmengine"] = None; import torch, mmdynamicvis.ops as ops; '
+        'print(ops.token_select(torch.eye(3).unsqueeze(0), torch.arange(3.0), 2).indices.tolist())'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == '[[2, 1]]'
