@@ -13,6 +13,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # The same on every machine and in every subprocess, set before torch is imported: numbers and times
 # then do not depend on how many cores there are.
 os.environ.setdefault('OMP_NUM_THREADS', '2')
+# Threads that wait give their core away soon: workers and subprocesses share the cores.
+os.environ.setdefault('GOMP_SPINCOUNT', '10000')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -90,6 +91,8 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
     content = read(path)
     state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
+    if not isinstance(state_dict, Mapping):
+        state_dict = {}
     state_dict = {
         name.removeprefix('module.'): value
         for name, value in state_dict.items()
@@ -153,11 +156,17 @@ def _read_pth(path: str) -> object:
         with _skipping_histories():
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
+        # torch puts advice to trust the file before what it met
+        found = str(error).rpartition('WeightsUnpickler error: ')[2].partition('. ')[0].strip()
+        if 'Unsupported operand' in found or 'load key' in found or 'truncated' in found:
+            raise ValueError(
+                f'checkpoint {path} is truncated or not a torch checkpoint: {found}'
+            ) from error
         raise ValueError(
             f'checkpoint {path} holds more than weights and was not loaded, since that could run '
-            f'code from the file: {error}'
+            f'code from the file: {found}'
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, OSError, IndexError) as error:
         raise ValueError(
             f'checkpoint {path} is truncated or not a torch checkpoint: {error}'
         ) from error
@@ -166,7 +175,9 @@ def _read_pth(path: str) -> object:
 def _download(url: str) -> str:
     folder = Path(torch.hub.get_dir()) / 'checkpoints'
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / url.split('?')[0].rsplit('/', 1)[-1]
+    # Addresses of one file name are different files.
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]
+    path = folder / f'{digest}-{url.split("?")[0].rsplit("/", 1)[-1]}'
     if not path.exists():
         torch.hub.download_url_to_file(url, str(path))
     return str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -181,7 +182,8 @@ class DynamicVis(BaseModule):
             height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
             grid = (-(-height // strides[0]), -(-width // strides[0]))
             self.pos_embed = nn.Parameter(torch.zeros(1, embed_dims[0], *grid))
-        drop_path_rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        n_units = sum(depths)
+        drop_path_rates = [drop_path_rate * i / max(n_units - 1, 1) for i in range(n_units)]
         self.stages = nn.ModuleList()
         for i in range(n_stages):
             channels = in_channels if i == 0 else embed_dims[i - 1]
@@ -204,20 +206,24 @@ class DynamicVis(BaseModule):
         self.post_norm = None
         if out_type == 'avg_featmap':
             self.post_norm = build_norm(norm_cfg, embed_dims[n_stages - 1])
-        self.min_size = int(torch.tensor(strides).prod())
+        self.min_size = math.prod(strides)
         # the public name of this method came with torch 2.5
         self._register_load_state_dict_pre_hook(_adapt_state_dict, with_module=True)
         self._freeze_stages()
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; pretrained weights never execute anything from their file."""
-        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            if not self.is_init:
-                state_dict = load_weights(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
-                self.load_state_dict(state_dict, strict=False)
-                self._is_init = True
-        else:
-            super().init_weights()
+        if self.is_init:
+            super().init_weights()  # warns
+            return
+        all_cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
+        pretrained = [cfg for cfg in all_cfgs if cfg.get('type') == 'Pretrained']
+        if pretrained:
+            self.init_cfg = [cfg for cfg in all_cfgs if cfg not in pretrained]
+        super().init_weights()
+        for cfg in pretrained:
+            state_dict = load_weights(cfg['checkpoint'], cfg.get('prefix'))
+            self.load_state_dict(state_dict, strict=False)
 
     def train(self, mode: bool = True) -> DynamicVis:
         """Set the mode; frozen stages stay in eval mode."""

@@ -9,6 +9,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 import torch
@@ -233,4 +234,6 @@ def test_address(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) 
     torch.save(WEIGHTS, tmp_path / 'served/a.pth')
     assert_same(load_weights(f'{address}/a.pth?download=true'), WEIGHTS)
     (tmp_path / 'served/a.pth').unlink()
-    assert_same(load_weights(f'{address}/a.pth'), WEIGHTS)  # from the cache
+    assert_same(load_weights(f'{address}/a.pth?download=true'), WEIGHTS)  # from the cache
+    with pytest.raises(HTTPError):  # another address is another file
+        load_weights(f'{address}/a.pth')

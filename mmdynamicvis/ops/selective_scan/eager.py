@@ -16,6 +16,7 @@ and the channels come last, so that the inner loops are long.
 """
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ def selective_scan(
             forward = scan(x[0], dt[0], A, B[0], C[0], False)[0]
             reverse = scan(x[1], dt[1], A, B[1], C[1], True)[0]
             if average:
-                y, x = (forward + reverse) / 2, (x[0] + x[1]) / 2
+                y, x = forward.lerp(reverse, 0.5), x[0].lerp(x[1], 0.5)
             else:
                 y = torch.stack([forward, reverse])
         else:
@@ -90,6 +91,24 @@ class _Segment:
         return x_BLX.unflatten(1, (-1, STEPS)).permute(2, 0, 1, 3)
 
 
+_workspaces = threading.local()
+
+
+def _workspace(like: Tensor, numel: int) -> Tensor:
+    """Uninitialised memory; on a CPU the thread's own, kept from call to call.
+
+    The system hands out large blocks page by page and zeroes them: on a CPU that costs a tenth of the
+    forward pass. A GPU's memory is kept by torch itself.
+    """
+    if like.device.type != 'cpu':
+        return like.new_empty(numel)
+    kept = vars(_workspaces)
+    if like.dtype not in kept or kept[like.dtype].numel() < numel:
+        with torch.inference_mode(False):  # else it could not be written outside of that mode
+            kept[like.dtype] = torch.empty(numel, dtype=like.dtype)
+    return kept[like.dtype][:numel]
+
+
 class _Plan:
     """How one scan is cut into tiles, and the buffers that the tiles share."""
 
@@ -100,12 +119,12 @@ class _Plan:
         blocks = -(-n_channels // CHANNELS)
         self.channels = -(-n_channels // blocks)
         per_row = n_state * self.channels
-        self.rows = min(n_rows, max(1, STEP_NUMEL // (MIN_CHUNKS * per_row)))
+        self.rows = max(1, min(n_rows, STEP_NUMEL // (MIN_CHUNKS * per_row)))
         chunks = max(MIN_CHUNKS, -(-STEP_NUMEL // (self.rows * per_row)))
         self.n_segments = -(-self.n_chunks // chunks)
         self.chunks = -(-self.n_chunks // self.n_segments)
         numel = STEPS * self.rows * self.chunks * per_row
-        self._buffers = x_BLD.new_empty(buffers, numel)
+        self._buffers = _workspace(x_BLD, buffers * numel).view(buffers, numel)
 
     def blocks(self, x_BLD: Tensor) -> Iterator[tuple[slice, slice]]:
         """Rows and channels that are scanned together; every block is a scan of its own."""
@@ -144,24 +163,23 @@ def _steps(x: Tensor, decay: Tensor, reverse: bool) -> list[tuple[Tensor, Tensor
 
 def _enter_chunks(
     decay_BGND: Tensor, left_BGND: Tensor, enter_BND: Tensor, reverse: bool
-) -> Tensor:
-    """Turn what chunks leave behind from a zero start into what they really start from.
+) -> tuple[Tensor, Tensor]:
+    """Find what the chunks start from, given what they leave behind when they start from zero.
 
     Args:
         decay_BGND: product of the decays of each chunk (G chunks).
-        left_BGND: what each chunk leaves behind when it starts from zero; overwritten with what it
-            starts from.
+        left_BGND: what each chunk leaves behind when it starts from zero.
         enter_BND: what the first chunk (the last for ``reverse``) starts from.
 
     Returns:
-        What the last chunk in scan order leaves behind, (B, N, D).
+        What each chunk starts from (B, G, N, D), and what the last in scan order leaves behind.
     """
-    chunks = zip(left_BGND.unbind(1), decay_BGND.unbind(1), strict=True)
-    for left_BND, decay_BND in reversed(list(chunks)) if reverse else chunks:
-        leave_BND = torch.addcmul(left_BND, decay_BND, enter_BND)
-        left_BND.copy_(enter_BND)
-        enter_BND = leave_BND
-    return enter_BND
+    chunks = list(zip(left_BGND.unbind(1), decay_BGND.unbind(1), strict=True))
+    enters = []
+    for left_BND, decay_BND in reversed(chunks) if reverse else chunks:
+        enters.append(enter_BND)
+        enter_BND = torch.addcmul(left_BND, decay_BND, enter_BND)
+    return torch.stack(enters[::-1] if reverse else enters, dim=1), enter_BND
 
 
 def _fill_states(
@@ -177,11 +195,11 @@ def _fill_states(
     left = steps[0][0].clone()
     for b_t, decay_t in steps[1:]:
         torch.addcmul(b_t, decay_t, left, out=left)
-    enter_BND = _enter_chunks(chunk_decay, left, enter_BND, reverse)
-    before = left
+    enter_BGND, enter_BND = _enter_chunks(chunk_decay, left, enter_BND, reverse)
+    before = enter_BGND
     for h_t, decay_t in steps:
         before = torch.addcmul(h_t, decay_t, before, out=h_t)
-    return left, enter_BND
+    return enter_BGND, enter_BND
 
 
 def _rates(A_DN: Tensor) -> Tensor:
@@ -279,7 +297,7 @@ def scan_backward(
             send = torch.mul(*steps[0])
             for g_t, decay_t in steps[1:]:
                 send.add_(g_t).mul_(decay_t)
-            send_BND = _enter_chunks(chunk_decay, send, send_BND, not reverse)
+            send, send_BND = _enter_chunks(chunk_decay, send, send_BND, not reverse)
             for g_t, decay_t in steps:
                 g_t.add_(send)
                 send = decay_t.mul_(g_t)

@@ -12,7 +12,8 @@ def token_select(
     """See :func:`mmdynamicvis.ops.token_select`."""
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
     with torch.autocast(tokens_BLC.device.type, enabled=False):
-        scores_BL = tokens_BLC.to(wide) @ weight_C.to(wide)
+        # Not a matrix product: BLAS rounds equal rows differently, so that ties would not be ties.
+        scores_BL = (tokens_BLC.to(wide) * weight_C.to(wide)).sum(-1)
         importance_BL = scores_BL.softmax(-1)
         ranked_BL = importance_BL.detach()
         if noise_BL is not None:
@@ -22,7 +23,7 @@ def token_select(
     ranked_BK, indices_BK = (x[:, :k] for x in ranked_BL.sort(stable=True, descending=True))
     indices_BK = torch.where(ranked_BK > 0, indices_BK, ranked_BL.topk(k).indices)
     tokens_BKC = _rows(tokens_BLC).index_select(0, _row_indices(indices_BK, tokens_BLC))
-    return tokens_BKC.unflatten(0, (-1, k)), indices_BK, importance_BL
+    return tokens_BKC.unflatten(0, (len(tokens_BLC), k)), indices_BK, importance_BL
 
 
 def token_update(
@@ -39,7 +40,7 @@ def token_update(
     weight_BK1 = importance_BL.gather(1, indices_BK).unsqueeze(-1)
     selected_BKC = torch.addcmul(selected_BKC, weight_BK1.to(dtype), updated_BKC.to(dtype))
     if update_unselected:
-        result_BLC = tokens_BLC * (1 + importance_BL.unsqueeze(-1)).to(dtype)
+        result_BLC = (tokens_BLC * (1 + importance_BL.unsqueeze(-1)).to(dtype)).contiguous()
     else:
         result_BLC = tokens_BLC.clone(memory_format=torch.contiguous_format)
     _rows(result_BLC).index_copy_(0, rows, selected_BKC.flatten(0, 1))
