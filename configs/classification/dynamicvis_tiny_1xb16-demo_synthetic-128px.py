@@ -6,7 +6,7 @@
 _base_ = [
     '../_base_/models/dynamicvis_classifier.py',
     '../_base_/datasets/scenes_128px.py',
-    '../_base_/schedules/adamw_cosine.py',
+    '../_base_/schedules/adamw_cosine_10e.py',
     '../_base_/classification_runtime.py',
 ]
 
@@ -27,7 +27,17 @@ dataset = dict(
         'storage_tanks',
     ],
 )
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
+# The scenes vary in scale and place already, and there is no time for more than ten epochs: they
+# are flipped, not cropped.
+train_pipeline = [
+    dict(type='mmdynamicvis.LoadIntactImage'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(
+    batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline, **dataset)
+)
 val_dataloader = dict(num_workers=1, dataset=dataset)
 test_dataloader = dict(num_workers=1, dataset=dataset)
 
@@ -36,11 +46,6 @@ model = dict(
     head=dict(in_channels=384, num_classes=8),
     train_cfg=None,
 )
-
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=9, val_interval=3)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=True, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=1, convert_to_iter_based=True),
-]
-default_hooks = dict(checkpoint=dict(interval=3))
+train_cfg = dict(val_interval=5)
+auto_scale_lr = dict(base_batch_size=16)
+default_hooks = dict(checkpoint=dict(interval=5))

@@ -97,8 +97,8 @@ _workspaces = threading.local()
 def _workspace(like: Tensor, numel: int) -> Tensor:
     """Uninitialised memory; on a CPU the thread's own, kept from call to call.
 
-    The system hands out large blocks page by page and zeroes them: on a CPU that costs a tenth of the
-    forward pass. A GPU's memory is kept by torch itself.
+    The system hands out large blocks page by page and zeroes them, which takes time that shows. A
+    GPU's memory is kept by torch itself.
     """
     if like.device.type != 'cpu':
         return like.new_empty(numel)
