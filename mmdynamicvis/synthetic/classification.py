@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -72,7 +71,8 @@ def write_classification_dataset(
         return False
 
     root.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
+    partial = root.with_name(f'.{root.name}.{os.getpid()}.partial')
+    partial.mkdir()
     try:
         _write(partial, manifest, progress)
         partial.rename(root)
