@@ -39,8 +39,8 @@ def test_demo_trains_tests_and_draws(checkout, tmp_path):
     # The table repeats what `mim test` reported.
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     table = dict(re.findall(r'^  \(?([\w ]+?) +([\d.]+)\)?$', done.stdout, flags=re.MULTILINE))
-    assert float(table['accuracy']) == pytest.approx(metrics['accuracy/top1'], abs=0.05)
-    assert float(table['F1 score']) == pytest.approx(metrics['single-label/f1-score'], abs=0.05)
+    assert table['accuracy'] == f'{metrics["accuracy/top1"]:.1f}'
+    assert table['F1 score'] == f'{metrics["single-label/f1-score"]:.1f}'
     assert float(table['chance']) == 12.5
     assert (tmp_path / 'epoch_2.pth').is_file()
 
