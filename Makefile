@@ -11,16 +11,19 @@ ifdef PYTHON
 export PYTHON
 endif
 
-.PHONY: help demo test lint format python
+.PHONY: help demo test test-gpu lint format python
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo:  ## train, test and draw on synthetic scenes, a few minutes on two cores
 	@$(RUN) python tools/demo.py $(ARGS)
 
 test:  ## run all tests, fast ones first, e.g. ARGS='-m "not slow"' or ARGS=tests/ops
 	@$(RUN) python -m pytest $(ARGS)
+
+test-gpu:  ## run the tests of the GPU kernels natively
+	@$(RUN) python -m pytest -m 'gpu or interpreter' $(ARGS)
 
 lint:  ## check style, formatting and the direction of imports
 	@$(RUN) ruff check .

@@ -98,6 +98,7 @@ with tempfile.TemporaryDirectory(prefix='mmdynamicvis-build-') as scratch:
             'Topic :: Scientific/Engineering :: GIS',
         ],
         packages=find_packages(include=['mmdynamicvis', 'mmdynamicvis.*']),
+        package_data={'mmdynamicvis.ops.cpu': ['*.cpp', '*.h']},
         python_requires='>=3.10',
         install_requires=read_requirements('runtime.txt')[''],
         extras_require=read_extras(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 os.environ.setdefault('OMP_NUM_THREADS', '2')
 # Threads that wait give their core away soon: workers and subprocesses share the cores.
 os.environ.setdefault('GOMP_SPINCOUNT', '10000')
+# Without a GPU, Triton kernels are interpreted; it looks when it is imported, and torch imports it.
+if shutil.which('nvidia-smi') is None:
+    os.environ.setdefault('TRITON_INTERPRET', '1')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

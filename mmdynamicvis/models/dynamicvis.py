@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from mmdynamicvis.models.checkpoint import LoadReport, load_weights
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
+from mmdynamicvis.models.ops_log import show_ops_log
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.ops.dispatch import check_backend
@@ -109,7 +110,8 @@ class DynamicVis(BaseModule):
         drop_path_rate: Stochastic depth rate of the last unit; rises linearly from 0.
         with_cp: Trade time for memory: activation checkpointing of each unit.
         norm_cfg: Norm of the patch mergers and stages, ``type`` 'LN' or 'RMSNorm'.
-        backend: Backend of the ops; 'auto' takes the first that can run.
+        backend: Backend of the ops, 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'; ops that
+            lack it, and all with 'auto', take the first that can run.
         init_cfg: mmengine's initialisation, the published one by default; ``type='Pretrained'``
             loads a .pth or .safetensors file without executing anything from it.
 
@@ -168,6 +170,7 @@ class DynamicVis(BaseModule):
                 f"interpolate_mode is {interpolate_mode!r}; choose 'bicubic' or 'bilinear'"
             )
         check_backend('DynamicVis', BACKENDS, backend)
+        show_ops_log()
 
         self.in_channels = in_channels
         self.embed_dims = embed_dims

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad, silu
+from torch.nn.functional import linear
 
-from mmdynamicvis.ops import selective_scan
+from mmdynamicvis.ops import causal_conv1d, selective_scan
 
 ScanMode = Literal['mean', 'gate', 'forward']
 
@@ -78,8 +78,10 @@ class MambaMixer(nn.Module):
     def forward(self, x_BLC: Tensor) -> Tensor:
         """Mix tokens (B, L, C) along the sequence."""
         x_BLD, z_BLD = self.in_proj(x_BLC).chunk(2, dim=-1)
-        both = self.scan_mode != 'forward'
-        x = silu(self._convolve(x_BLD, both))
+        direction = 'forward' if self.scan_mode == 'forward' else 'both'
+        x = causal_conv1d(
+            x_BLD, self.conv1d.weight.squeeze(1), self.conv1d.bias, direction, self.backend
+        )
         dt, B, C = self.x_proj(x).split(self.split, dim=-1)
         y = selective_scan(
             x,
@@ -91,27 +93,11 @@ class MambaMixer(nn.Module):
             z=z_BLD,
             dt_bias=self.dt_proj.bias,
             dt_softplus=True,
-            direction='both' if both else 'forward',
+            direction=direction,
             average=self.scan_mode == 'mean',
             backend=self.backend,
         )
         return self.out_proj(self._gate(y) if self.scan_mode == 'gate' else y)
-
-    def _convolve(self, x_BLD: Tensor, both: bool) -> Tensor:
-        """Causal depthwise convolution of each direction: (2, B, L, D) for both, else (B, L, D)."""
-        length, reach = x_BLD.shape[1], self.conv1d.kernel_size[0] - 1
-        weight = self.conv1d.weight.squeeze(1).t().to(x_BLD.dtype)
-        bias = self.conv1d.bias.to(x_BLD.dtype)
-        padded = pad(x_BLD, (0, 0, reach, reach))
-
-        def convolve(step: int) -> Tensor:
-            y_BLD = bias
-            for i, weight_D in enumerate(weight):
-                start = reach + step * (reach - i)
-                y_BLD = torch.addcmul(y_BLD, padded[:, start : start + length], weight_D)
-            return y_BLD
-
-        return torch.stack([convolve(-1), convolve(1)]) if both else convolve(-1)
 
     def _gate(self, y_KBLD: Tensor) -> Tensor:
         means_KBC = self.out_proj(y_KBLD.mean(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mmdynamicvis.models.norm import build_norm
@@ -27,6 +28,7 @@ class PatchMerger(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens (B, L, C) in row-major order, and their grid (H, W)."""
-        x_BCHW = self.projection(x_BCHW)
+        # channels last in memory, as the tokens are: what comes out needs no transposition
+        x_BCHW = self.projection(x_BCHW.contiguous(memory_format=torch.channels_last))
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
         return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid

@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool1d
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
 from mmdynamicvis.models.selection_noise import SelectionNoise
 from mmdynamicvis.ops import TokenSelection, token_select, token_update
+from mmdynamicvis.ops.token_select import SELECT_BACKENDS
 
 GlobalPosition = Literal['head', 'mid', 'headtail', 'none']
 
@@ -64,7 +65,9 @@ class STIM(nn.Module):
         self.update_unselected = update_unselected
         self.normalize_importance = normalize_importance
         self.drop_path_rate = drop_path_rate
-        self.backend = backend
+        # Where the mixer has a backend that these ops lack, like mamba_ssm, they choose their own.
+        names = [candidate.name for candidate in SELECT_BACKENDS]
+        self.selection_backend = backend if backend in names else 'auto'
         if reduction_ratio is not None:
             self.scorer = nn.Linear(dim, 1, bias=False)
             self.noise = SelectionNoise(**selection_noise) if selection_noise else None
@@ -86,9 +89,8 @@ class STIM(nn.Module):
             grid: Height and width of the grid, L = H * W.
         """
         keep_B1 = self._keep(tokens_BLC)
-        globals_BGC = self._global_tokens(tokens_BLC, grid)
         if self.reduction_ratio is None:
-            updated_BLC = self._block(tokens_BLC, globals_BGC)
+            updated_BLC = self._block(tokens_BLC, self._global_tokens(tokens_BLC, grid))
             if keep_B1 is not None:
                 updated_BLC = tokens_BLC + keep_B1.unsqueeze(-1) * (updated_BLC - tokens_BLC)
             return updated_BLC, None
@@ -99,8 +101,12 @@ class STIM(nn.Module):
             self.scorer.weight.squeeze(0),
             self.num_kept(tokens_BLC.shape[1]),
             noise_BL,
-            self.backend,
+            grid if self.global_position != 'none' and self.num_global_tokens is None else None,
+            self.selection_backend,
         )
+        globals_BGC = selection.row_means
+        if globals_BGC is None:
+            globals_BGC = self._global_tokens(tokens_BLC, grid)
         updated_BKC = self._block(selection.tokens, globals_BGC)
         weight_BL = selection.importance
         if self.normalize_importance:
@@ -115,7 +121,7 @@ class STIM(nn.Module):
             selection.indices,
             weight_BL,
             self.update_unselected,
-            self.backend,
+            self.selection_backend,
         )
         return tokens_BLC, selection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ENVIRONMENT_VARIABLE = 'MMDYNAMICVIS_BACKEND'
+NAMES = ('triton', 'mamba_ssm', 'cpu', 'eager', 'naive')
+"""All backends; not every op has every one."""
+
 logger = logging.getLogger('mmdynamicvis.ops')
 _explained: set[tuple[str, str]] = set()
+
+
+def _no_reason(*tensors: Tensor) -> str | None:
+    return None
+
+
+class BackendUnavailableError(RuntimeError):
+    """The backend that was asked for cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +32,21 @@ class Backend:
     """One implementation of an op.
 
     Args:
-        name: What ``backend=`` calls it.
+        name: What ``backend=`` calls it; one of :data:`NAMES`.
         function: The implementation; every backend of an op takes the same arguments.
         unavailable: Returns why the backend cannot run on this machine (a missing package, say), or
             None if it can.
         unsupported: Takes the op's tensors and returns why the backend cannot run on them (their
             device or dtype, say), or None if it can.
+        unwanted: Takes the op's tensors and returns why 'auto' passes the backend over although it
+            can run, or None if 'auto' may take it.
     """
 
     name: str
     function: Callable[..., Any]
-    unavailable: Callable[[], str | None] = lambda: None
-    unsupported: Callable[..., str | None] = lambda *tensors: None
+    unavailable: Callable[[], str | None] = _no_reason
+    unsupported: Callable[..., str | None] = _no_reason
+    unwanted: Callable[..., str | None] = _no_reason
 
     def why_not(self, *tensors: Tensor) -> str | None:
         """Return why the backend cannot run on these tensors, or None if it can."""
@@ -52,27 +68,40 @@ def choose(
     Args:
         op: Name of the op, for messages.
         backends: The op's backends, the preferred one first.
-        backend: A backend's name, or 'auto' for the first that can run. Why the ones before it
-            cannot is logged once.
+        backend: A backend's name, or 'auto' for the one that the environment variable
+            MMDYNAMICVIS_BACKEND names, if the op has it, else for the first that can run. Why the
+            ones before it cannot is logged once.
         tensors: What the op is called with.
 
     Raises:
         ValueError: The name is unknown.
-        RuntimeError: The backend that was asked for cannot run; the message says why.
+        BackendUnavailableError: The backend that was asked for cannot run; the message says why.
     """
     check_backend(op, backends, backend)
+    asked = backend
+    if backend == 'auto':
+        backend = _from_environment(backends)
     reasons = {}
     for candidate in backends:
         if backend not in ('auto', candidate.name):
             continue
         reason = candidate.why_not(*tensors)
+        if reason is None and backend == 'auto':
+            reason = candidate.unwanted(*tensors)
         if reason is None:
-            if backend == 'auto' and not torch.compiler.is_compiling():
+            if asked == 'auto' and not torch.compiler.is_compiling():
                 _explain_once(op, candidate.name, reasons)
             return candidate.function
         reasons[candidate.name] = reason
     why = '; '.join(f'{name}: {reason}' for name, reason in reasons.items())
-    raise RuntimeError(f'{op}: backend {backend!r} cannot run here ({why})')
+    raise BackendUnavailableError(f'{op}: backend {backend!r} cannot run here ({why})')
+
+
+def _from_environment(backends: Sequence[Backend]) -> str:
+    name = os.environ.get(ENVIRONMENT_VARIABLE, 'auto')
+    if name not in ('auto', *NAMES):
+        raise ValueError(f'{ENVIRONMENT_VARIABLE} is {name!r}; choose one of {["auto", *NAMES]}')
+    return name if any(candidate.name == name for candidate in backends) else 'auto'
 
 
 def _explain_once(op: str, name: str, reasons: dict[str, str]) -> None:

@@ -46,7 +46,7 @@ def test_compiled_model_gives_the_same(
     small: Callable, make_images: Callable, backend: str, sizes: list[tuple[int, int]]
 ) -> None:
     model = small(selection_noise=None).train()
-    compiled = torch.compile(model, backend=backend)
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
     for size in sizes:
         images = make_images(2, 3, *size)
         expected = model(images)
@@ -56,6 +56,20 @@ def test_compiled_model_gives_the_same(
         wanted = gradients(model, expected)
         for name, grad in gradients(model, outputs).items():
             torch.testing.assert_close(grad, wanted[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('ops_backend', ['cpu', 'eager'])
+def test_exported_model_gives_the_same(
+    small: Callable, make_images: Callable, ops_backend: str
+) -> None:
+    model = small(backend=ops_backend).eval()
+    images = make_images(2, 3, 64, 64)
+    exported = torch.export.export(model, (images,))
+    graphs = [x for x in exported.graph_module.modules() if isinstance(x, torch.fx.GraphModule)]
+    called = {str(node.target) for graph in graphs for node in graph.graph.nodes}
+    assert f'mmdynamicvis.selective_scan_{ops_backend}.default' in called
+    for output, wanted in zip(exported.module()(images), model(images), strict=True):
+        torch.testing.assert_close(output, wanted)
 
 
 def test_compiled_noise_decays(small: Callable, make_images: Callable) -> None:

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from mmdynamicvis.ops import selective_scan, token_select, token_update
-from mmdynamicvis.ops.dispatch import Backend, check_backend, choose
+from mmdynamicvis.ops.causal_conv1d import BACKENDS as CONV_BACKENDS
+from mmdynamicvis.ops.dispatch import (
+    ENVIRONMENT_VARIABLE,
+    NAMES,
+    Backend,
+    BackendUnavailableError,
+    check_backend,
+    choose,
+)
 from mmdynamicvis.ops.selective_scan import BACKENDS
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS, UPDATE_BACKENDS
 
@@ -72,9 +80,40 @@ def test_auto_says_once_what_it_took_and_why(caplog: pytest.LogCaptureFixture) -
     ]
 
 
+def test_auto_passes_over_what_it_does_not_want(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, 'mmdynamicvis.ops')
+    slow = Backend('triton', fast, unwanted=lambda *tensors: 'it would be slow')
+    assert choose('op that could be slow', (slow, PLAIN), 'auto', FLOATS) is plain
+    assert choose('op that could be slow', (slow, PLAIN), 'triton', FLOATS) is fast
+    assert 'not triton: it would be slow' in caplog.text
+
+
+def test_the_environment_chooses_where_the_caller_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    backends = (Backend('cpu', fast), Backend('eager', plain), Backend('naive', plain))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, 'eager')
+    assert choose('op', backends, 'auto', FLOATS) is plain
+    assert choose('op', backends, 'cpu', FLOATS) is fast
+    # an op that lacks the backend goes by itself
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, 'mamba_ssm')
+    assert choose('op', backends, 'auto', FLOATS) is fast
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, 'abacus')
+    with pytest.raises(
+        ValueError, match=r"MMDYNAMICVIS_BACKEND is 'abacus'; choose one of \['auto'"
+    ):
+        choose('op', backends, 'auto', FLOATS)
+
+
+def test_a_backend_that_the_environment_asks_for_must_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, 'mamba_ssm')
+    lacking = Backend('mamba_ssm', fast, unavailable=lambda: 'mamba_ssm is not installed')
+    with pytest.raises(BackendUnavailableError, match=r"'mamba_ssm' cannot run.*not installed"):
+        choose('op', (lacking, PLAIN), 'auto', FLOATS)
+
+
 def test_every_op_has_the_oracle_and_a_backend_for_any_machine() -> None:
-    for backends in (BACKENDS, SELECT_BACKENDS, UPDATE_BACKENDS):
+    for backends in (BACKENDS, CONV_BACKENDS, SELECT_BACKENDS, UPDATE_BACKENDS):
         names = [backend.name for backend in backends]
+        assert names == [name for name in NAMES if name in names]
         assert names[-2:] == ['eager', 'naive']
         assert [b.why_not(FLOATS) for b in backends[-2:]] == [None, None]
 

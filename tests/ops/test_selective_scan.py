@@ -1,8 +1,10 @@
-"""The eager selective scan against the oracle: values and every gradient."""
+"""Every selective scan against the oracle: values and every gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +12,45 @@ from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan
 from mmdynamicvis.ops.selective_scan import eager
+from mmdynamicvis.ops.triton_support import INTERPRETED, strided_rows, unavailable
 
 OP = 'selective_scan'
 DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
 DIRECTION_IDS = ['forward', 'reverse', 'both', 'average']
 by_direction = pytest.mark.parametrize(('direction', 'average'), DIRECTIONS, ids=DIRECTION_IDS)
+
+TRITON = pytest.param(
+    'triton',
+    marks=[
+        pytest.mark.interpreter,
+        pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
+    ],
+)
+by_backend = pytest.mark.parametrize('backend', ['eager', TRITON])
+on_triton = pytest.mark.parametrize('backend', [TRITON])
+TRITON_DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def interpreted(few: Any, many: Any) -> Any:
+    """What Triton's interpreter has the time for, else what a GPU has."""
+    return few if INTERPRETED else many
+
+
+@pytest.fixture
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 8 tokens: in a few tokens, all that happens from chunk to chunk."""
+    from mmdynamicvis.ops.selective_scan import triton
+
+    monkeypatch.setattr(triton, 'CHUNK', 8)
+
+
+@pytest.fixture(autouse=True)
+def short_groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter takes as long for chunks that do not exist."""
+    if request.node.get_closest_marker('interpreter') and INTERPRETED:
+        from mmdynamicvis.ops.selective_scan import triton
+
+        monkeypatch.setitem(triton.PASSING, 'GROUP', 2)
 
 
 def make_inputs(
@@ -57,20 +93,25 @@ def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
     """Return the output and the gradient of every input, for some fixed gradient of the output."""
     y = selective_scan(**inputs, **options)
     # Multiples of 1/16 are the same numbers in every dtype.
-    weight = torch.linspace(-1, 1, 33).to(y.dtype).repeat(y.numel() // 33 + 1)[: y.numel()]
+    weight = torch.linspace(-1, 1, 33).to(y).repeat(y.numel() // 33 + 1)[: y.numel()]
     weight = weight.view(y.shape)
     grads = torch.autograd.grad(y, list(inputs.values()), weight)
     return {'y': y, **{f'the gradient of {n}': g for n, g in zip(inputs, grads, strict=True)}}
 
 
-def compare(assert_close: Callable, inputs: dict[str, Tensor], **options) -> None:
+def compare(
+    assert_close: Callable, inputs: dict[str, Tensor], backend: str = 'eager', **options
+) -> None:
     dtype = inputs['x'].dtype
-    actual = run(inputs, backend='eager', **options)
+    if backend == 'triton':
+        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
+    actual = run(inputs, backend=backend, **options)
     exact_inputs = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
     expected = run(exact_inputs, backend='naive', **options)
     assert actual['y'].dtype == dtype
     for name, tensor in actual.items():
-        assert_close(OP, dtype, name, tensor, expected[name])
+        cut = name == 'y' and backend == 'triton' and INTERPRETED
+        assert_close(OP, dtype, name, tensor, expected[name], interpreted=cut)
 
 
 @pytest.mark.parametrize('length', [1, 15, 16, 17, 63, 129, 400])
@@ -83,6 +124,40 @@ def test_equals_the_oracle(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=full)
 
 
+@pytest.mark.parametrize(
+    ('length', 'direction', 'average'),
+    interpreted(
+        [(1, 'both', True), (65, 'reverse', False)],
+        [(n, *way) for n, way in product((1, 63, 64, 129, 999), DIRECTIONS)],
+    ),
+)
+@on_triton
+def test_triton_equals_the_oracle(
+    assert_close: Callable, backend: str, length: int, direction: str, average: bool
+) -> None:
+    n_batch = interpreted(1, 3)
+    inputs = make_inputs(length, n_batch=n_batch, direction=direction, dtype=torch.float32)
+    options = dict(direction=direction, average=average, dt_softplus=True)
+    compare(assert_close, inputs, backend, **options)
+
+
+@pytest.mark.parametrize('full', interpreted([True], [False, True]))
+@by_direction
+@on_triton
+def test_chunks_pass_their_states_on(
+    assert_close: Callable,
+    short_chunks: None,
+    backend: str,
+    direction: str,
+    average: bool,
+    full: bool,
+) -> None:
+    length, n_batch = interpreted((17, 1 + (direction == 'reverse')), (130, 3))
+    inputs = make_inputs(length, 3, 2, n_batch, direction, torch.float32, full)
+    options = dict(direction=direction, average=average, dt_softplus=full)
+    compare(assert_close, inputs, backend, **options)
+
+
 @by_direction
 def test_equals_the_oracle_in_every_dtype(
     assert_close: Callable, dtype: torch.dtype, direction: str, average: bool
@@ -91,19 +166,51 @@ def test_equals_the_oracle_in_every_dtype(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
 
 
+@pytest.mark.parametrize('half', [torch.float16, torch.bfloat16], ids=['float16', 'bfloat16'])
+@on_triton
+def test_triton_in_half_precision(
+    assert_close: Callable, short_chunks: None, backend: str, half: torch.dtype
+) -> None:
+    length, n_channels, n_state = interpreted((9, 17, 1), (300, 96, 16))
+    inputs = make_inputs(length, n_channels, n_state, 1, 'both', half)
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
+
+
+@on_triton
+def test_tokens_and_step_sizes_of_different_dtypes(assert_close: Callable, backend: str) -> None:
+    inputs = make_inputs(5, n_batch=1, dtype=torch.float32)
+    for name, dtype in dict(dt=torch.bfloat16, B=torch.float16, D=torch.bfloat16).items():
+        inputs[name] = inputs[name].detach().to(dtype).requires_grad_()
+    inputs = {n: t.detach().to(TRITON_DEVICE).requires_grad_() for n, t in inputs.items()}
+    actual = run(inputs, backend=backend, dt_softplus=True)
+    exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
+    expected = run(exact, backend='naive', dt_softplus=True)
+    for (name, tensor), given in zip(actual.items(), (inputs['x'], *inputs.values()), strict=True):
+        assert tensor.dtype == given.dtype, name
+        assert_close(OP, given.dtype, name, tensor, expected[name])
+
+
 @pytest.mark.parametrize('optional', ['D', 'z', 'dt_bias'])
-def test_every_optional_input_can_stand_alone(assert_close: Callable, optional: str) -> None:
-    inputs = make_inputs(33, full=True)
+@by_backend
+def test_every_optional_input_can_stand_alone(
+    assert_close: Callable, backend: str, optional: str
+) -> None:
+    length, dtype = (33, torch.float64) if backend == 'eager' else (3, torch.float32)
+    inputs = make_inputs(length, n_batch=1, dtype=dtype)
     inputs = {n: t for n, t in inputs.items() if n in ('x', 'dt', 'A', 'B', 'C', optional)}
-    compare(assert_close, inputs, dt_softplus=True)
+    compare(assert_close, inputs, backend, dt_softplus=True)
 
 
 @pytest.mark.parametrize(('n_batch', 'n_channels'), [(1, 1), (3, 7), (2, 193), (5, 400)])
+@by_backend
 def test_any_number_of_channels_and_images(
-    assert_close: Callable, n_batch: int, n_channels: int
+    assert_close: Callable, backend: str, n_batch: int, n_channels: int
 ) -> None:
-    inputs = make_inputs(100, n_channels, 16, n_batch, dtype=torch.float32)
-    compare(assert_close, inputs, direction='reverse', dt_softplus=True)
+    length, n_state = 100, 16
+    if backend == 'triton' and INTERPRETED:
+        length, n_state, n_batch, n_channels = 1, 2, min(n_batch, 2), min(n_channels, 65)
+    inputs = make_inputs(length, n_channels, n_state, n_batch, dtype=torch.float32)
+    compare(assert_close, inputs, backend, direction='reverse', dt_softplus=True)
 
 
 def test_long_sequences_pass_their_state_from_segment_to_segment(assert_close: Callable) -> None:
@@ -135,23 +242,59 @@ def test_result_does_not_depend_on_how_it_is_cut(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
 
 
-def test_non_contiguous_inputs(assert_close: Callable) -> None:
+@by_backend
+def test_non_contiguous_inputs(assert_close: Callable, backend: str) -> None:
     def scatter(tensor: Tensor) -> Tensor:
         """The same values, channels first in memory and every second one unused."""
         apart = tensor.new_full((tensor.shape[-1], 2, *tensor.shape[:-1]), float('nan'))
         apart[:, 0] = tensor.movedim(-1, 0)
         return apart[:, 0].movedim(0, -1)
 
-    inputs = {n: t.detach() for n, t in make_inputs(40, direction='both').items()}
+    length, dtype = (40, torch.float64) if backend == 'eager' else (5, torch.float32)
+    made = make_inputs(length, n_batch=1, direction='both', dtype=dtype)
+    inputs = {n: t.detach() for n, t in made.items()}
     scattered = {n: scatter(t) for n, t in inputs.items()}
     assert not any(t.is_contiguous() for t in scattered.values())
     compare(
         assert_close,
         {n: t.requires_grad_() for n, t in scattered.items()},
+        backend,
         direction='both',
         average=True,
         dt_softplus=True,
     )
+
+
+@on_triton
+def test_parts_of_projections_are_not_copied(assert_close: Callable, backend: str) -> None:
+    """As the mixer makes them: x, z and dt, B, C lie side by side."""
+    made = {n: t.detach() for n, t in make_inputs(3, 4, 2, 2, 'both', torch.float32).items()}
+    parts = torch.cat([made['dt'], made['B'], made['C']], -1).split((4, 2, 2), -1)
+    made.update(zip(('dt', 'B', 'C'), parts, strict=True))
+    made['z'] = torch.cat([made['z'], made['z']], -1).chunk(2, -1)[1]
+    assert strided_rows(made['z'])[0].data_ptr() == made['z'].data_ptr()
+    assert strided_rows(made['dt']) == (made['dt'], 8)
+    inputs = {n: t.requires_grad_() for n, t in made.items()}
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
+
+
+@pytest.mark.parametrize('average', [False, True])
+@on_triton
+def test_nothing_is_read_that_was_not_written(
+    assert_close: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    short_chunks: None,
+    backend: str,
+    average: bool,
+) -> None:
+    new_empty = Tensor.new_empty
+
+    def poisoned(tensor: Tensor, *args, **kwargs) -> Tensor:
+        return new_empty(tensor, *args, **kwargs).fill_(float('nan'))
+
+    monkeypatch.setattr(Tensor, 'new_empty', poisoned)
+    inputs = make_inputs(11, n_batch=1, direction='both', dtype=torch.float32)
+    compare(assert_close, inputs, backend, direction='both', average=average, dt_softplus=True)
 
 
 def test_a_gradient_that_is_expanded(assert_close: Callable) -> None:
@@ -187,6 +330,25 @@ def test_custom_ops_are_registered_as_torch_asks(reverse: bool) -> None:
     torch.library.opcheck(eager.scan_backward, arguments)
 
 
+@pytest.mark.parametrize('average', interpreted([True], [False, True]))
+@on_triton
+def test_triton_ops_are_registered_as_torch_asks(backend: str, average: bool) -> None:
+    from mmdynamicvis.ops.selective_scan import triton
+
+    made = make_inputs(2, 3, 1, 1, 'both', torch.float32)
+    tensors = [tensor.detach().to(TRITON_DEVICE).requires_grad_() for tensor in made.values()]
+    options = (True, 'both', average)
+    op = torch.ops.mmdynamicvis.selective_scan_triton.default
+    torch.library.opcheck(op, (*tensors, *options))
+    tensors = [tensor.detach() for tensor in tensors]
+    y, states = op(*tensors, *options)
+    backward = torch.ops.mmdynamicvis.selective_scan_triton_backward.default
+    torch.library.opcheck(backward, (torch.randn_like(y), states, *tensors, *options))
+    assert {variant.kernel.__name__ for variant in triton.variants()} == {
+        name for name in vars(triton) if name.endswith('_kernel')
+    }
+
+
 def test_strong_and_weak_decays_stay_finite(assert_close: Callable, dtype: torch.dtype) -> None:
     inputs = {n: t.detach() for n, t in make_inputs(50, direction='both', full=False).items()}
     inputs['dt'] = inputs['dt'] * torch.logspace(-6, 3, 50).view(1, 1, 50, 1)
@@ -196,6 +358,30 @@ def test_strong_and_weak_decays_stay_finite(assert_close: Callable, dtype: torch
     wide = torch.promote_types(dtype, torch.float32)
     inputs = {n: t.to(wide if n == 'A' else dtype).requires_grad_() for n, t in inputs.items()}
     compare(assert_close, inputs, direction='both', average=True)
+
+
+@on_triton
+def test_triton_stays_finite(assert_close: Callable, short_chunks: None, backend: str) -> None:
+    made = make_inputs(10, n_batch=1, direction='both', full=False)
+    inputs = {n: t.detach() for n, t in made.items()}
+    inputs['dt'] = inputs['dt'] * torch.logspace(-6, 3, 10).view(1, 1, 10, 1)
+    inputs['A'] = inputs['A'] * torch.tensor([1e-4, 1, 50, 1e3, 1e4]).view(5, 1)
+    inputs = {n: t.float().requires_grad_() for n, t in inputs.items()}
+    compare(assert_close, inputs, backend, direction='both', average=True)
+
+
+@on_triton
+def test_softplus_of_any_step_size(assert_close: Callable, backend: str) -> None:
+    """Small ones keep their digits, large ones and their exponentials do not overflow."""
+    made = make_inputs(5, 40, 1, 1, dtype=torch.float32)
+    inputs = {n: t.detach() for n, t in made.items() if n not in ('z', 'D')}
+    inputs['dt'] = torch.linspace(-60, 90, 200).view(1, 5, 40)
+    inputs = {n: t.to(TRITON_DEVICE) for n, t in inputs.items()}
+    inputs['A'] = torch.zeros_like(inputs['A']) - 1e-3
+    y = selective_scan(**inputs, dt_softplus=True, backend=backend)
+    exact = {n: t.double() for n, t in inputs.items()}
+    expected = selective_scan(**exact, dt_softplus=True, backend='naive')
+    torch.testing.assert_close(y.double(), expected, rtol=2e-5, atol=0)
 
 
 def test_state_is_kept_in_float32_under_autocast() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan
+from mmdynamicvis.ops.triton_support import INTERPRETED, unavailable
 
 SHAPES = st.tuples(
     st.integers(1, 3),  # images
@@ -58,6 +60,32 @@ def test_eager_equals_the_oracle(
     # Outputs may cancel to almost nothing, against which no error is small.
     scale = 1 + expected.abs().max()
     assert_close('selective_scan', torch.float64, 'y', y + scale, expected + scale)
+
+
+@pytest.mark.interpreter
+@pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+@settings(deadline=None, max_examples=5 if INTERPRETED else 100, derandomize=True)
+@given(
+    st.tuples(
+        st.integers(1, 2),
+        st.integers(1, 5 if INTERPRETED else 300),
+        st.integers(1, 40),
+        st.integers(1, 5),
+        st.integers(0, 10**6),
+    ),
+    st.booleans(),
+)
+def test_triton_equals_the_oracle(
+    assert_close: Callable, shape: tuple[int, ...], average: bool
+) -> None:
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    inputs = {n: t.float().to(device) for n, t in make_inputs(shape, lead=(2,)).items()}
+    exact = {n: t.double() for n, t in inputs.items()}
+    options = dict(direction='both', average=average)
+    y = selective_scan(**inputs, **options, backend='triton')
+    expected = selective_scan(**exact, **options, backend='naive')
+    scale = 1 + expected.abs().max()
+    assert_close('selective_scan', torch.float32, 'y', y + scale, expected + scale)
 
 
 @steady

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import token_select, token_update
+from mmdynamicvis.ops.token_select import UPDATE_BACKENDS
 
 OP = 'token_update'
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+Lane = tuple[str, torch.dtype]
+
+
+def lanes(dtypes: tuple[torch.dtype, ...] = DTYPES, only: str = '') -> list[Any]:
+    """Every backend but the oracle, with every dtype that it takes."""
+    found = []
+    for backend in UPDATE_BACKENDS[:-1]:
+        if only not in ('', backend.name):
+            continue
+        reason = backend.unavailable()
+        marks = [pytest.mark.skipif(reason is not None, reason=str(reason))]
+        if backend.name == 'triton':
+            marks.append(pytest.mark.interpreter)
+        for dtype in dtypes:
+            if not backend.unsupported(torch.empty(0, dtype=dtype, device=device(backend.name))):
+                name = f'{backend.name}-{dtype}'.replace('torch.', '')
+                found.append(pytest.param((backend.name, dtype), marks=marks, id=name))
+    return found
+
+
+def device(backend: str) -> str:
+    return 'cuda' if backend == 'triton' and torch.cuda.is_available() else 'cpu'
+
+
+every_lane = pytest.mark.parametrize('lane', lanes())
+every_backend = pytest.mark.parametrize('lane', lanes((torch.float32,)))
+triton_only = pytest.mark.parametrize('lane', lanes((torch.float32,), 'triton'))
 update_modes = pytest.mark.parametrize('update_unselected', [True, False])
 
 
@@ -46,9 +76,17 @@ def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
     return {'the result': result, **dict(zip(leaves, grads, strict=True))}
 
 
-def compare(assert_close: Callable, inputs: dict[str, Tensor], **options) -> None:
+def place(inputs: dict[str, Tensor], backend: str) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to(device(backend)).requires_grad_(tensor.requires_grad)
+        for name, tensor in inputs.items()
+    }
+
+
+def compare(assert_close: Callable, backend: str, inputs: dict[str, Tensor], **options) -> None:
     dtype = inputs['tokens'].dtype
-    actual = run(inputs, backend='eager', **options)
+    inputs = place(inputs, backend)
+    actual = run(inputs, backend=backend, **options)
     exact = {
         name: tensor.detach().double().requires_grad_() if tensor.requires_grad else tensor
         for name, tensor in inputs.items()
@@ -61,49 +99,91 @@ def compare(assert_close: Callable, inputs: dict[str, Tensor], **options) -> Non
 
 @pytest.mark.parametrize(('length', 'k'), [(1, 1), (17, 1), (17, 17), (63, 15), (400, 50)])
 @update_modes
+@every_lane
 def test_equals_the_oracle(
-    assert_close: Callable, dtype: torch.dtype, length: int, k: int, update_unselected: bool
+    assert_close: Callable, lane: Lane, length: int, k: int, update_unselected: bool
 ) -> None:
+    backend, dtype = lane
     inputs = make_inputs(length, k, dtype=dtype)
-    compare(assert_close, inputs, update_unselected=update_unselected)
+    compare(assert_close, backend, inputs, update_unselected=update_unselected)
 
 
 @pytest.mark.parametrize(('n_batch', 'n_channels'), [(1, 1), (3, 97), (2, 384)])
 @update_modes
+@every_backend
 def test_any_number_of_channels_and_images(
-    assert_close: Callable, n_batch: int, n_channels: int, update_unselected: bool
+    assert_close: Callable, lane: Lane, n_batch: int, n_channels: int, update_unselected: bool
 ) -> None:
     inputs = make_inputs(50, 12, n_channels, n_batch, torch.float32)
-    compare(assert_close, inputs, update_unselected=update_unselected)
+    compare(assert_close, lane[0], inputs, update_unselected=update_unselected)
 
 
-def test_increment_is_the_papers() -> None:
-    tokens = torch.tensor([[[1.0], [2.0], [3.0]]])
+@every_backend
+def test_increment_is_the_papers(lane: Lane) -> None:
     arguments = dict(
+        tokens=torch.tensor([[[1.0], [2.0], [3.0]]]),
         updated=torch.tensor([[[10.0]]]),
         indices=torch.tensor([[2]]),
         importance=torch.tensor([[0.5, 0.25, 0.25]]),
     )
-    assert token_update(tokens, **arguments).flatten().tolist() == [1.5, 2.5, 5.5]
-    alone = token_update(tokens, **arguments, update_unselected=False)
+    arguments = dict(place(arguments, lane[0]), backend=lane[0])
+    assert token_update(**arguments).flatten().tolist() == [1.5, 2.5, 5.5]
+    alone = token_update(**arguments, update_unselected=False)
     assert alone.flatten().tolist() == [1, 2, 5.5]
 
 
 @update_modes
-def test_non_contiguous_tokens(assert_close: Callable, update_unselected: bool) -> None:
-    inputs = make_inputs(30, 10)
+@every_backend
+def test_non_contiguous_tokens(assert_close: Callable, lane: Lane, update_unselected: bool) -> None:
+    inputs = make_inputs(30, 10, dtype=torch.float32)
     for name in ('tokens', 'updated'):
         scattered = inputs[name].detach().transpose(1, 2).contiguous().transpose(1, 2)
         assert not scattered.is_contiguous()
         inputs[name] = scattered.requires_grad_()
-    compare(assert_close, inputs, update_unselected=update_unselected)
+    compare(assert_close, lane[0], inputs, update_unselected=update_unselected)
+
+
+@every_backend
+def test_evenly_strided_rows(assert_close: Callable, lane: Lane) -> None:
+    inputs = make_inputs(30, 10, dtype=torch.float32)
+    tokens = inputs['tokens'].detach()
+    inputs['tokens'] = torch.cat([tokens, tokens], dim=2)[..., : tokens.shape[2]].requires_grad_()
+    inputs['indices'] = inputs['indices'].repeat_interleave(2, 1)[:, ::2]
+    compare(assert_close, lane[0], inputs)
 
 
 @update_modes
-def test_inputs_are_left_alone(update_unselected: bool) -> None:
-    inputs = make_inputs(30, 10)
+@triton_only
+def test_nothing_is_read_that_was_not_written(
+    assert_close: Callable, lane: Lane, update_unselected: bool
+) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+    try:
+        assert torch.empty(1).isnan().all()
+        inputs = make_inputs(63, 20, dtype=torch.float32)
+        compare(assert_close, lane[0], inputs, update_unselected=update_unselected)
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@update_modes
+@triton_only
+def test_registration(lane: Lane, update_unselected: bool) -> None:
+    from mmdynamicvis.ops.token_select import triton
+
+    assert triton.token_update is not None  # importing it registers the ops
+    inputs = place(make_inputs(20, 6, dtype=torch.float32), lane[0])
+    op = torch.ops.mmdynamicvis.token_update_triton.default
+    torch.library.opcheck(op, (*inputs.values(), update_unselected))
+
+
+@update_modes
+@every_backend
+def test_inputs_are_left_alone(lane: Lane, update_unselected: bool) -> None:
+    inputs = place(make_inputs(30, 10, dtype=torch.float32), lane[0])
     before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
-    run(inputs, update_unselected=update_unselected, backend='eager')
+    run(inputs, update_unselected=update_unselected, backend=lane[0])
     assert all(torch.equal(inputs[name], before[name]) for name in inputs)
 
 

@@ -11,25 +11,16 @@ oracle.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
+import math
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from datetime import date
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import mmengine
 import torch
+from measure import Run, fresh, growth_mb, medians
+from record import header, machine, write_json
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-import mmdynamicvis
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.ops import selective_scan
 
@@ -48,11 +39,12 @@ LIMITS = {
 
 
 # What it computes at least: decay times state, step times input, output map times state.
-@register_flop_formula(torch.ops.mmdynamicvis.selective_scan_eager)
+@register_flop_formula(
+    [torch.ops.mmdynamicvis.selective_scan_eager, torch.ops.mmdynamicvis.selective_scan_cpu]
+)
 def scan_flop(x_shape, dt_shape, A_shape, *args, **kwargs) -> int:
     """Count 3 multiply-accumulates per token, channel and state."""
-    n_batch, length, n_channels = x_shape
-    return 2 * 3 * n_batch * length * n_channels * A_shape[1]
+    return 2 * 3 * math.prod(x_shape) * A_shape[1]
 
 
 def check_scan() -> None:
@@ -86,38 +78,18 @@ def gmac(arch: str, size: int) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 @torch.no_grad()
 def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, float]:
     """Median seconds of 36 GFLOP of matrix products, and of a forward per size, in turns."""
     torch.set_num_threads(threads)
     matrix = torch.randn(MATMUL_SIZE, MATMUL_SIZE)
-    runs: dict[str, Callable[[], Any]] = {'36 GFLOP': lambda: matrix @ matrix}
+    runs: dict[str, Run] = {'36 GFLOP': lambda: matrix @ matrix}
     for size in sizes:
         model, image = build(arch, size)
         runs[str(size)] = lambda model=model, image=image: model(image)
-    for run in runs.values():
-        run()
-    samples = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            samples[name].append(seconds(run))
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    medians['36 GFLOP'] *= REFERENCE_FLOP / (2 * MATMUL_SIZE**3)
-    return medians
-
-
-def resident_mb(field: str) -> float:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process in MB (Linux)."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f'/proc/self/status has no {field}')
+    figures = medians(runs, repeats)
+    figures['36 GFLOP'] *= REFERENCE_FLOP / (2 * MATMUL_SIZE**3)
+    return figures
 
 
 @torch.no_grad()
@@ -125,9 +97,7 @@ def memory_growth_mb(arch: str, size: int, threads: int) -> float:
     """Peak growth of the resident set during the first forward of this process."""
     torch.set_num_threads(threads)
     model, image = build(arch, size)
-    before = resident_mb('VmRSS')
-    model(image)
-    return resident_mb('VmHWM') - before
+    return growth_mb(lambda: model(image), 'cpu')
 
 
 def import_seconds() -> float:
@@ -140,30 +110,6 @@ def import_seconds() -> float:
     return min(float(subprocess.check_output(command)) for _ in range(5))
 
 
-def fresh(function: Callable[..., Any], *args: Any) -> Any:
-    """Run in a process of its own, so that memory and caches start empty."""
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-        return pool.submit(function, *args).result()
-
-
-def machine(threads: int) -> dict[str, Any]:
-    names = {
-        line.split(':')[1].strip()
-        for line in Path('/proc/cpuinfo').read_text().splitlines()
-        if line.startswith('model name')
-    }
-    return {
-        'cpu': ', '.join(sorted(names)),
-        'cores': os.cpu_count(),
-        'threads': threads,
-        'system': platform.platform(),
-        'python': platform.python_version(),
-        'torch': torch.__version__,
-        'mmengine': mmengine.__version__,
-        'mmdynamicvis': mmdynamicvis.__version__,
-    }
-
-
 def measure(threads: int, repeats: int) -> dict[str, float]:
     figures = {
         f'{arch} parameters (M)': parameters(arch) for arch in ('tiny', 'small', 'base', 'large')
@@ -171,10 +117,10 @@ def measure(threads: int, repeats: int) -> dict[str, float]:
     print('counting operations', flush=True)
     figures |= {f'{arch} GMAC': gmac(arch, 512) for arch in ('tiny', 'small', 'base', 'large')}
     print('timing', flush=True)
-    medians = fresh(times, 'base', [512, 1024], threads, repeats)
-    figures |= {f'{name} (s)': value for name, value in medians.items()}
-    figures['base 512 / 36 GFLOP'] = medians['512'] / medians['36 GFLOP']
-    figures['base 1024 / 512'] = medians['1024'] / medians['512']
+    seconds = fresh(times, 'base', [512, 1024], threads, repeats)
+    figures |= {f'{name} (s)': value for name, value in seconds.items()}
+    figures['base 512 / 36 GFLOP'] = seconds['512'] / seconds['36 GFLOP']
+    figures['base 1024 / 512'] = seconds['1024'] / seconds['512']
     print('measuring memory', flush=True)
     for size in (512, 1024, 2048):
         figures[f'base {size} growth (MB)'] = fresh(memory_growth_mb, 'base', size, threads)
@@ -196,16 +142,8 @@ def main() -> None:
         limit = f'   figure to reach: {LIMITS[name]}' if name in LIMITS else ''
         print(f'{name:26} {value:10.3f}{limit}')
     if args.out:
-        result = {
-            'command': ' '.join(['python', *sys.argv]),
-            'date': date.today().isoformat(),
-            'machine': machine(args.threads),
-            'figures': {name: round(value, 4) for name, value in figures.items()},
-        }
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.out.with_suffix('.tmp')
-        temporary.write_text(json.dumps(result, indent=2) + '\n')
-        temporary.replace(args.out)
+        rounded = {name: round(value, 4) for name, value in figures.items()}
+        write_json(args.out, header(machine(args.threads)) | {'figures': rounded})
 
 
 if __name__ == '__main__':

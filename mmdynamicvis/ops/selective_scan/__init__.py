@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from mmdynamicvis.ops import mamba_support, triton_support
+from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, choose
-from mmdynamicvis.ops.selective_scan import eager, naive
+from mmdynamicvis.ops.selective_scan import cpu, eager, naive
 
 Direction = Literal['forward', 'reverse', 'both']
 
+
+def _triton(*args: Any) -> Tensor:
+    from mmdynamicvis.ops.selective_scan import triton
+
+    return triton.selective_scan(*args)
+
+
+def _mamba_ssm(*args: Any) -> Tensor:
+    from mmdynamicvis.ops.selective_scan import mamba_ssm
+
+    return mamba_ssm.selective_scan(*args)
+
+
 BACKENDS = (
+    triton_support.backend(_triton),
+    mamba_support.backend(_mamba_ssm),
+    Backend('cpu', cpu.selective_scan, library.unavailable, cpu.unsupported),
     Backend('eager', eager.selective_scan),
     Backend('naive', naive.selective_scan),
 )
@@ -59,7 +77,7 @@ def selective_scan(
         dt_softplus: Apply softplus to ``dt``.
         direction: 'forward', 'reverse' or 'both'.
         average: Average both directions (for 'both' only).
-        backend: 'auto', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
         y in the dtype of x: (K, B, L, D), or (B, L, D) if averaged.

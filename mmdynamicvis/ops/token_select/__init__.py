@@ -6,18 +6,37 @@ them; :func:`token_update` adds the weighted increment back to the whole sequenc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from mmdynamicvis.ops import triton_support
+from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, choose
-from mmdynamicvis.ops.token_select import eager, naive
+from mmdynamicvis.ops.token_select import cpu, eager, naive
+
+
+def _triton_select(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    from mmdynamicvis.ops.token_select import triton
+
+    return triton.token_select(*args)
+
+
+def _triton_update(*args: Any) -> Tensor:
+    from mmdynamicvis.ops.token_select import triton
+
+    return triton.token_update(*args)
+
 
 SELECT_BACKENDS = (
+    triton_support.backend(_triton_select),
+    Backend('cpu', cpu.token_select, library.unavailable, library.unsupported),
     Backend('eager', eager.token_select),
     Backend('naive', naive.token_select),
 )
 UPDATE_BACKENDS = (
+    triton_support.backend(_triton_update),
+    Backend('cpu', cpu.token_update, library.unavailable, library.unsupported),
     Backend('eager', eager.token_update),
     Backend('naive', naive.token_update),
 )
@@ -34,6 +53,8 @@ class TokenSelection(NamedTuple):
     """(B, K) int64, where they stand in the sequence."""
     importance: Tensor
     """(B, L) float32 (float64 for float64 tokens), softmax of the scores over the sequence."""
+    row_means: Tensor | None = None
+    """(B, H, C) in the dtype of the tokens, the mean of each row of the grid; None without grid."""
 
 
 def token_select(
@@ -41,22 +62,25 @@ def token_select(
     weight: Tensor,
     k: int,
     noise: Tensor | None = None,
+    grid: tuple[int, int] | None = None,
     backend: str = 'auto',
 ) -> TokenSelection:
     """Score all tokens and take the k most important ones, in descending order of importance.
 
     The order matters: it is the order in which the tokens are scanned. Of equal importance the
-    lower index comes first. Tokens whose importance underflows to zero come last, in an order that
-    is deterministic on a device but not specified (the published implementation's, torch.topk).
-    Scores and importance are computed in float32 at least, autocast or not.
-    Gradients flow through the tokens and the importance, not through the choice.
+    lower index comes first. Tokens whose importance underflows to zero come last: on a GPU the
+    lower index first, on the CPU in the order of the published implementation, torch.topk's.
+    Scores, importance and means are computed in float32 at least, autocast or not.
+    Gradients flow through the tokens, the importance and the means, not through the choice.
 
     Args:
         tokens: (B, L, C).
         weight: (C), the scorer w; the scores are ``tokens @ w``.
         k: How many tokens to take, 1 <= k <= L.
         noise: (B, L), added to the scores for the choice only; the importance is free of it.
-        backend: 'auto', 'eager' or 'naive' (the float64 oracle, for tests).
+        grid: Height and width of the grid whose rows the sequence holds one after another, to have
+            their means, L = H * W.
+        backend: 'auto', 'triton', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Raises:
         ValueError: A shape, k or the backend does not fit; the message names it.
@@ -73,8 +97,11 @@ def token_select(
         raise ValueError(
             f'noise has shape {tuple(noise.shape)}; the tokens need {(n_batch, length)}'
         )
+    if grid is not None and (min(grid) < 1 or grid[0] * grid[1] != length):
+        raise ValueError(f'grid is {tuple(grid)}; its H * W must be the {length} tokens')
+    noise = None if noise is None else noise.detach()
     function = choose('token_select', SELECT_BACKENDS, backend, tokens, weight)
-    return TokenSelection(*function(tokens, weight, k, noise))
+    return TokenSelection(*function(tokens, weight, k, noise, grid))
 
 
 def token_update(
@@ -95,7 +122,7 @@ def token_update(
         indices: (B, K) int64, their places, each at most once.
         importance: (B, L), the weights w.
         update_unselected: If False, tokens that were not selected stay as they are.
-        backend: 'auto', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
         (B, L, C) in the dtype of ``tokens``.

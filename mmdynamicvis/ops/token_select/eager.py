@@ -5,10 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.token_select.ranking import rank
+
 
 def token_select(
-    tokens_BLC: Tensor, weight_C: Tensor, k: int, noise_BL: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    tokens_BLC: Tensor,
+    weight_C: Tensor,
+    k: int,
+    noise_BL: Tensor | None,
+    grid: tuple[int, int] | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """See :func:`mmdynamicvis.ops.token_select`."""
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
     with torch.autocast(tokens_BLC.device.type, enabled=False):
@@ -18,12 +24,11 @@ def token_select(
         ranked_BL = importance_BL.detach()
         if noise_BL is not None:
             ranked_BL = (scores_BL.detach() + noise_BL).softmax(-1)
-    # A stable sort, since topk leaves the order of equal values open. But where scores lie so far
-    # apart that importances underflow to zero, published weights were trained with topk's order.
-    ranked_BK, indices_BK = (x[:, :k] for x in ranked_BL.sort(stable=True, descending=True))
-    indices_BK = torch.where(ranked_BK > 0, indices_BK, ranked_BL.topk(k).indices)
+    indices_BK = rank(ranked_BL, k)
     tokens_BKC = _rows(tokens_BLC).index_select(0, _row_indices(indices_BK, tokens_BLC))
-    return tokens_BKC.unflatten(0, (len(tokens_BLC), k)), indices_BK, importance_BL
+    tokens_BKC = tokens_BKC.unflatten(0, (len(tokens_BLC), k))
+    row_means_BHC = None if grid is None else tokens_BLC.unflatten(1, grid).mean(2)
+    return tokens_BKC, indices_BK, importance_BL, row_means_BHC
 
 
 def token_update(

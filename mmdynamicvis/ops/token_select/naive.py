@@ -7,8 +7,12 @@ from torch import Tensor
 
 
 def token_select(
-    tokens: Tensor, weight: Tensor, k: int, noise: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    tokens: Tensor,
+    weight: Tensor,
+    k: int,
+    noise: Tensor | None,
+    grid: tuple[int, int] | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """See :func:`mmdynamicvis.ops.token_select`."""
     scores = (tokens.double() * weight.double()).sum(-1)
     importance = _softmax(scores)
@@ -18,7 +22,12 @@ def token_select(
         device=tokens.device,
     )
     selected = torch.stack([row[index] for row, index in zip(tokens, indices, strict=True)])
-    return selected, indices, importance.to(torch.promote_types(tokens.dtype, torch.float32))
+    importance = importance.to(torch.promote_types(tokens.dtype, torch.float32))
+    if grid is None:
+        return selected, indices, importance, None
+    rows = tokens.double().split(grid[1], dim=1)
+    row_means = torch.stack([row.sum(1) / grid[1] for row in rows], dim=1)
+    return selected, indices, importance, row_means.to(tokens.dtype)
 
 
 def _softmax(scores: Tensor) -> Tensor:

@@ -1,0 +1,22 @@
+"""What the ops say about their backends, in the log that mmengine's Runner writes."""
+
+import logging
+
+from mmengine.logging import MMLogger
+
+
+class _ToRunner(logging.Handler):
+    """Passes records on to mmengine's logger of the moment, which is none of logging's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = MMLogger.get_current_instance()
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
+
+def show_ops_log() -> None:
+    """Let the ops explain, once each, which backend they run on."""
+    logger = logging.getLogger('mmdynamicvis.ops')
+    if not any(isinstance(handler, _ToRunner) for handler in logger.handlers):
+        logger.addHandler(_ToRunner())
+        logger.setLevel(logging.INFO)

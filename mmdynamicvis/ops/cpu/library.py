@@ -1,0 +1,120 @@
+"""Compiles the C++ kernels beside this file with the machine's own compiler, once, and loads them.
+
+The library is kept in the user's cache folder under a hash of everything that it depends on: the
+sources, the compiler, the flags and the instruction set, so that machines that share a home folder
+do not run each other's. It uses the OpenMP threads of torch, not a second set of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SOURCES = sorted(Path(__file__).parent.glob('*.cpp'))
+FLAGS = (
+    *('-std=c++17', '-O3', '-shared', '-fPIC', '-ffp-contract=fast'),
+    *('-fno-math-errno', '-fno-trapping-math', '-w'),
+)
+# the best that the compiler takes: not every one has OpenMP, or knows its own processor
+OPTIONAL_FLAGS = (
+    ('-march=native', '-fopenmp'),
+    ('-mcpu=native', '-fopenmp'),
+    ('-march=native',),
+    (),
+)
+CACHE_VARIABLE = 'MMDYNAMICVIS_CACHE'
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """Return the library of kernels, compiled first if need be (about 3 seconds).
+
+    Raises:
+        RuntimeError: There is no compiler, or it fails; the message says what it said.
+    """
+    path = _path()
+    if not path.exists():
+        _compile(path)
+    return ctypes.CDLL(str(path))
+
+
+@torch.compiler.assume_constant_result
+def unavailable() -> str | None:
+    """Return why the kernels cannot run on this machine, or None if they can."""
+    return _unavailable()
+
+
+def unsupported(*tensors: Tensor) -> str | None:
+    """Return why the kernels cannot run on these tensors, or None if they can."""
+    for tensor in tensors:
+        if tensor.device.type != 'cpu':
+            return f'the tensors are on the {tensor.device.type}'
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            return f'no kernel for {tensor.dtype}'
+    return None
+
+
+@functools.cache
+def _unavailable() -> str | None:
+    try:
+        load()
+    except (RuntimeError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _compiler() -> str:
+    for name in filter(None, (os.environ.get('CXX'), 'c++', 'g++', 'clang++')):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RuntimeError('no C++ compiler (apt-get install g++, or name one with CXX)')
+
+
+def _path() -> Path:
+    compiler = _compiler()
+    version = subprocess.run([compiler, '--version'], capture_output=True, text=True, check=False)
+    headers = sorted(Path(__file__).parent.glob('*.h'))
+    parts = [version.stdout, *FLAGS, *map(str, OPTIONAL_FLAGS), platform.platform(), _processor()]
+    parts += [path.read_text() for path in [*SOURCES, *headers]]
+    key = hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    folder = Path(os.environ.get(CACHE_VARIABLE) or Path(home) / 'mmdynamicvis')
+    return folder / 'kernels' / f'cpu-{key}.so'
+
+
+def _processor() -> str:
+    """The instruction set, as far as the system tells."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(('flags', 'Features'))), '')
+
+
+def _compile(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(suffix='.so', dir=path.parent)
+    os.close(handle)
+    try:
+        for optional in OPTIONAL_FLAGS:
+            command = [_compiler(), *FLAGS, *optional, *map(str, SOURCES), '-o', temporary]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode == 0:
+                # processes that compile at the same time replace equal files
+                Path(temporary).replace(path)
+                return
+        message = result.stderr.strip().splitlines() or [f'exit status {result.returncode}']
+        raise RuntimeError(f'{_compiler()} cannot compile the kernels: {message[0]}')
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""Where the CUDA kernels of mamba-ssm and causal-conv1d can run."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmdynamicvis.ops.dispatch import Backend
+
+_MISSING = [
+    name for name in ('mamba_ssm', 'causal_conv1d') if importlib.util.find_spec(name) is None
+]
+
+
+def unavailable() -> str | None:
+    """Return why the kernels cannot run on this machine, or None if they can."""
+    if _MISSING:
+        return f'{" and ".join(_MISSING)} not installed (pip install mmdynamicvis[ssm])'
+    return None if torch.cuda.is_available() else 'torch sees no GPU'
+
+
+def unsupported(*tensors: Tensor) -> str | None:
+    """Return why the kernels cannot run on these tensors, or None if they can."""
+    for tensor in tensors:
+        if tensor.device.type != 'cuda':
+            return f'the tensors are on the {tensor.device.type}'
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            return f'no kernel for {tensor.dtype}'
+    return None
+
+
+def backend(
+    function: Callable[..., Any], unsupported: Callable[..., str | None] = unsupported
+) -> Backend:
+    """Return an op's backend 'mamba_ssm'; ``function`` imports the packages when it is called."""
+    return Backend('mamba_ssm', function, unavailable, unsupported)

@@ -1,0 +1,63 @@
+"""Where Triton kernels can run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmdynamicvis.ops.dispatch import Backend
+
+INTERPRETED = os.environ.get('TRITON_INTERPRET', '0') not in ('', '0')
+"""Triton runs its kernels in Python, on any device: slow, for tests."""
+
+_INSTALLED = importlib.util.find_spec('triton') is not None
+
+
+def unavailable() -> str | None:
+    """Return why Triton cannot run on this machine, or None if it can."""
+    if not _INSTALLED:
+        return 'Triton is not installed (pip install triton)'
+    if not INTERPRETED and not torch.cuda.is_available():
+        return 'torch sees no GPU'
+    return None
+
+
+def unsupported(*tensors: Tensor) -> str | None:
+    """Return why Triton kernels cannot run on these tensors, or None if they can."""
+    for tensor in tensors:
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            return f'no kernel for {tensor.dtype}'
+        if not INTERPRETED and tensor.device.type != 'cuda':
+            return f'the tensors are on the {tensor.device.type}'
+    return None
+
+
+def unwanted(*tensors: Tensor) -> str | None:
+    """Return why 'auto' does not take Triton although it can run, or None if it may."""
+    if any(tensor.device.type != 'cuda' for tensor in tensors):
+        return 'on the CPU Triton is interpreted, which is slow'
+    return None
+
+
+def strided_rows(x: Tensor) -> tuple[Tensor, int]:
+    """Return a tensor (..., X), copied unless its rows lie evenly, and the stride from row to row.
+
+    Parts of a projection, x and z of in_proj say, lie like this. A dimension of one element has no
+    stride that matters.
+    """
+    dims = [(n, stride) for n, stride in zip(x.shape[:-1], x.stride(), strict=False) if n > 1]
+    evenly = all(outer == inner * n for (_, outer), (n, inner) in pairwise(dims))
+    if not evenly or (x.shape[-1] > 1 and x.stride(-1) != 1):
+        return x.contiguous(), x.shape[-1]
+    return x, dims[-1][1] if dims else x.shape[-1]
+
+
+def backend(function: Callable[..., Any]) -> Backend:
+    """Return an op's backend 'triton'; ``function`` imports what needs Triton when it is called."""
+    return Backend('triton', function, unavailable, unsupported, unwanted)

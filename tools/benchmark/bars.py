@@ -1,0 +1,139 @@
+"""The figures to reach on an H200, and how they are read from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure to reach.
+
+    Args:
+        name: What is measured.
+        unit: Of the figure.
+        limit: What to reach.
+        at_least: Whether more is better.
+        value: Reads the figure; None if it was not measured.
+    """
+
+    name: str
+    unit: str
+    limit: float
+    at_least: bool
+    value: Callable[[dict[str, Rows]], float | None]
+
+    def verdict(self, results: dict[str, Rows]) -> tuple[float | None, str]:
+        """Return the figure, and 'met', 'NOT met' or 'not measured'."""
+        value = self.value(results)
+        if value is None:
+            return None, 'not measured'
+        met = value >= self.limit if self.at_least else value <= self.limit
+        return value, 'met' if met else 'NOT met'
+
+
+def _find(rows: Rows, **conditions: Any) -> Rows:
+    return [row for row in rows if all(row.get(k) == v for k, v in conditions.items())]
+
+
+def _best(results: dict[str, Rows], model: str, dtype: str) -> dict[str, Any] | None:
+    rows = _find(
+        results['models'] + results['compiled'], model=model, dtype=dtype, size=2048, task='forward'
+    )
+    return min((row for row in rows if 'seconds' in row), key=_seconds, default=None)
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return row['seconds']
+
+
+def _milliseconds(results: dict[str, Rows]) -> float | None:
+    row = _best(results, 'dynamicvis', 'bfloat16')
+    return row and 1e3 * row['seconds']
+
+
+def _megabytes(results: dict[str, Rows]) -> float | None:
+    # of the fastest mode; and all that torch held when no other model was there
+    row = _best(results, 'dynamicvis', 'bfloat16')
+    alone = _find(results['growth'], model='dynamicvis', dtype='bfloat16', size=2048)
+    found = [row['memory (MB)']] if row else []
+    return max(found + [r['allocated (MB)'] for r in alone if 'seconds' in r], default=None)
+
+
+def _times_faster(other: str, dtype: str) -> Callable[[dict[str, Rows]], float | None]:
+    def value(results: dict[str, Rows]) -> float | None:
+        ours, theirs = (_best(results, model, dtype) for model in ('dynamicvis', other))
+        return theirs['seconds'] / ours['seconds'] if ours and theirs else None
+
+    return value
+
+
+def _memory_ratio(dtype: str) -> Callable[[dict[str, Rows]], float | None]:
+    def value(results: dict[str, Rows]) -> float | None:
+        ours, theirs = (_best(results, model, dtype) for model in ('dynamicvis', 'published'))
+        return ours['memory (MB)'] / theirs['memory (MB)'] if ours and theirs else None
+
+    return value
+
+
+def _training(results: dict[str, Rows]) -> float | None:
+    rows = {row['model']: row for row in results['training'] if 'seconds' in row}
+    if not {'dynamicvis', 'published'} <= rows.keys():
+        return None
+    return rows['published']['seconds'] / rows['dynamicvis']['seconds']
+
+
+def _of_the_floor(op: str, stage: int, dtype: str) -> Callable[[dict[str, Rows]], float | None]:
+    def value(results: dict[str, Rows]) -> float | None:
+        conditions = {'op': op, 'stage': stage, 'dtype': dtype, 'size': 2048}
+        rows = _find(results['ops'], backend='triton', **conditions, **{'pass': 'forward'})
+        return rows[0]['per cent of floor'] if rows else None
+
+    return value
+
+
+def _first_use(results: dict[str, Rows]) -> float | None:
+    by_dtype: dict[str, float] = {}
+    for row in results['first_use']:
+        by_dtype[row['dtype']] = by_dtype.get(row['dtype'], 0) + row['seconds']
+    return max(by_dtype.values(), default=None)
+
+
+def _bars() -> Iterator[Bar]:
+    yield Bar('base, 2048, bfloat16, best mode', 'ms', 8, False, _milliseconds)
+    yield Bar('base, 2048, bfloat16, peak with weights', 'MB', 450, False, _megabytes)
+    for dtype in ('float32', 'bfloat16'):
+        name = f'against the published scheme, 2048, {dtype}'
+        faster = _times_faster('published', dtype)
+        yield Bar(f'{name}: faster', 'x', 3, True, faster)
+        yield Bar(f'{name}: memory', 'x', 0.5, False, _memory_ratio(dtype))
+    for dtype in ('float32', 'bfloat16'):
+        faster = _times_faster('vit_b16', dtype)
+        yield Bar(f'against ViT-B/16, 2048, {dtype}: faster', 'x', 10, True, faster)
+    for op in ('selective_scan', 'token_select', 'token_update'):
+        for stage in (1, 2, 3, 4):
+            for dtype in ('float32', 'bfloat16'):
+                name = f'{op}, 2048, stage {stage}, {dtype}: of the floor'
+                yield Bar(name, '%', 60, True, _of_the_floor(op, stage, dtype))
+    yield Bar('training step, 1024, batch 4, bfloat16: faster', 'x', 2, True, _training)
+    yield Bar('compilation at first use, forward and training', 's', 20, False, _first_use)
+
+
+BARS = tuple(_bars())
+FILES = ('models', 'ops', 'training', 'first_use', 'growth', 'compiled')
+"""Result files that the bars are read from; their rows are keyed by these names."""
+
+
+def table(results: dict[str, Rows]) -> list[dict[str, Any]]:
+    """Return a row per bar: what was measured, what to reach, and the verdict."""
+    rows = []
+    for bar in BARS:
+        value, verdict = bar.verdict(results)
+        sign = '>=' if bar.at_least else '<='
+        reach = f'{sign} {bar.limit:g} {bar.unit}'
+        rows.append({'bar': bar.name, 'measured': value, 'to reach': reach, 'verdict': verdict})
+    return rows

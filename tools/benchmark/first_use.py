@@ -1,0 +1,90 @@
+"""Time what DynamicVis compiles when it is used for the first time.
+
+    python tools/benchmark/first_use.py --out benchmarks/results/first_use_cpu.json
+
+A fresh process with empty caches (Triton's, and that of the C++ kernels) runs a forward pass and
+then a training step, each twice; what the first takes longer than the second is compilation. The
+GPU, torch and its libraries are warmed up beforehand: they are not ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import torch
+from contenders import Spec, forward, training_step
+from measure import Run, add_arguments, parse, seconds
+from record import Record
+
+SIZE = 512
+CACHES = ('TRITON_CACHE_DIR', 'TORCHINDUCTOR_CACHE_DIR', 'MMDYNAMICVIS_CACHE')
+
+
+def compile_seconds(run: Run, device: str) -> float:
+    """Return how much longer a call takes for the first time than for the second."""
+
+    def finished() -> None:
+        run()
+        if device == 'cuda':
+            torch.cuda.synchronize()
+
+    first = seconds(finished)
+    return max(0.0, first - seconds(finished))
+
+
+def warm_up(device: str) -> None:
+    """Make torch load its libraries."""
+    x = torch.randn(1, 3, SIZE, SIZE, device=device, requires_grad=True)
+    y = torch.nn.Conv2d(3, 8, 3, device=device)(x).flatten(2)
+    (y @ y.transpose(1, 2)).softmax(-1).sum().backward()
+    x.detach().flatten().topk(8)
+
+
+def measure_here(args: argparse.Namespace) -> dict[str, float]:
+    """Measure in this process, whose caches are empty."""
+    warm_up(args.device)
+    found = {}
+    for task, make in (('forward', forward), ('training_step', training_step)):
+        training = task != 'forward'
+        spec = Spec(
+            'dynamicvis', args.arch, args.size, args.dtypes[0], args.device, 1, training, 'auto'
+        )
+        found[task] = compile_seconds(make(*spec.build()), args.device)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument('--size', type=int, default=SIZE, help=f'in pixels (default: {SIZE})')
+    parser.add_argument(
+        '--here', action='store_true', help='in this process; for the one that this script starts'
+    )
+    args = parse(parser)
+    if args.here:
+        print(json.dumps(measure_here(args)))
+        return 0
+    record = Record(args.out, args.device)
+    command = [sys.executable, *sys.argv, '--here']
+    for dtype in args.dtypes:
+        with tempfile.TemporaryDirectory() as empty:
+            caches = {name: f'{empty}/{name}' for name in CACHES}
+            output = subprocess.check_output(
+                [*command, '--dtypes', dtype], env=os.environ | caches, text=True
+            )
+        found = json.loads(output.splitlines()[-1])
+        for task, value in found.items():
+            print(f'{dtype}, first {task}: {value:.1f} s of compilation', flush=True)
+            record.add(model='dynamicvis', size=args.size, dtype=dtype, task=task, seconds=value)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

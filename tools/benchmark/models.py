@@ -1,0 +1,282 @@
+"""Time models side by side in one run: latency, memory, throughput, growth with the image.
+
+    python tools/benchmark/models.py --out benchmarks/results/models_cpu.json
+    python tools/benchmark/models.py --growth --out benchmarks/results/growth_cpu.json
+
+The models of one size and dtype take turns, so that all see the same machine. Each must first give
+finite outputs, and the published scheme the same maps as DynamicVis. Memory is that of the weights,
+the images, and what a pass needs on top at its peak: on a GPU by torch's allocator, on a CPU the
+growth of the resident set in a process of its own. bfloat16 is the whole model, not autocast.
+Modes: 'eager'; 'compiled' by torch.compile; 'graph', a replayed CUDA graph. A training step is
+forward, backward and AdamW, in eager mode. Inputs of a repeat are not in the GPU's L2 cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from contenders import CONTENDERS, PAPER, Spec, check, forward, training_step
+from measure import Run, add_arguments, fresh, graphed, growth_mb, medians, parse, timer_for
+from record import Record
+from torch import Tensor, nn
+
+MODES = ('eager', 'compiled', 'graph')
+TASKS = {'forward': forward, 'training_step': training_step}
+SIZES = {'cpu': [128, 256], 'cuda': [128, 256, 512, 1024, 2048, 4096]}
+GROWTH_SIZES = {'cpu': [256, 512, 1024, 2048], 'cuda': [1024, 2048, 4096, 8192, 10240]}
+MAX_BATCH = {'cpu': 4, 'cuda': 1024}
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
+
+
+def held_mb(model: nn.Module, images: Tensor) -> float:
+    """Return the MB of the weights and the images."""
+    held = [*model.parameters(), *model.buffers(), images]
+    return sum(x.numel() * x.element_size() for x in held) / 2**20
+
+
+def prepare(spec: Spec, task: str, mode: str, *built: Any) -> tuple[Run, float | None]:
+    """Return a pass in a mode, and by how many MB memory grows in it (None if unknown).
+
+    Args:
+        spec: What is measured.
+        task: One of :data:`TASKS`.
+        mode: One of :data:`MODES`.
+        built: The model and the images.
+    """
+    model, images = built
+    if mode == 'compiled':
+        model = torch.compile(model, dynamic=False)
+    run = TASKS[task](model, images)
+    if mode == 'eager':
+        if spec.device == 'cpu':
+            return run, fresh(resident_growth_mb, spec, task, torch.get_num_threads())
+        return run, growth_mb(run, spec.device)  # what the optimizer keeps is made in the first
+    run()  # compiles, which takes memory for itself
+    if mode == 'compiled':
+        return run, growth_mb(run, spec.device) if spec.device == 'cuda' else None
+    captured: list[Run] = []
+    growth = growth_mb(lambda: captured.append(graphed(run)), spec.device)
+    return captured[0], growth
+
+
+def resident_growth_mb(spec: Spec, task: str, threads: int) -> float:
+    """Return the growth of memory in the first pass on a CPU; for :func:`fresh` processes."""
+    torch.set_num_threads(threads)
+    return growth_mb(TASKS[task](*spec.build()), 'cpu')
+
+
+def release(device: str) -> None:
+    """Give back what models left behind."""
+    if 'torch._dynamo' in sys.modules:  # importing it takes seconds
+        torch._dynamo.reset()
+    gc.collect()
+    if device == 'cuda':
+        torch.cuda.empty_cache()
+
+
+def runs_of(
+    spec: Spec, task: str, modes: list[str], record: Record
+) -> Iterator[tuple[str, Run, dict[str, Any]]]:
+    """Yield each mode's pass of a model, checked, with the row that describes it.
+
+    Says and records what cannot run.
+    """
+    about = dict(model=spec.name, size=spec.size, dtype=spec.dtype, batch=spec.batch, task=task)
+
+    def skip(reason: str, **more: str) -> None:
+        print(f'  {spec.name}: {reason}', flush=True)
+        record.add(**about, **more, skipped=reason)
+
+    try:
+        model, images = spec.build()
+    except OUT_OF_MEMORY:
+        skip('out of memory')
+        return
+    for mode in modes:
+        try:
+            run, growth = prepare(spec, task, mode, model, images)
+            if not all(x.isfinite().all() for x in run()):
+                raise SystemExit(f'{spec.name} gives NaN or infinite values: nothing is timed')
+        except OUT_OF_MEMORY:
+            skip('out of memory', mode=mode)
+        except Exception as reason:  # one mode of one model must not cost the others' figures
+            skip(f'{mode} fails: {type(reason).__name__}: {str(reason)[:200]}', mode=mode)
+        else:
+            held = held_mb(model, images)
+            row = about | {'mode': mode, 'held (MB)': held}
+            row['memory (MB)'] = None if growth is None else held + growth
+            if spec.device == 'cuda':
+                row['allocated (MB)'] = torch.cuda.max_memory_allocated() / 2**20
+            yield mode, run, row
+
+
+def measure(
+    specs: list[Spec], task: str, modes: list[str], args: argparse.Namespace, record: Record
+) -> None:
+    """Time models of one size and dtype in turns; print and record."""
+    runs, rows = {}, {}
+    for spec in specs:
+        print(f'  preparing {spec.name}', flush=True)
+        for mode, run, row in runs_of(spec, task, modes, record):
+            runs[spec.name, mode], rows[spec.name, mode] = run, row
+    times = medians(runs, args.repeats, timer_for(args.device), args.seconds * max(1, len(runs)))
+    for spec in specs:
+        found = {mode: t for (name, mode), t in times.items() if name == spec.name}
+        best = min(found, key=found.get, default=None)
+        for mode, seconds in found.items():
+            row = rows[spec.name, mode] | {'seconds': seconds, 'best': mode == best}
+            record.add(**row, **{'images/s': spec.batch / seconds})
+            show(row, args.arch)
+
+
+def show(row: dict[str, Any], arch: str) -> None:
+    """Print a row, beside the paper's where it has one."""
+    paper = ''
+    if arch == 'base' and row['batch'] == 1 and row['task'] == 'forward':
+        found = PAPER.get(row['model'], {}).get(row['size'])
+        paper = f'   paper (L20): {found[0]:.2f} ms, {found[1]:.0f} MB' if found else ''
+    memory = math.nan if row['memory (MB)'] is None else row['memory (MB)']
+    print(
+        f'  {row["model"]:18} {row["mode"]:9} {1e3 * row["seconds"]:10.2f} ms '
+        f'{memory:10.1f} MB{" best" if row["best"] else "     "}{paper}',
+        flush=True,
+    )
+
+
+def throughput(spec: Spec, args: argparse.Namespace, record: Record) -> None:
+    """Double the batch until it does not fit; record the last one that did."""
+    row, batch = None, 1
+    if args.device == 'cuda' and args.memory:
+        total = torch.cuda.get_device_properties(0).total_memory / 2**30
+        torch.cuda.set_per_process_memory_fraction(min(1.0, args.memory / total))
+    while batch <= (args.max_batch or MAX_BATCH[args.device]):
+        one = Spec(**(vars(spec) | {'batch': batch}))
+        try:
+            model, images = one.build()
+            run = forward(model, images)
+            seconds = medians({'': run}, args.repeats, timer_for(args.device), args.seconds)['']
+        except OUT_OF_MEMORY:
+            break
+        finally:
+            model = images = run = None
+            release(args.device)
+        row = dict(batch=batch, seconds=seconds) | {'images/s': batch / seconds}
+        batch *= 2
+    if args.device == 'cuda':
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    about = dict(model=spec.name, size=spec.size, dtype=spec.dtype, task='throughput')
+    if row is None:
+        record.add(**about, skipped='out of memory')
+        return
+    record.add(**about, **row, **{'memory limit (GB)': args.memory})
+    rate, batch = row['images/s'], row['batch']
+    print(f'  {spec.name:18} {rate:10.2f} images/s at batch {batch}', flush=True)
+
+
+def exponent(points: list[tuple[float, float]]) -> float:
+    """Return b of the least-squares fit of y = a x^b."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
+    covariance = sum((x - mean_x) * (y - mean_y) for x, y in logs)
+    return covariance / sum((x - mean_x) ** 2 for x, _ in logs)
+
+
+def fit(args: argparse.Namespace, record: Record) -> None:
+    """Print and note with which power of the pixels time and memory grow."""
+    for name in args.models:
+        for dtype in args.dtypes:
+            rows = [r for r in record.rows if (r['model'], r['dtype']) == (name, dtype)]
+            rows = [r for r in rows if r.get('mode') == 'eager' and 'seconds' in r]
+            if len(rows) < 2:
+                continue
+            powers = {
+                'time': exponent([(r['size'] ** 2, r['seconds']) for r in rows]),
+                'memory': exponent(
+                    [(r['size'] ** 2, r['memory (MB)'] - r['held (MB)']) for r in rows]
+                ),
+            }
+            record.note(f'growth of {name} in {dtype}', powers)
+            print(
+                f'{name}, {dtype}: time grows with pixels^{powers["time"]:.3f}, '
+                f'memory beyond weights and image with pixels^{powers["memory"]:.3f}'
+            )
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        '--sizes', nargs='+', type=int, help=f'of the image, in pixels (default: {SIZES})'
+    )
+    parser.add_argument('--models', nargs='+', choices=CONTENDERS)
+    parser.add_argument(
+        '--modes', nargs='+', choices=MODES, help='of inference (CPU: eager; GPU: all)'
+    )
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, default=['forward'])
+    parser.add_argument('--batch', type=int, default=1, help='default: 1')
+    parser.add_argument('--backend', default='auto', help="of DynamicVis's ops (default: auto)")
+    parser.add_argument(
+        '--throughput', action='store_true', help='also images/s at the largest batch that fits'
+    )
+    parser.add_argument('--memory', type=float, help='GB that the batch must fit (default: all)')
+    parser.add_argument('--max-batch', type=int, help=f'default: {MAX_BATCH}')
+    parser.add_argument(
+        '--growth',
+        action='store_true',
+        help='fit how time and memory of DynamicVis grow with the pixels; other defaults: '
+        f'sizes {GROWTH_SIZES}, eager mode; on a GPU in bfloat16',
+    )
+    args = parse(parser)
+    if args.growth and args.device == 'cuda':
+        args.dtypes = ['bfloat16']
+    args.sizes = args.sizes or (GROWTH_SIZES if args.growth else SIZES)[args.device]
+    args.models = args.models or (['dynamicvis'] if args.growth else list(CONTENDERS))
+    eager_only = args.growth or args.device == 'cpu'
+    args.modes = args.modes or (['eager'] if eager_only else list(MODES))
+    if args.device == 'cpu' and 'graph' in args.modes:
+        parser.error('CUDA graphs need a GPU')
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    record = Record(args.out, args.device)
+
+    for name in list(args.models):
+        reason = CONTENDERS[name].unavailable()
+        note = reason or check(name, args.arch, args.device, args.backend)
+        if note:
+            print(f'{name}: {note}', flush=True)
+            record.note(name, note)
+        if reason:
+            args.models.remove(name)
+
+    for size in args.sizes:
+        for dtype in args.dtypes:
+            for task in args.tasks:
+                print(f'{task}, {size} pixels, {dtype}, batch {args.batch}', flush=True)
+                training = task == 'training_step'
+                about = (args.arch, size, dtype, args.device, args.batch, training, args.backend)
+                specs = [Spec(name, *about) for name in args.models]
+                measure(specs, task, ['eager'] if training else args.modes, args, record)
+                release(args.device)
+            if args.throughput:
+                print(f'throughput, {size} pixels, {dtype}', flush=True)
+                for name in args.models:
+                    about = (args.arch, size, dtype, args.device, 1, False, args.backend)
+                    throughput(Spec(name, *about), args, record)
+    if args.growth:
+        fit(args, record)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The calls that a DynamicVis makes to each op, stage by stage, and what they cost at least."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmdynamicvis.models.dynamicvis import ARCHS, DynamicVis
+from mmdynamicvis.models.mamba_mixer import MambaMixer
+from mmdynamicvis.ops import causal_conv1d, selective_scan, token_select, token_update
+
+BACKBONE = {name: p.default for name, p in inspect.signature(DynamicVis).parameters.items()}
+MIXER = {name: p.default for name, p in inspect.signature(MambaMixer).parameters.items()}
+N_STATE, WIDTH, EXPAND = MIXER['d_state'], MIXER['d_conv'], MIXER['expand']
+DIRECTIONS = 2
+
+Randn = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Sizes of what the units of a stage work on, for one image."""
+
+    number: int
+    grid: int
+    channels: int
+    kept: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of the stage."""
+        return self.grid**2
+
+    @property
+    def mixed(self) -> int:
+        """Tokens that go through the mixer: one per row, and the kept ones."""
+        return self.grid + self.kept
+
+    @property
+    def inner(self) -> int:
+        """Channels in the mixer."""
+        return EXPAND * self.channels
+
+
+def stages(arch: str, size: int) -> list[Stage]:
+    """Return the stages of an arch for a square image of ``size`` pixels."""
+    found, grid = [], size
+    for i, channels in enumerate(ARCHS[arch]['embed_dims']):
+        grid = -(-grid // BACKBONE['strides'][i])
+        kept = grid**2 // round(1 / (1 - BACKBONE['reduction_ratios'][i]))
+        found.append(Stage(i + 1, grid, channels, max(1, kept)))
+    return found
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """How an op is called and what its forward pass costs at least.
+
+    Args:
+        inputs: Makes the tensors for a stage, strided as the model strides them.
+        call: Calls a backend with them; returns the outputs, those with a gradient first.
+        compared: Makes of the outputs the tensors in which backends must agree.
+        flops: Arithmetic of a stage.
+        exponentials: Of a stage; those without which the op cannot be computed.
+    """
+
+    inputs: Callable[[Stage, Randn], tuple[Tensor, ...]]
+    call: Callable[[Stage, Sequence[Tensor], str], tuple[Tensor, ...]]
+    flops: Callable[[Stage], int]
+    exponentials: Callable[[Stage], int] = lambda stage: 0
+    compared: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = lambda outputs: outputs
+
+
+def _scan_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
+    length, inner, rank = stage.mixed, stage.inner, math.ceil(stage.channels / 16)
+    projected = randn(DIRECTIONS, 1, length, rank + 2 * N_STATE)
+    _, B, C = projected.split((rank, N_STATE, N_STATE), dim=-1)
+    z = randn(1, length, 2 * inner).chunk(2, dim=-1)[1]
+    rates = torch.arange(1, N_STATE + 1, device=z.device, dtype=torch.float32)
+    x, dt = (randn(DIRECTIONS, 1, length, inner) for _ in range(2))
+    # as Mamba starts: steps of about exp(-4), decays of 1 to N
+    return x, dt, -rates.repeat(inner, 1), B, C, randn(inner), z, randn(inner) - 4
+
+
+def _scan(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
+    options = dict(dt_softplus=True, direction='both', average=True, backend=backend)
+    return (selective_scan(*inputs, **options),)
+
+
+def _conv_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
+    x = randn(1, stage.mixed, 2 * stage.inner).chunk(2, dim=-1)[0]
+    return x, randn(stage.inner, WIDTH), randn(stage.inner)
+
+
+def _conv(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
+    return (causal_conv1d(*inputs, direction='both', backend=backend),)
+
+
+def _select_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
+    weight = randn(stage.channels) / stage.channels**0.5
+    return randn(1, stage.length, stage.channels), weight
+
+
+def _select(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
+    grid = (stage.grid, stage.grid)
+    selection = token_select(*inputs, k=stage.kept, grid=grid, backend=backend)
+    return selection.tokens, selection.importance, selection.row_means, selection.indices
+
+
+def _same_selection(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    # tokens of nearly the same score may come in either order: their importance is compared
+    _, importance, row_means, indices = outputs
+    return importance, row_means, importance.gather(1, indices)
+
+
+def _update_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
+    tokens = randn(1, stage.length, stage.channels)
+    updated = randn(1, stage.kept, stage.channels)
+    scores = randn(1, stage.length).float()
+    return tokens, updated, scores.softmax(-1), scores.topk(stage.kept).indices
+
+
+def _update(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
+    tokens, updated, importance, indices = inputs
+    return (token_update(tokens, updated, indices, importance, backend=backend),)
+
+
+CASES = {
+    'selective_scan': OpCase(
+        _scan_inputs,
+        _scan,
+        # decay times state, step times input, output map times state
+        flops=lambda s: 2 * 3 * DIRECTIONS * s.mixed * s.inner * N_STATE,
+        exponentials=lambda s: DIRECTIONS * s.mixed * s.inner * N_STATE,
+    ),
+    'causal_conv1d': OpCase(
+        _conv_inputs,
+        _conv,
+        flops=lambda s: 2 * WIDTH * DIRECTIONS * s.mixed * s.inner,
+        exponentials=lambda s: DIRECTIONS * s.mixed * s.inner,
+    ),
+    'token_select': OpCase(
+        _select_inputs,
+        _select,
+        # score, row mean
+        flops=lambda s: (2 + 1) * s.length * s.channels,
+        compared=_same_selection,
+    ),
+    'token_update': OpCase(_update_inputs, _update, flops=lambda s: 2 * s.length * s.channels),
+}
+"""One entry per op of mmdynamicvis.ops.__main__.OPS."""
+
+
+def make_inputs(case: OpCase, stage: Stage, dtype: torch.dtype, device: str) -> list[Tensor]:
+    """Make random inputs; those of floating point take gradients."""
+
+    def randn(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device, dtype=dtype)
+
+    inputs = (tensor.detach() for tensor in case.inputs(stage, randn))
+    return [x.requires_grad_() if x.is_floating_point() else x for x in inputs]

@@ -1,0 +1,290 @@
+"""Time every op with every backend at the shapes of every stage, against what the machine allows.
+
+    python tools/benchmark/ops.py --sizes 512 1024 --out benchmarks/results/ops_cpu.json
+
+The floor of a call is the largest of three terms: the bytes that must move (each input read and
+each output written once, and again in the backward pass with the gradients) over the measured
+bandwidth of a copy; its arithmetic over the measured rate of float32 matrix products, as all ops
+compute in float32; and on a GPU its exponentials over what the multiprocessors can do. A backward
+pass counts twice the forward's arithmetic and once its exponentials.
+
+No backend is timed whose float32 values or gradients differ from the float64 oracle on small
+tensors, or whose values at the timed shape differ from those of the plain torch backend. Calls
+rotate over inputs that no cache holds; on a GPU they are replayed as one CUDA graph, so that what
+is timed is the GPU's work and not Python's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from measure import (
+    DTYPES,
+    Ceilings,
+    Run,
+    add_arguments,
+    ceilings,
+    graphed,
+    medians,
+    parse,
+    timer_for,
+)
+from op_cases import CASES, OpCase, Stage, make_inputs, stages
+from record import Record
+from torch import Tensor
+
+from mmdynamicvis.ops import triton_support
+from mmdynamicvis.ops.__main__ import LIMIT, OPS, error
+from mmdynamicvis.ops.dispatch import NAMES, BackendUnavailableError
+
+ORACLE, REFERENCE = 'naive', 'eager'
+AGREEMENT = {'float32': 1e-4, 'bfloat16': 2e-2}
+"""Largest relative RMS difference from the plain torch backend at a timed shape."""
+ROTATION_BYTES = 2**28
+"""Inputs in rotation: several times any cache, unless that would be too many copies."""
+MAX_COPIES = {'cpu': 4, 'cuda': 16}
+PASSES = ('forward', 'forward+backward')
+SIZES = {'cpu': [512, 1024], 'cuda': [512, 1024, 2048, 4096]}
+
+
+@functools.cache
+def wrong(op: str, backend: str, device: str) -> str | None:
+    """Return why a backend must not be timed, or None if it agrees with the oracle."""
+    try:
+        worst = error(OPS[op][1], backend, device)
+    except BackendUnavailableError as reason:
+        return str(reason)
+    if not worst <= LIMIT:
+        return f'WRONG: off by {worst:.1e} from the oracle, more than {LIMIT:.0e}'
+    return None
+
+
+def num_bytes(tensors: Sequence[Tensor]) -> int:
+    """Return how many bytes these tensors hold."""
+    return sum(x.numel() * x.element_size() for x in tensors)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An op at the shape of a stage."""
+
+    op: str
+    size: int
+    stage: Stage
+    dtype: str
+    device: str
+
+    @property
+    def case(self) -> OpCase:
+        """How the op is called."""
+        return CASES[self.op]
+
+    def make_inputs(self) -> list[Tensor]:
+        """Make fresh random inputs."""
+        return make_inputs(self.case, self.stage, DTYPES[self.dtype], self.device)
+
+    def outputs(self, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
+        """Run a backend without gradients."""
+        with torch.no_grad():
+            return self.case.call(self.stage, inputs, backend)
+
+    def step(self, inputs: Sequence[Tensor], backend: str, weights: Sequence[Tensor]) -> Run:
+        """Return a forward and backward pass; ``weights`` are the gradients of the outputs."""
+        leaves = [x for x in inputs if x.requires_grad]
+
+        def run() -> tuple[Tensor, ...]:
+            outputs = self.case.call(self.stage, inputs, backend)
+            return torch.autograd.grad(outputs[: len(weights)], leaves, weights)
+
+        return run
+
+    def floor(self, moved: dict[str, int], which: str, limits: Ceilings) -> dict[str, float]:
+        """Return the seconds of each term of the floor.
+
+        Args:
+            moved: Bytes of the inputs, the outputs and the ``differentiable`` ones of each.
+            which: One of :data:`PASSES`.
+            limits: Of the machine.
+        """
+        n_bytes, arithmetic, exponentials = moved['inputs'] + moved['outputs'], 1, 1
+        if which == PASSES[1]:
+            n_bytes += moved['inputs'] + moved['input gradients'] + moved['output gradients']
+            arithmetic, exponentials = 3, 2
+        terms = {
+            'bytes (s)': n_bytes / limits.copy,
+            'arithmetic (s)': arithmetic
+            * self.case.flops(self.stage)
+            / limits.arithmetic['float32'],
+        }
+        if limits.exponentials is not None:
+            count = exponentials * self.case.exponentials(self.stage)
+            terms['exponentials (s)'] = count / limits.exponentials
+        return terms
+
+
+def not_timed(call: Call, backend: str, inputs: Sequence[Tensor], expected: Sequence) -> str | None:
+    """Return why a backend is not timed, or None if it is.
+
+    Args:
+        call: The op at a shape.
+        backend: Its name.
+        inputs: Of the call.
+        expected: What the plain torch backend makes of them.
+    """
+    if backend == 'triton' and triton_support.INTERPRETED:
+        return 'interpreted: nothing to time'
+    reason = wrong(call.op, backend, call.device)
+    if reason is not None or backend == REFERENCE:
+        return reason
+    try:
+        outputs = call.outputs(inputs, backend)
+    except BackendUnavailableError as error:
+        return str(error)
+    compared = (call.case.compared(tuple(values)) for values in (outputs, expected))
+    for i, (a, b) in enumerate(zip(*compared, strict=True)):
+        difference = ((a.double() - b.double()).norm() / b.double().norm()).item()
+        if not difference <= AGREEMENT[call.dtype]:
+            return f'WRONG: output {i} at this shape is off by {difference:.1e} from {REFERENCE}'
+    return None
+
+
+def rotate(steps: Sequence[Run]) -> Run:
+    """Return a call of all steps."""
+
+    def run() -> list:
+        return [step() for step in steps]
+
+    return run
+
+
+def measure(
+    call: Call, names: Sequence[str], limits: Ceilings, args: argparse.Namespace, record: Record
+) -> bool:
+    """Time a call with all backends, print and record; return whether all were right."""
+    inputs = call.make_inputs()
+    expected = call.outputs(inputs, REFERENCE)
+    weights = [torch.randn_like(x) for x in expected if x.is_floating_point()]
+    n_copies = min(MAX_COPIES[call.device], 1 + ROTATION_BYTES // num_bytes(inputs))
+    copies = [inputs, *(call.make_inputs() for _ in range(n_copies - 1))]
+    about = dict(
+        op=call.op,
+        size=call.size,
+        stage=call.stage.number,
+        dtype=call.dtype,
+        copies=n_copies,
+    )
+    good, timed = True, []
+    for name in (backend.name for backend in OPS[call.op][0] if backend.name in names):
+        reason = not_timed(call, name, inputs, expected)
+        if reason is None:
+            timed.append(name)
+            continue
+        good = good and not reason.startswith('WRONG')
+        print(f'  {name:10} {reason}', flush=True)
+        record.add(**about, backend=name, skipped=reason)
+
+    leaves = [x for x in inputs if x.requires_grad]
+    moved = {
+        'inputs': num_bytes(inputs),
+        'outputs': num_bytes(expected),
+        'input gradients': num_bytes(leaves),
+        'output gradients': num_bytes(weights),
+    }
+    del expected
+    for which in PASSES:
+        runs, methods = {}, {}
+        for name in timed:
+            steps = [
+                functools.partial(call.outputs, copy, name)
+                if which == PASSES[0]
+                else call.step(copy, name, weights)
+                for copy in copies
+            ]
+            runs[name], methods[name] = prepare(rotate(steps), call.device)
+        times = medians(runs, args.repeats, timer_for(call.device), args.seconds)
+        terms = call.floor(moved, which, limits)
+        floor = max(terms.values())
+        for name, total in times.items():
+            seconds = total / n_copies
+            ratio = total / min(times.values())
+            record.add(
+                **about,
+                backend=name,
+                **{'pass': which, 'method': methods[name], 'seconds': seconds},
+                **{'ratio to fastest': ratio, 'per cent of floor': 100 * floor / seconds},
+                floor=terms,
+            )
+            print(
+                f'  {name:10} {which:17} {1e6 * seconds:12.1f} us {ratio:8.2f} x '
+                f'{100 * floor / seconds:7.1f} % of {max(terms, key=terms.get)[:-4]}',
+                flush=True,
+            )
+    return good
+
+
+def prepare(run: Run, device: str) -> tuple[Run, str]:
+    """Return how a run is best repeated: as a CUDA graph, where it can be captured."""
+    if device == 'cpu':
+        return run, 'calls'
+    try:
+        return graphed(run), 'CUDA graph'
+    except RuntimeError as reason:
+        torch.cuda.synchronize()
+        return run, f'launches, as it cannot be captured: {str(reason).splitlines()[0]}'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        '--sizes', nargs='+', type=int, help=f'of the image, in pixels (default: {SIZES})'
+    )
+    parser.add_argument('--ops', nargs='+', choices=CASES, default=list(CASES))
+    parser.add_argument(
+        '--backends',
+        nargs='+',
+        choices=NAMES,
+        default=[name for name in NAMES if name != ORACLE],
+        help='default: all but the oracle, which takes a step of Python per token',
+    )
+    return parse(parser)
+
+
+def main() -> int:
+    args = parse_args()
+    record = Record(args.out, args.device)
+    print('measuring what the machine does at best', flush=True)
+    limits = ceilings(args.device, args.dtypes, record.machine)
+    record.note('ceilings', vars(limits))
+    print(f'copy {limits.copy / 1e9:.0f} GB/s', end='')
+    for name, rate in limits.arithmetic.items():
+        print(f', {name} {rate / 1e12:.2f} TFLOP/s', end='')
+    print('' if limits.exponentials is None else f', {limits.exponentials:.2e} exponentials/s')
+    good = True
+    for size in args.sizes or SIZES[args.device]:
+        for op in args.ops:
+            for stage in stages(args.arch, size):
+                for dtype in args.dtypes:
+                    call = Call(op, size, stage, dtype, args.device)
+                    print(
+                        f'{op}, {size} pixels, stage {stage.number}: {stage.length} tokens, '
+                        f'{stage.kept} kept, {stage.channels} channels, {dtype}',
+                        flush=True,
+                    )
+                    try:
+                        good = measure(call, args.backends, limits, args, record) and good
+                    except torch.cuda.OutOfMemoryError as reason:
+                        print('  out of memory', flush=True)
+                        record.add(op=op, size=size, stage=stage.number, skipped=str(reason))
+    return 0 if good else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

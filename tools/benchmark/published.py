@@ -1,0 +1,151 @@
+"""The published order of computation, on the weights of a DynamicVis: what ours is compared with.
+
+The same numbers by another route. Per unit: the sequence and its flip are concatenated along the
+batch, and the whole mixer runs over both; the outputs are flipped back and averaged; tokens are
+gathered and scattered with indices as wide as the tokens; the increment is summed from full-size
+temporaries. Where mamba-ssm and causal-conv1d are installed and there is a GPU, the mixer is built
+on their kernels, which want channels before tokens; else on this package's ops.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool1d
+
+from mmdynamicvis.models import STIM, DynamicVis, MambaMixer
+from mmdynamicvis.ops import causal_conv1d, mamba_support, selective_scan
+
+LIMIT = 1e-4
+"""Largest relative RMS difference of a float32 map from DynamicVis's."""
+CHECK_SIZE = 64
+CHECK_SHARPNESS = 10
+"""Times the weights of the scorers, when checked: some tokens then weigh much, and errors show."""
+
+
+def kernels(device: str) -> str:
+    """Return what the mixer is built on: 'mamba-ssm' or 'mmdynamicvis'."""
+    missing = device != 'cuda' or mamba_support.unavailable()
+    return 'mmdynamicvis' if missing else 'mamba-ssm'
+
+
+def _mix_on_mamba_ssm(mixer: MambaMixer, x_BLC: Tensor) -> Tensor:
+    """Run the mixer forward over tokens (B, L, C), inside with channels before tokens."""
+    from causal_conv1d import causal_conv1d_fn
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    x_BDL, z_BDL = torch.matmul(mixer.in_proj.weight, x_BLC.transpose(1, 2)).chunk(2, dim=1)
+    weight_DW = mixer.conv1d.weight.squeeze(1)
+    x_BDL = causal_conv1d_fn(x_BDL, weight_DW, mixer.conv1d.bias, activation='silu')
+    projected = torch.matmul(mixer.x_proj.weight, x_BDL)
+    dt, B_BNL, C_BNL = projected.split(mixer.split, dim=1)
+    y_BDL = selective_scan_fn(
+        x_BDL,
+        torch.matmul(mixer.dt_proj.weight, dt),
+        -torch.exp(mixer.A_log.float()),
+        B_BNL.contiguous(),
+        C_BNL.contiguous(),
+        D=mixer.D.float(),
+        z=z_BDL,
+        delta_bias=mixer.dt_proj.bias.float(),
+        delta_softplus=True,
+    )
+    return mixer.out_proj(y_BDL.transpose(1, 2))
+
+
+def _mix_on_ours(mixer: MambaMixer, x_BLC: Tensor, backend: str) -> Tensor:
+    """Run the mixer forward over tokens (B, L, C)."""
+    x_BLD, z_BLD = mixer.in_proj(x_BLC).chunk(2, dim=-1)
+    weight_DW = mixer.conv1d.weight.squeeze(1)
+    x_BLD = causal_conv1d(x_BLD, weight_DW, mixer.conv1d.bias, backend=backend)
+    dt, B_BLN, C_BLN = mixer.x_proj(x_BLD).split(mixer.split, dim=-1)
+    y_BLD = selective_scan(
+        x_BLD,
+        torch.matmul(dt, mixer.dt_proj.weight.t()),
+        -torch.exp(mixer.A_log.float()),
+        B_BLN,
+        C_BLN,
+        D=mixer.D,
+        z=z_BLD,
+        dt_bias=mixer.dt_proj.bias,
+        dt_softplus=True,
+        backend=backend,
+    )
+    return mixer.out_proj(y_BLD)
+
+
+class PublishedUnit(nn.Module):
+    """The published order of a STIM unit.
+
+    Args:
+        unit: Its weights; it must have the published defaults: selection, global tokens at the
+            head, the mean of both passes, the increment for all tokens.
+        on: 'mamba-ssm' or 'mmdynamicvis', see :func:`kernels`.
+        backend: Of the ops of mmdynamicvis.
+    """
+
+    def __init__(self, unit: STIM, on: str, backend: str) -> None:
+        super().__init__()
+        self.unit, self.on, self.backend = unit, on, backend
+        self.train(unit.training)
+
+    def forward(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> tuple[Tensor, None]:
+        """Return the new tokens (B, L, C)."""
+        unit = self.unit
+        globals_BGC = adaptive_avg_pool1d(tokens_BLC.transpose(1, 2), grid[0]).transpose(1, 2)
+        scores_BL = unit.scorer(tokens_BLC).squeeze(-1).float()
+        importance_BL1 = scores_BL.softmax(dim=1).unsqueeze(-1).to(tokens_BLC.dtype)
+        chosen_BL = scores_BL.detach()
+        if self.training and unit.noise is not None:
+            chosen_BL = chosen_BL + unit.noise(tokens_BLC)
+        indices_BK = chosen_BL.topk(unit.num_kept(tokens_BLC.shape[1]), dim=1).indices
+        indices_BKC = indices_BK.unsqueeze(-1).expand(-1, -1, tokens_BLC.shape[2])
+
+        z_BLC = torch.cat([globals_BGC, tokens_BLC.gather(1, indices_BKC)], dim=1)
+        z_BLC = z_BLC + self._mix_both_ways(unit.norm(z_BLC))
+        updated_BKC = z_BLC[:, grid[0] :]
+
+        scattered_BLC = tokens_BLC.scatter(1, indices_BKC, updated_BKC)
+        increment_BLC = importance_BL1 * scattered_BLC
+        return tokens_BLC + increment_BLC, None
+
+    def _mix_both_ways(self, x_BLC: Tensor) -> Tensor:
+        both = torch.cat([x_BLC, x_BLC.flip(1)], dim=0)
+        if self.on == 'mamba-ssm':
+            both = _mix_on_mamba_ssm(self.unit.mixer, both)
+        else:
+            both = _mix_on_ours(self.unit.mixer, both, self.backend)
+        forward, reverse = both.chunk(2, dim=0)
+        return torch.stack([forward, reverse.flip(1)]).mean(0)
+
+
+def published(model: DynamicVis, on: str, backend: str = 'auto') -> DynamicVis:
+    """Return a copy of a model whose units compute in the published order.
+
+    Args:
+        model: A model with the published defaults.
+        on: 'mamba-ssm' or 'mmdynamicvis', see :func:`kernels`.
+        backend: Of the ops of mmdynamicvis.
+    """
+    model = copy.deepcopy(model)
+    for stage in model.stages:
+        stage.units = nn.ModuleList(PublishedUnit(unit, on, backend) for unit in stage.units)
+    return model
+
+
+@torch.no_grad()
+def difference(arch: str, device: str, backend: str = 'auto') -> float:
+    """Return the worst relative RMS difference between a map of both routes, in float32."""
+    torch.manual_seed(0)
+    ours = DynamicVis(arch, img_size=CHECK_SIZE, backend=backend).to(device).eval()
+    for stage in ours.stages:
+        for unit in stage.units:
+            unit.scorer.weight.mul_(CHECK_SHARPNESS)
+    theirs = published(ours, kernels(device), backend)
+    images = torch.randn(2, 3, CHECK_SIZE, CHECK_SIZE, device=device)
+    return max(
+        ((a - b).norm() / b.norm()).item()
+        for a, b in zip(theirs(images), ours(images), strict=True)
+    )

@@ -1,0 +1,160 @@
+"""Compile every Triton kernel for GPUs that this machine need not have, and say what each needs.
+
+    python tools/dev/compile_kernels.py                    # sm_80 (A100), sm_89 (L20), sm_90 (H200)
+    python tools/dev/compile_kernels.py --arch 90 --only token_update
+
+Prints registers and spilled bytes per thread and shared memory per program; the exit status is 1 if
+a kernel does not compile or spills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+# An interpreted kernel cannot be compiled.
+os.environ['TRITON_INTERPRET'] = '0'
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from mmdynamicvis.ops.causal_conv1d import triton as causal_conv1d
+from mmdynamicvis.ops.kernel_variant import KernelVariant
+from mmdynamicvis.ops.selective_scan import triton as selective_scan
+from mmdynamicvis.ops.token_select import variants as token_select
+
+MODULES = (selective_scan, causal_conv1d, token_select)
+ARCHS = (80, 89, 90)
+PTXAS = Path(triton.__file__).parent / 'backends/nvidia/bin/ptxas'
+
+
+class Needs(NamedTuple):
+    """What a compiled kernel needs."""
+
+    registers: int
+    """Per thread."""
+    spilled: int
+    """Bytes per thread that did not fit into registers."""
+    shared: int
+    """Bytes of shared memory per program."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A kernel variant by its place in :func:`variants`: kernels do not travel to processes."""
+
+    index: int
+    arch: int
+
+
+def variants() -> list[KernelVariant]:
+    """Return every kernel variant of the package."""
+    return [variant for module in MODULES for variant in module.variants()]
+
+
+def describe(variant: KernelVariant) -> str:
+    """Name a variant: its kernel, its types and its constants."""
+    types = sorted(set(variant.signature.values()) - {'i32', 'i64'})
+    constants = (f'{name}={value}' for name, value in sorted(variant.constants.items()))
+    return f'{variant.kernel.fn.__name__}({" ".join([*types, *constants])})'
+
+
+def compile_variant(variant: KernelVariant, arch: int) -> Needs:
+    """Compile a variant for a GPU of compute capability ``arch`` and read what ptxas says."""
+    names = variant.kernel.arg_names
+    signature = {name: variant.signature.get(name, 'constexpr') for name in names}
+    # As at a launch of a real model: tensors begin at multiples of 16 bytes, and channels come in
+    # sixteens, which Triton makes use of unless a kernel asks it not to.
+    aligned = [
+        i
+        for i, parameter in enumerate(variant.kernel.params)
+        if (signature[parameter.name] == 'i32' and not parameter.do_not_specialize)
+        or signature[parameter.name].startswith('*')
+    ]
+    source = ASTSource(
+        fn=variant.kernel,
+        signature=signature,
+        constexprs=variant.constants,
+        attrs={(i,): [['tt.divisibility', 16]] for i in aligned},
+    )
+    options = dict(num_warps=variant.num_warps, num_stages=variant.num_stages)
+    compiled = triton.compile(source, target=GPUTarget('cuda', arch, 32), options=options)
+    with tempfile.TemporaryDirectory() as folder:
+        ptx = Path(folder, 'kernel.ptx')
+        ptx.write_text(compiled.asm['ptx'])
+        name = f'sm_{arch}a' if arch == 90 else f'sm_{arch}'
+        command = [PTXAS, '-v', f'-arch={name}', ptx, '-o', os.devnull]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers = int(re.search(r'Used (\d+) registers', report)[1])
+    spilled = sum(int(n) for n in re.findall(r'(\d+) bytes spill stores', report))
+    return Needs(registers, spilled, compiled.metadata.shared)
+
+
+def _work(job: Job) -> Needs | str:
+    try:
+        return compile_variant(variants()[job.index], job.arch)
+    except Exception as error:  # whatever the compiler raises is reported, with the kernel's name
+        return f'{type(error).__name__}: {error}'
+
+
+def results(archs: list[int], only: str, workers: int) -> Iterator[tuple[str, int, Needs | str]]:
+    """Compile in parallel; yield a variant's name, the architecture and the result, in order."""
+    chosen = [(i, describe(v)) for i, v in enumerate(variants()) if only in describe(v)]
+    jobs = [(name, Job(i, arch)) for i, name in chosen for arch in archs]
+    with ProcessPoolExecutor(workers) as pool:
+        outcomes = pool.map(_work, (job for _, job in jobs))
+        for (name, job), outcome in zip(jobs, outcomes, strict=True):
+            yield name, job.arch, outcome
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--arch', type=int, nargs='+', default=list(ARCHS), help='90 for sm_90')
+    parser.add_argument('--only', default='', help='part of the name of the variants to compile')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
+    return parser.parse_args()
+
+
+def summary(needs: dict[tuple[str, int], list[Needs]]) -> Iterator[str]:
+    """Yield a line per kernel and architecture: the most that any variant needs."""
+    columns = ('variants', 'registers', 'spilled', 'shared')
+    yield f'{"kernel":34s}{"arch":8s}' + ''.join(f'{column:>10s}' for column in columns)
+    for (kernel, arch), rows in sorted(needs.items()):
+        registers, spilled, shared = (max(column) for column in zip(*rows, strict=True))
+        yield f'{kernel:34s}sm_{arch:<5d}{len(rows):10d}{registers:10d}{spilled:10d}{shared:10d}'
+
+
+def main() -> int:
+    args = parse_args()
+    bad = 0
+    needs = defaultdict(list)
+    print('registers, spilled bytes, shared bytes')
+    for name, arch, outcome in results(args.arch, args.only, args.workers):
+        if isinstance(outcome, str):
+            bad += 1
+            print(f'sm_{arch} does not compile: {name}\n    {outcome}', flush=True)
+            continue
+        bad += outcome.spilled > 0
+        needs[name.split('(')[0], arch].append(outcome)
+        print(f'sm_{arch} {outcome.registers:5d}{outcome.spilled:6d}{outcome.shared:7d}  {name}')
+    count = sum(map(len, needs.values()))
+    print('', *summary(needs), sep='\n')
+    print(f'{count} variants compiled, {bad} do not compile or spill')
+    return 1 if bad or not count else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
