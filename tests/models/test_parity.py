@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,9 @@ import pytest
 
 from mmdynamicvis.compat.models import DynamicVisBackbone
 from mmdynamicvis.models.state_dict_map import to_ours
+from mmdynamicvis.ops.dispatch import ENVIRONMENT_VARIABLE
+from mmdynamicvis.ops.selective_scan import BACKENDS as SCAN_BACKENDS
+from mmdynamicvis.ops.triton_support import INTERPRETED
 
 CASES = [
     'tiny_default',
@@ -29,6 +33,18 @@ CASES = [
     pytest.param('base_128', marks=pytest.mark.slow),
     pytest.param('large_64', marks=pytest.mark.slow),
 ]
+
+
+def backends() -> Iterator[object]:
+    """Every backend of the scan but the oracle, which is slow."""
+    for backend in SCAN_BACKENDS[:-1]:
+        reason = backend.unavailable()
+        marks = [pytest.mark.skipif(reason is not None, reason=str(reason))]
+        if backend.name == 'triton':
+            marks += [pytest.mark.interpreter, pytest.mark.slow]
+        yield pytest.param(backend.name, marks=marks)
+
+
 TINY = dict(embed_dims=(16, 24, 32, 48), depths=(1, 1, 2, 1))
 
 pytestmark = pytest.mark.shared_data
@@ -55,10 +71,15 @@ def test_no_case_is_left_out(folder: Path) -> None:
     assert {path.stem for path in folder.glob('*.json')} == names
 
 
+@pytest.mark.parametrize('backend', backends())
 @pytest.mark.parametrize('name', CASES)
 def test_equals_the_published_implementation(
-    folder: Path, reference: ModuleType, name: str
+    folder: Path, reference: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str, backend: str
 ) -> None:
+    if backend == 'triton' and INTERPRETED and name != 'tiny_default':
+        pytest.skip('Triton needs a GPU for this; interpreted, every case takes minutes')
+    device = 'cuda' if backend in ('triton', 'mamba_ssm') and not INTERPRETED else 'cpu'
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, backend)
     description = json.loads((folder / f'{name}.json').read_text())
     case, expected = description['case'], np.load(folder / f'{name}.npz')
     arguments = dict(case['backbone'])
@@ -67,12 +88,14 @@ def test_equals_the_published_implementation(
     model = DynamicVisBackbone(**arguments).eval()
     state_dict = reference.state_dict(description['layout'], case.get('salt', 0))
     model.load_state_dict(state_dict, strict=True)
+    model.to(device)
 
-    outputs = model(reference.image(tuple(case['image']), case['seed']))
+    image = reference.image(tuple(case['image']), case['seed'])
+    outputs = model(image.to(device))
 
     assert len(outputs) == sum(key.removeprefix('out').isdecimal() for key in expected)
     for i, output in enumerate(outputs):
-        actual = output.detach().numpy()
+        actual = output.detach().cpu().numpy()
         np.testing.assert_allclose(actual, expected[f'out{i}'], rtol=0, atol=1e-4)
 
     if 'grads' in case:
@@ -85,7 +108,7 @@ def test_equals_the_published_implementation(
             if published == 'pos_embed':
                 grad = grad.flatten(2).transpose(1, 2)
             wanted = expected[f'grad:{published}']
-            error = np.abs(grad.numpy() - wanted).max() / np.abs(wanted).max()
+            error = np.abs(grad.cpu().numpy() - wanted).max() / np.abs(wanted).max()
             assert error < 1e-3, published
 
 

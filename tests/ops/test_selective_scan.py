@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan
+from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.selective_scan import eager
 from mmdynamicvis.ops.triton_support import INTERPRETED, strided_rows, unavailable
 
@@ -26,9 +27,19 @@ TRITON = pytest.param(
         pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
     ],
 )
-by_backend = pytest.mark.parametrize('backend', ['eager', TRITON])
+CPU = pytest.param(
+    'cpu',
+    marks=pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable())),
+)
+by_backend = pytest.mark.parametrize('backend', ['eager', CPU, TRITON])
+on_cpu = pytest.mark.parametrize('backend', [CPU])
+on_kernels = pytest.mark.parametrize('backend', [CPU, TRITON])
 on_triton = pytest.mark.parametrize('backend', [TRITON])
 TRITON_DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def device(backend: str) -> str:
+    return TRITON_DEVICE if backend == 'triton' else 'cpu'
 
 
 def interpreted(few: Any, many: Any) -> Any:
@@ -166,6 +177,28 @@ def test_equals_the_oracle_in_every_dtype(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
 
 
+@pytest.mark.parametrize('length', [1, 17, 63, 64, 65, 129, 400])
+@pytest.mark.parametrize('full', [False, True], ids=['plain', 'full'])
+@by_direction
+@on_cpu
+def test_cpu_equals_the_oracle(
+    assert_close: Callable, backend: str, length: int, full: bool, direction: str, average: bool
+) -> None:
+    inputs = make_inputs(length, 33, 16, direction=direction, dtype=torch.float32, full=full)
+    options = dict(direction=direction, average=average, dt_softplus=full)
+    compare(assert_close, inputs, backend, **options)
+
+
+@pytest.mark.parametrize('n_state', [1, 15, 16, 17, 64])
+@pytest.mark.parametrize('tokens', [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@on_cpu
+def test_cpu_in_every_dtype_and_with_any_number_of_states(
+    assert_close: Callable, backend: str, tokens: torch.dtype, n_state: int
+) -> None:
+    inputs = make_inputs(70, 20, n_state, 2, 'both', tokens)
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
+
+
 @pytest.mark.parametrize('half', [torch.float16, torch.bfloat16], ids=['float16', 'bfloat16'])
 @on_triton
 def test_triton_in_half_precision(
@@ -176,12 +209,12 @@ def test_triton_in_half_precision(
     compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
 
 
-@on_triton
+@on_kernels
 def test_tokens_and_step_sizes_of_different_dtypes(assert_close: Callable, backend: str) -> None:
     inputs = make_inputs(5, n_batch=1, dtype=torch.float32)
     for name, dtype in dict(dt=torch.bfloat16, B=torch.float16, D=torch.bfloat16).items():
         inputs[name] = inputs[name].detach().to(dtype).requires_grad_()
-    inputs = {n: t.detach().to(TRITON_DEVICE).requires_grad_() for n, t in inputs.items()}
+    inputs = {n: t.detach().to(device(backend)).requires_grad_() for n, t in inputs.items()}
     actual = run(inputs, backend=backend, dt_softplus=True)
     exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
     expected = run(exact, backend='naive', dt_softplus=True)
@@ -265,7 +298,7 @@ def test_non_contiguous_inputs(assert_close: Callable, backend: str) -> None:
     )
 
 
-@on_triton
+@on_kernels
 def test_parts_of_projections_are_not_copied(assert_close: Callable, backend: str) -> None:
     """As the mixer makes them: x, z and dt, B, C lie side by side."""
     made = {n: t.detach() for n, t in make_inputs(3, 4, 2, 2, 'both', torch.float32).items()}
@@ -279,7 +312,7 @@ def test_parts_of_projections_are_not_copied(assert_close: Callable, backend: st
 
 
 @pytest.mark.parametrize('average', [False, True])
-@on_triton
+@on_kernels
 def test_nothing_is_read_that_was_not_written(
     assert_close: Callable,
     monkeypatch: pytest.MonkeyPatch,
@@ -292,7 +325,9 @@ def test_nothing_is_read_that_was_not_written(
     def poisoned(tensor: Tensor, *args, **kwargs) -> Tensor:
         return new_empty(tensor, *args, **kwargs).fill_(float('nan'))
 
+    empty = torch.empty
     monkeypatch.setattr(Tensor, 'new_empty', poisoned)
+    monkeypatch.setattr(torch, 'empty', lambda *args: empty(*args).fill_(float('nan')))
     inputs = make_inputs(11, n_batch=1, direction='both', dtype=torch.float32)
     compare(assert_close, inputs, backend, direction='both', average=average, dt_softplus=True)
 
@@ -330,6 +365,19 @@ def test_custom_ops_are_registered_as_torch_asks(reverse: bool) -> None:
     torch.library.opcheck(eager.scan_backward, arguments)
 
 
+@pytest.mark.parametrize('average', [False, True])
+@on_cpu
+def test_cpu_ops_are_registered_as_torch_asks(backend: str, average: bool) -> None:
+    tensors = list(make_inputs(70, 3, 2, 2, 'both', torch.float32).values())
+    options = (True, 'both', average)
+    op = torch.ops.mmdynamicvis.selective_scan_cpu.default
+    torch.library.opcheck(op, (*tensors, *options))
+    tensors = [tensor.detach() for tensor in tensors]
+    y, states = op(*tensors, *options)
+    backward = torch.ops.mmdynamicvis.selective_scan_cpu_backward.default
+    torch.library.opcheck(backward, (torch.randn_like(y), states, *tensors, *options))
+
+
 @pytest.mark.parametrize('average', interpreted([True], [False, True]))
 @on_triton
 def test_triton_ops_are_registered_as_torch_asks(backend: str, average: bool) -> None:
@@ -360,8 +408,8 @@ def test_strong_and_weak_decays_stay_finite(assert_close: Callable, dtype: torch
     compare(assert_close, inputs, direction='both', average=True)
 
 
-@on_triton
-def test_triton_stays_finite(assert_close: Callable, short_chunks: None, backend: str) -> None:
+@on_kernels
+def test_kernels_stay_finite(assert_close: Callable, short_chunks: None, backend: str) -> None:
     made = make_inputs(10, n_batch=1, direction='both', full=False)
     inputs = {n: t.detach() for n, t in made.items()}
     inputs['dt'] = inputs['dt'] * torch.logspace(-6, 3, 10).view(1, 1, 10, 1)
@@ -370,13 +418,13 @@ def test_triton_stays_finite(assert_close: Callable, short_chunks: None, backend
     compare(assert_close, inputs, backend, direction='both', average=True)
 
 
-@on_triton
+@on_kernels
 def test_softplus_of_any_step_size(assert_close: Callable, backend: str) -> None:
     """Small ones keep their digits, large ones and their exponentials do not overflow."""
     made = make_inputs(5, 40, 1, 1, dtype=torch.float32)
     inputs = {n: t.detach() for n, t in made.items() if n not in ('z', 'D')}
     inputs['dt'] = torch.linspace(-60, 90, 200).view(1, 5, 40)
-    inputs = {n: t.to(TRITON_DEVICE) for n, t in inputs.items()}
+    inputs = {n: t.to(device(backend)) for n, t in inputs.items()}
     inputs['A'] = torch.zeros_like(inputs['A']) - 1e-3
     y = selective_scan(**inputs, dt_softplus=True, backend=backend)
     exact = {n: t.double() for n, t in inputs.items()}

@@ -49,31 +49,38 @@ inline Vec convolve(const Convolution& c, int direction, int64_t batch, int64_t 
     return sum;
 }
 
-// Both directions of a token, GROUP vectors of channels at a time.
+// GROUP vectors of channels of one direction of a token; FULL if there are so many.
+template <bool FULL>
+inline void forward_group(const Convolution& c, const float* const* rows, float* out,
+                          int64_t channel) {
+    const int64_t count = FULL ? GROUP * LANES : c.n_channels - channel;
+    Vec sum[GROUP], gate[GROUP];
+    EACH sum[j] = load_part(c.bias + channel, j, count);
+    for (int64_t i = 0; i < c.width; i++)
+        EACH sum[j] += load_part(c.weight + i * c.n_channels + channel, j, count) *
+                       load_part(rows[i] + channel, j, count);
+    EACH gate[j] = sum[j];
+    sigmoid(gate);
+    EACH if (count > j * LANES) store(out + j * LANES, sum[j] * gate[j], count - j * LANES);
+}
+
 void forward_token(const Convolution& c, float* y, int64_t batch, int64_t token,
                    const float* zeros) {
-    const float* rows[2][MAX_WIDTH];
-    for (int direction = c.first; direction <= c.last; direction++)
+    for (int direction = c.first; direction <= c.last; direction++) {
+        const float* rows[MAX_WIDTH];
         for (int64_t i = 0; i < c.width; i++) {
             const int64_t t = source(c, direction, token, i);
             const bool inside = t >= 0 && t < c.length;
-            rows[direction][i] = inside ? c.x + (batch * c.length + t) * c.x_stride : zeros;
+            rows[i] = inside ? c.x + (batch * c.length + t) * c.x_stride : zeros;
         }
-    for (int64_t channel = 0; channel < c.n_channels; channel += GROUP * LANES)
-        for (int direction = c.first; direction <= c.last; direction++) {
-            const int64_t row = (direction - c.first) * c.n_batch + batch;
-            float* out = y + (row * c.length + token) * c.n_channels + channel;
-            const int64_t count = c.n_channels - channel;
-            Vec sum[GROUP], gate[GROUP];
-            EACH sum[j] = load_part(c.bias + channel, j, count);
-            for (int64_t i = 0; i < c.width; i++)
-                EACH sum[j] += load_part(c.weight + i * c.n_channels + channel, j, count) *
-                               load_part(rows[direction][i] + channel, j, count);
-            EACH gate[j] = sum[j];
-            sigmoid(gate);
-            EACH if (count > j * LANES)
-                store(out + j * LANES, sum[j] * gate[j], count - j * LANES);
-        }
+        const int64_t row = (direction - c.first) * c.n_batch + batch;
+        float* out = y + (row * c.length + token) * c.n_channels;
+        int64_t channel = 0;
+        for (; channel + GROUP * LANES <= c.n_channels; channel += GROUP * LANES)
+            forward_group<true>(c, rows, out + channel, channel);
+        for (; channel < c.n_channels; channel += GROUP * LANES)
+            forward_group<false>(c, rows, out + channel, channel);
+    }
 }
 
 void backward_task(const Convolution& c, const float* dy, float* dx, float* dweight, float* dbias,

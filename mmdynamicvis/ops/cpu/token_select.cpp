@@ -2,6 +2,7 @@
 //
 // Every function takes all tokens of a batch as rows of C channels, and goes over them once.
 
+#include <algorithm>
 #include <vector>
 
 #include "vector.h"
@@ -12,25 +13,32 @@ constexpr int64_t TASK = 64;  // rows per task
 
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// Calls function(c, count) for the vectors of a row; count is a constant for all but the last.
+template <class Function>
+inline void for_vectors(int64_t n, Function function) {
+    int64_t c = 0;
+    for (; c + LANES <= n; c += LANES) function(c, (int64_t)LANES);
+    if (c < n) function(c, n - c);
+}
+
 inline float dot(const float* a, const float* b, int64_t n) {
-    constexpr int ABREAST = 4;
-    Vec sums[ABREAST] = {};
-    for (int64_t c = 0; c < n; c += ABREAST * LANES)
-        for (int i = 0; i < ABREAST; i++) {
-            const int64_t at = c + i * LANES;
-            if (at < n) sums[i] += load(a + at, n - at) * load(b + at, n - at);
-        }
-    return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    Vec sums[2] = {};
+    int64_t c = 0;
+    for (; c + 2 * LANES <= n; c += 2 * LANES)
+        for (int i = 0; i < 2; i++) sums[i] += load(a + c + i * LANES) * load(b + c + i * LANES);
+    for (; c < n; c += LANES) sums[0] += load(a + c, n - c) * load(b + c, n - c);
+    return sum(sums[0] + sums[1]);
 }
 
 // out = a * s, or out += a * s
 inline void scale(float* out, float a, const float* s, int64_t n) {
-    for (int64_t c = 0; c < n; c += LANES) store(out + c, a * load(s + c, n - c), n - c);
+    for_vectors(n, [=](int64_t c, int64_t count) { store(out + c, a * load(s + c, count), count); });
 }
 
 inline void add_scaled(float* out, float a, const float* s, int64_t n) {
-    for (int64_t c = 0; c < n; c += LANES)
-        store(out + c, load(out + c, n - c) + a * load(s + c, n - c), n - c);
+    for_vectors(n, [=](int64_t c, int64_t count) {
+        store(out + c, load(out + c, count) + a * load(s + c, count), count);
+    });
 }
 
 }  // namespace
@@ -50,6 +58,25 @@ void token_scores(const float* tokens, const float* weight, float* scores, float
             if (mean) add_scaled(mean, 1, tokens + row * n, n);
         }
         if (mean) scale(mean, 1.0f / width, mean, n);
+    }
+}
+
+// The k most important tokens of each image, in descending order, of equal ones the lower index
+// first: as keys of 64 bits, importance above index, no two are equal. Importances are not negative,
+// so that their bits are in their order.
+void token_rank(const float* importance, int64_t* indices, int64_t n_batch, int64_t length,
+                int64_t k, int32_t threads) {
+#pragma omp parallel for num_threads(threads)
+    for (int64_t batch = 0; batch < n_batch; batch++) {
+        std::vector<uint64_t> keys(length);
+        for (int64_t i = 0; i < length; i++) {
+            uint32_t bits;
+            memcpy(&bits, importance + batch * length + i, sizeof bits);
+            keys[i] = (uint64_t)~bits << 32 | (uint32_t)i;
+        }
+        if (k < length) std::nth_element(keys.begin(), keys.begin() + k, keys.end());
+        std::sort(keys.begin(), keys.begin() + k);
+        for (int64_t i = 0; i < k; i++) indices[batch * k + i] = (uint32_t)keys[i];
     }
 }
 
@@ -87,8 +114,9 @@ void token_update(const float* tokens, const float* updated, const int32_t* rank
         const float* s = tokens + row * n;
         const float* increment = ranks[row] >= 0 ? updated + ranks[row] * n : s;
         const float w = ranks[row] >= 0 || update_unselected ? importance[row] : 0;
-        for (int64_t c = 0; c < n; c += LANES)
-            store(result + row * n + c, load(s + c, n - c) + w * load(increment + c, n - c), n - c);
+        for_vectors(n, [=](int64_t c, int64_t count) {
+            store(result + row * n + c, load(s + c, count) + w * load(increment + c, count), count);
+        });
     }
 }
 

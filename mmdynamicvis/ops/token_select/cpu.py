@@ -37,10 +37,19 @@ def _select(tokens, weight, k, noise, width):
         *(n_batch * length, n_channels, width or _TASK),
     )
     importance = scores.softmax(-1)
-    indices = rank(importance if noise is None else (scores + noise).softmax(-1), k)
+    indices = _rank(importance if noise is None else (scores + noise).softmax(-1), k)
     first = torch.arange(0, n_batch * length, length).unsqueeze(1)
     selected = tokens.reshape(-1, n_channels).index_select(0, (indices + first).flatten())
     return selected.view(n_batch, k, n_channels), indices, importance, row_means.to(tokens.dtype)
+
+
+def _rank(importance: Tensor, k: int) -> Tensor:
+    """Do what :func:`rank` does, without sorting tokens that are not selected."""
+    indices = torch.empty(len(importance), k, dtype=torch.int64)
+    _call('token_rank', importance, indices, *importance.shape, k)
+    if importance.gather(1, indices[:, -1:]).min() > 0:
+        return indices
+    return rank(importance, k)  # which knows the order among zeros
 
 
 def _select_backward(
