@@ -30,7 +30,7 @@ LIMITS = {
     'base parameters (M)': 36.75,
     'base GMAC': 17.9,
     'large parameters (M)': 91.3,
-    'base 512 / 36 GFLOP': 5.0,
+    'base 512 / 36 GFLOP': 2.0,
     'base 512 growth (MB)': 600,
     'base 1024 / 512': 4.4,
     'base 2048 growth (MB)': 3000,
