@@ -26,11 +26,13 @@ from mmdynamicvis.ops import selective_scan
 
 REFERENCE_FLOP = 36e9
 MATMUL_SIZE = 2048
+TRAINING_REPEATS = 3
 LIMITS = {
     'base parameters (M)': 36.75,
     'base GMAC': 17.9,
     'large parameters (M)': 91.3,
     'base 512 / 36 GFLOP': 2.0,
+    'base 256 x 4 training, eager / fused': 2.0,
     'base 512 growth (MB)': 600,
     'base 1024 / 512': 4.4,
     'base 2048 growth (MB)': 3000,
@@ -92,6 +94,22 @@ def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, 
     return figures
 
 
+def training_times(arch: str, size: int, batch: int, threads: int) -> dict[str, float]:
+    """Median seconds of a forward and backward pass on the eager and the fused ops, in turns."""
+    torch.set_num_threads(threads)
+    images = torch.randn(batch, 3, size, size)
+
+    def step(model: DynamicVis) -> None:
+        sum(features.square().mean() for features in model(images)).backward()
+        model.zero_grad()
+
+    runs: dict[str, Run] = {}
+    for backend in ('eager', 'cpu'):
+        model = DynamicVis(arch, backend=backend).train()
+        runs[backend] = lambda model=model: step(model)
+    return medians(runs, TRAINING_REPEATS)
+
+
 @torch.no_grad()
 def memory_growth_mb(arch: str, size: int, threads: int) -> float:
     """Peak growth of the resident set during the first forward of this process."""
@@ -121,6 +139,9 @@ def measure(threads: int, repeats: int) -> dict[str, float]:
     figures |= {f'{name} (s)': value for name, value in seconds.items()}
     figures['base 512 / 36 GFLOP'] = seconds['512'] / seconds['36 GFLOP']
     figures['base 1024 / 512'] = seconds['1024'] / seconds['512']
+    steps = fresh(training_times, 'base', 256, 4, threads)
+    figures['base 256 x 4 training (s)'] = steps['cpu']
+    figures['base 256 x 4 training, eager / fused'] = steps['eager'] / steps['cpu']
     print('measuring memory', flush=True)
     for size in (512, 1024, 2048):
         figures[f'base {size} growth (MB)'] = fresh(memory_growth_mb, 'base', size, threads)
@@ -140,7 +161,7 @@ def main() -> None:
     figures = measure(args.threads, args.repeats)
     for name, value in figures.items():
         limit = f'   figure to reach: {LIMITS[name]}' if name in LIMITS else ''
-        print(f'{name:26} {value:10.3f}{limit}')
+        print(f'{name:36} {value:10.3f}{limit}')
     if args.out:
         rounded = {name: round(value, 4) for name, value in figures.items()}
         write_json(args.out, header(machine(args.threads)) | {'figures': rounded})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+logger = logging.getLogger('mmdynamicvis.ops')
 
 SOURCES = sorted(Path(__file__).parent.glob('*.cpp'))
 FLAGS = (
@@ -85,7 +88,7 @@ def _path() -> Path:
     compiler = _compiler()
     version = subprocess.run([compiler, '--version'], capture_output=True, text=True, check=False)
     headers = sorted(Path(__file__).parent.glob('*.h'))
-    parts = [version.stdout, *FLAGS, *map(str, OPTIONAL_FLAGS), platform.platform(), _processor()]
+    parts = [version.stdout, *FLAGS, *map(str, OPTIONAL_FLAGS), platform.machine(), _processor()]
     parts += [path.read_text() for path in [*SOURCES, *headers]]
     key = hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
     home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
@@ -103,6 +106,7 @@ def _processor() -> str:
 
 
 def _compile(path: Path) -> None:
+    logger.info('compiling the CPU kernels, once, into %s', path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(suffix='.so', dir=path.parent)
     os.close(handle)
