@@ -6,11 +6,12 @@ from mmengine.logging import MMLogger
 
 
 class _ToRunner(logging.Handler):
-    """Passes records on to mmengine's logger of the moment, which is none of logging's own."""
+    """Passes records on to a Runner's logger, which is none of logging's own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = MMLogger.get_current_instance()
-        if logger.isEnabledFor(record.levelno):
+        # Without a Runner that is mmengine's default, which would print to a script's output.
+        if logger.instance_name != 'mmengine' and logger.isEnabledFor(record.levelno):
             logger.handle(record)
 
 
