@@ -30,7 +30,7 @@ class MambaMixer(nn.Module):
         d_state: Size N of the state of a channel.
         d_conv: Width of the causal depthwise convolution.
         expand: Inner channels over d.
-        backend: Backend of the selective scan.
+        backend: Backend of the convolution and the selective scan.
 
     Raises:
         ValueError: The scan mode is unknown.

@@ -31,7 +31,7 @@ class SelectionNoise(nn.Module):
 
     def forward(self, like: Tensor) -> Tensor:
         """Return float32 noise (B, L) for the scores of tokens ``like`` (B, L, C)."""
-        uniform = torch.rand(like.shape[:2], device=like.device)
+        uniform = torch.rand(like.shape[:2], device=like.device, dtype=torch.float32)
         # -log(-log U) with 1 - U for U, which is never zero; its logarithm is zero at worst
         gumbel = -torch.log(-torch.log1p(-uniform) + torch.finfo(uniform.dtype).tiny)
         if self.type == 'fixed':

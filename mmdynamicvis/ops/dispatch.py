@@ -60,6 +60,15 @@ def check_backend(op: str, backends: Sequence[Backend], backend: str) -> None:
         raise ValueError(f'{op}: unknown backend {backend!r}; choose one of {names}')
 
 
+def check_device(op: str, first: Tensor, *others: Tensor | None) -> None:
+    """Raise ValueError unless all tensors are on one device: kernels get bare pointers."""
+    for tensor in others:
+        if tensor is not None and tensor.device != first.device:
+            raise ValueError(
+                f'{op}: the tensors are on {first.device} and {tensor.device}; move them together'
+            )
+
+
 def choose(
     op: str, backends: Sequence[Backend], backend: str, *tensors: Tensor
 ) -> Callable[..., Any]:

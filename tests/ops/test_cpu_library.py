@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdynamicvis.ops import causal_conv1d, selective_scan
+from mmdynamicvis.ops import causal_conv1d, selective_scan, token_select, token_update
 from mmdynamicvis.ops.cpu import library
 
 SCAN = """
@@ -141,3 +141,39 @@ def test_the_path_names_what_the_library_depends_on(monkeypatch: pytest.MonkeyPa
     path = library._path()
     monkeypatch.setattr(library, '_processor', lambda: 'another')
     assert library._path() != path
+
+
+@pytest.mark.parametrize('default', [torch.float64, torch.bfloat16])
+def test_torch_defaults_do_not_matter(default: torch.dtype) -> None:
+    """Buffers that C++ writes to are float32 on the CPU, whatever torch makes by default."""
+    generator = torch.Generator().manual_seed(0)
+
+    def gradients() -> list[torch.Tensor]:
+        def randn(*shape: int) -> torch.Tensor:
+            numbers = torch.randn(shape, generator=generator.manual_seed(0), dtype=torch.float32)
+            return numbers.requires_grad_()
+
+        x, weight, state, scorer = randn(1, 40, 24), randn(24, 4), randn(1, 40, 16), randn(24)
+        noise = torch.randn(1, 40, generator=generator, dtype=torch.float64)
+        x = causal_conv1d(x, weight, direction='forward', backend='cpu')
+        y = selective_scan(x, x, -torch.ones(24, 16).float(), state, state, backend='cpu')
+        selection = token_select(y, scorer, 9, noise, (5, 8), backend='cpu')
+        y = token_update(y, selection.tokens, *selection[1:3], backend='cpu')
+        inputs = (weight, state, scorer)
+        return [y, selection.indices, *torch.autograd.grad(y.square().sum(), inputs)]
+
+    expected = gradients()
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(default)
+        actual = gradients()
+    finally:
+        torch.set_default_dtype(before)
+    for a, b in zip(actual, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_tensors_on_several_devices_are_refused() -> None:
+    x = torch.zeros(1, 9, 3)
+    with pytest.raises(ValueError, match='on cpu and meta; move them together'):
+        causal_conv1d(x, torch.zeros(3, 4, device='meta'))

@@ -17,7 +17,7 @@ ARCHS = ('sm_80', 'sm_89', 'sm_90')
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(importlib.util.find_spec('triton') is None, reason='Triton is not installed')
-def test_every_variant_compiles_without_spills(
+def test_every_variant_compiles_into_registers(
     checkout: Path, capsys: pytest.CaptureFixture
 ) -> None:
     result = subprocess.run(

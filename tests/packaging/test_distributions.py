@@ -73,7 +73,9 @@ def layer(tmp_path: Path) -> Path:
 def test_wheel_carries_package_and_copies_for_mim(source: Path, wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
     expected = {'mmdynamicvis/.mim/model-index.yml'}
-    expected |= {str(p.relative_to(source)) for p in source.glob('mmdynamicvis/**/*.py')}
+    for suffix in ('py', 'cpp', 'h'):
+        found = source.glob(f'mmdynamicvis/**/*.{suffix}')
+        expected |= {str(path.relative_to(source)) for path in found}
     for folder in ('configs', 'tools'):
         files = [p.relative_to(source) for p in (source / folder).rglob('*') if p.is_file()]
         expected |= {f'mmdynamicvis/.mim/{p}' for p in files if p.parts[:2] != ('tools', 'dev')}

@@ -4,7 +4,7 @@
     python tools/dev/compile_kernels.py --arch 90 --only token_update
 
 Prints registers and spilled bytes per thread and shared memory per program; the exit status is 1 if
-a kernel does not compile or spills.
+a kernel does not compile, or spills more than a few bytes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from mmdynamicvis.ops.token_select import variants as token_select
 
 MODULES = (selective_scan, causal_conv1d, token_select)
 ARCHS = (80, 89, 90)
+SPILL_LIMIT = 16
+"""Bytes per thread: ptxas spills a word at times that no loop touches."""
 PTXAS = Path(triton.__file__).parent / 'backends/nvidia/bin/ptxas'
 
 
@@ -147,12 +149,12 @@ def main() -> int:
             bad += 1
             print(f'sm_{arch} does not compile: {name}\n    {outcome}', flush=True)
             continue
-        bad += outcome.spilled > 0
+        bad += outcome.spilled > SPILL_LIMIT
         needs[name.split('(')[0], arch].append(outcome)
         print(f'sm_{arch} {outcome.registers:5d}{outcome.spilled:6d}{outcome.shared:7d}  {name}')
     count = sum(map(len, needs.values()))
     print('', *summary(needs), sep='\n')
-    print(f'{count} variants compiled, {bad} do not compile or spill')
+    print(f'{count} variants compiled, {bad} do not compile or spill more than {SPILL_LIMIT} bytes')
     return 1 if bad or not count else 0
 
 

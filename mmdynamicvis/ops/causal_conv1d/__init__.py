@@ -9,7 +9,7 @@ from torch import Tensor
 from mmdynamicvis.ops import mamba_support, triton_support
 from mmdynamicvis.ops.causal_conv1d import cpu, eager, naive
 from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.dispatch import Backend, choose
+from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.selective_scan import Direction
 
 
@@ -65,7 +65,8 @@ def causal_conv1d(
 
     Args:
         direction: 'forward', 'reverse' or 'both'.
-        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive' (the float64 oracle,
+            for tests).
 
     Returns:
         y in the dtype of x: (B, L, D), or (2, B, L, D) for both directions, forward first.
@@ -82,5 +83,6 @@ def causal_conv1d(
         raise ValueError(f'weight has shape {tuple(weight.shape)}; x needs ({x.shape[2]}, W)')
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f'bias has shape {tuple(bias.shape)}; x needs ({x.shape[2]},)')
+    check_device('causal_conv1d', x, weight, bias)
     function = choose('causal_conv1d', BACKENDS, backend, x, weight)
     return function(x, weight, bias, direction)

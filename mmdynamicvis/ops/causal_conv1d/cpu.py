@@ -56,9 +56,10 @@ def _forward(x, weight, bias, direction):
 def _backward(dy, x, weight, bias, direction):
     call = _Call(x, weight, bias, direction)
     n_batch, _, n_channels = x.shape
-    dy, dx = contiguous(dy), torch.empty(x.shape)
-    dweight = torch.empty(n_batch, weight.shape[1], n_channels)
-    dbias = torch.empty(n_batch, n_channels)
+    dy = contiguous(dy)
+    dx = dy.new_empty(x.shape)
+    dweight = dy.new_empty(n_batch, weight.shape[1], n_channels)
+    dbias = dy.new_empty(n_batch, n_channels)
     library.load().causal_conv1d_backward(
         call.reference,
         *(ctypes.c_void_p(pointer(tensor)) for tensor in (dy, dx, dweight, dbias)),

@@ -18,7 +18,7 @@ def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, direction: str
         )
     reverse = direction == 'reverse'
     x_BDL = (x.flip(1) if reverse else x).transpose(1, 2)
-    if x.shape[2] % 8:  # tokens first need channels in eights
+    if any(n % 8 for n in (x.shape[2], *x.stride()[:2])):  # tokens first need eights
         x_BDL = x_BDL.contiguous()
     bias = None if bias is None else bias.to(x.dtype)
     y_BLD = causal_conv1d_fn(x_BDL, weight.to(x.dtype), bias, activation='silu').transpose(1, 2)

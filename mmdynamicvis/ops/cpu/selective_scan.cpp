@@ -301,7 +301,7 @@ void backward_block(const Scan& s, const Gradients& g, int64_t batch, int64_t bl
             carries[group] = {};
             load_rates(s, channel, s.n_channels - channel, carries[group].rate);
         }
-        for (int64_t index = (s.length - 1) / CHUNK; index >= 0; index--) {
+        for (int64_t index = (s.length + CHUNK - 1) / CHUNK - 1; index >= 0; index--) {
             const int64_t start = index * CHUNK;
             const int64_t steps = s.length - start < CHUNK ? s.length - start : CHUNK;
             memset((void*)sums.get(), 0, sizeof *sums);

@@ -35,7 +35,7 @@ static inline void store(float* p, Vec v, int64_t count = LANES) {
     else memcpy(p, &v, count * sizeof(float));
 }
 
-// Of a NaN and a number, the NaN, as with torch.
+// A NaN in v stays one.
 static inline Vec max(Vec v, Vec other) {
 #if defined(__AVX512F__)
     return _mm512_max_ps(other, v);

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmdynamicvis.ops import mamba_support, triton_support
 from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.dispatch import Backend, choose
+from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.selective_scan import cpu, eager, naive
 
 Direction = Literal['forward', 'reverse', 'both']
@@ -77,7 +77,8 @@ def selective_scan(
         dt_softplus: Apply softplus to ``dt``.
         direction: 'forward', 'reverse' or 'both'.
         average: Average both directions (for 'both' only).
-        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive' (the float64 oracle,
+            for tests).
 
     Returns:
         y in the dtype of x: (K, B, L, D), or (B, L, D) if averaged.
@@ -87,6 +88,7 @@ def selective_scan(
         RuntimeError: The backend that was asked for cannot run on these tensors.
     """
     _check(x, dt, A, B, C, D, z, dt_bias, direction, average)
+    check_device('selective_scan', x, dt, A, B, C, D, z, dt_bias)
     function = choose('selective_scan', BACKENDS, backend, x, dt, A, B, C)
     return function(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average)
 

@@ -91,13 +91,13 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     groups_per_block = 1 if x.shape[-3] * n_channels < 1024 else 4
     blocks = library.load().selective_scan_channel_blocks(call.reference, groups_per_block)
     parts = [
-        torch.empty(x.shape),
-        torch.empty(x.shape),
-        torch.empty(n_rows, n_state, n_channels),
-        *(torch.empty(blocks, n_rows, length, n_state) for _ in range(2)),
-        None if D is None else torch.empty(n_rows, n_channels),
-        None if z is None else torch.empty(z.shape),
-        None if dt_bias is None else torch.empty(n_rows, n_channels),
+        dy.new_empty(x.shape),
+        dy.new_empty(x.shape),
+        dy.new_empty(n_rows, n_state, n_channels),
+        *(dy.new_empty(blocks, n_rows, length, n_state) for _ in range(2)),
+        None if D is None else dy.new_empty(n_rows, n_channels),
+        None if z is None else dy.new_empty(z.shape),
+        None if dt_bias is None else dy.new_empty(n_rows, n_channels),
     ]
     gradients = _Gradients(*map(pointer, (dy, states, *parts)))
     library.load().selective_scan_backward(

@@ -62,6 +62,7 @@ def register(
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
         ctx.save_for_backward(*inputs[:_TENSORS], output[1])
         ctx.options = inputs[_TENSORS:]
+        ctx.set_materialize_grads(False)  # the states have none
 
     def op_autograd(ctx: Any, dy: Tensor, _: Tensor) -> tuple:
         *inputs, states = ctx.saved_tensors

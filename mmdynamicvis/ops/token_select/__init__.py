@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmdynamicvis.ops import triton_support
 from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.dispatch import Backend, choose
+from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.token_select import cpu, eager, naive
 
 
@@ -80,7 +80,7 @@ def token_select(
         noise: (B, L), added to the scores for the choice only; the importance is free of it.
         grid: Height and width of the grid whose rows the sequence holds one after another, to have
             their means, L = H * W.
-        backend: 'auto', 'triton', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Raises:
         ValueError: A shape, k or the backend does not fit; the message names it.
@@ -99,6 +99,7 @@ def token_select(
         )
     if grid is not None and (min(grid) < 1 or grid[0] * grid[1] != length):
         raise ValueError(f'grid is {tuple(grid)}; its H * W must be the {length} tokens')
+    check_device('token_select', tokens, weight, noise)
     noise = None if noise is None else noise.detach()
     function = choose('token_select', SELECT_BACKENDS, backend, tokens, weight)
     return TokenSelection(*function(tokens, weight, k, noise, grid))
@@ -122,7 +123,7 @@ def token_update(
         indices: (B, K) int64, their places, each at most once.
         importance: (B, L), the weights w.
         update_unselected: If False, tokens that were not selected stay as they are.
-        backend: 'auto', 'triton', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
         (B, L, C) in the dtype of ``tokens``.
@@ -142,5 +143,6 @@ def token_update(
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(f'{name} has shape {tuple(tensor.shape)}; the tokens need {shape}')
+    check_device('token_update', tokens, updated, indices, importance)
     function = choose('token_update', UPDATE_BACKENDS, backend, tokens, updated)
     return function(tokens, updated, indices, importance, update_unselected)

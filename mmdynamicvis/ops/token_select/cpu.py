@@ -37,17 +37,17 @@ def _select(tokens, weight, k, noise, width):
         *(n_batch * length, n_channels, width or _TASK),
     )
     importance = scores.softmax(-1)
-    indices = _rank(importance if noise is None else (scores + noise).softmax(-1), k)
-    first = torch.arange(0, n_batch * length, length).unsqueeze(1)
+    indices = _rank(importance if noise is None else (scores + contiguous(noise)).softmax(-1), k)
+    first = torch.arange(0, n_batch * length, length, device='cpu').unsqueeze(1)
     selected = tokens.reshape(-1, n_channels).index_select(0, (indices + first).flatten())
     return selected.view(n_batch, k, n_channels), indices, importance, row_means.to(tokens.dtype)
 
 
 def _rank(importance: Tensor, k: int) -> Tensor:
     """Do what :func:`rank` does, without sorting tokens that are not selected."""
-    indices = torch.empty(len(importance), k, dtype=torch.int64)
+    indices = importance.new_empty(len(importance), k, dtype=torch.int64)
     _call('token_rank', importance, indices, *importance.shape, k)
-    if importance.gather(1, indices[:, -1:]).min() > 0:
+    if (importance.gather(1, indices[:, -1:]) > 0).all():
         return indices
     return rank(importance, k)  # which knows the order among zeros
 
@@ -77,18 +77,18 @@ def _ranks(indices: Tensor, length: int) -> Tensor:
     """Return (B, L) int32: the row among all B * K selected tokens, or -1."""
     n_batch, k = indices.shape
     ranks = indices.new_full((n_batch, length), -1, dtype=torch.int32)
-    order = torch.arange(n_batch * k, dtype=torch.int32).view(n_batch, k)
+    order = torch.arange(n_batch * k, dtype=torch.int32, device='cpu').view(n_batch, k)
     return ranks.scatter_(1, indices, order)
 
 
 def _update(tokens, updated, indices, importance, update_unselected):
     n_batch, length, n_channels = tokens.shape
     ranks = _ranks(indices, length)
-    result = torch.empty(tokens.shape)
+    rows = contiguous(tokens)
+    result = torch.empty_like(rows)
     _call(
         'token_update',
-        *map(contiguous, (tokens, updated)),
-        *(ranks, contiguous(importance), result),
+        *(rows, contiguous(updated), ranks, contiguous(importance), result),
         *(n_batch * length, n_channels, int(update_unselected)),
     )
     return result.to(tokens.dtype), ranks
@@ -96,11 +96,11 @@ def _update(tokens, updated, indices, importance, update_unselected):
 
 def _update_backward(d_result, tokens, updated, ranks, importance, update_unselected):
     n_batch, length, n_channels = tokens.shape
-    grads = [torch.empty(x.shape) for x in (tokens, updated, importance)]
+    rows, updated_rows, weights = map(contiguous, (tokens, updated, importance))
+    grads = [torch.empty_like(x) for x in (rows, updated_rows, weights)]
     _call(
         'token_update_backward',
-        *map(contiguous, (d_result, tokens, updated)),
-        *(ranks, contiguous(importance), *grads),
+        *(contiguous(d_result), rows, updated_rows, ranks, weights, *grads),
         *(n_batch * length, n_channels, int(update_unselected)),
     )
     return tuple(

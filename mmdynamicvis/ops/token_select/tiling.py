@@ -39,7 +39,7 @@ def chunk(length: int) -> dict[str, int]:
     Every program reads a number per segment, or per chunk, of its whole image.
     """
     block = 1024 if length <= 2**18 else 4096
-    return dict(BLOCK=block, num_warps=block // 256)
+    return dict(BLOCK=block, num_warps=4 if block == 1024 else 8)
 
 
 def ceil(numerator: int, denominator: int) -> int:
