@@ -13,7 +13,8 @@ from torch import Tensor
 from mmdynamicvis.ops import selective_scan
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.selective_scan import eager
-from mmdynamicvis.ops.triton_support import INTERPRETED, strided_rows, unavailable
+from mmdynamicvis.ops.strided_rows import strided_rows
+from mmdynamicvis.ops.triton_support import INTERPRETED, unavailable
 
 OP = 'selective_scan'
 DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mmdynamicvis.ops.causal_conv1d.fused import register
 from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, by_token, contiguous, pointer
+from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, contiguous, pointer
+from mmdynamicvis.ops.strided_rows import strided_rows
 
 MAX_WIDTH = 8
 
@@ -36,10 +37,11 @@ class _Call:
 
     def __init__(self, x, weight, bias, direction) -> None:
         bias = weight.new_zeros(len(weight)) if bias is None else bias
-        self.tensors = by_token(x), contiguous(weight.t()), contiguous(bias)
+        x, x_stride = strided_rows(x.float())
+        self.tensors = x, contiguous(weight.t()), contiguous(bias)
         self.struct = _Convolution(
             *map(pointer, self.tensors),
-            *(self.tensors[0].stride(1), *x.shape, weight.shape[1], *DIRECTIONS[direction]),
+            *(x_stride, *x.shape, weight.shape[1], *DIRECTIONS[direction]),
         )
         self.reference = ctypes.byref(self.struct)
 

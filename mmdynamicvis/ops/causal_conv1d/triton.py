@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmdynamicvis.ops.causal_conv1d.fused import register
 from mmdynamicvis.ops.kernel_variant import KernelVariant
-from mmdynamicvis.ops.triton_support import strided_rows
+from mmdynamicvis.ops.strided_rows import strided_rows
 
 TILE = dict(BLOCK_L=16, BLOCK_D=64)
 WARPS = dict(num_warps=4)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, by_token, contiguous, pointer
+from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, contiguous, pointer
 from mmdynamicvis.ops.selective_scan.fused import register
+from mmdynamicvis.ops.strided_rows import strided_rows
 
 CHUNK = 64
 MAX_STATES = 64
@@ -50,17 +51,14 @@ class _Call:
     """
 
     def __init__(self, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average) -> None:
-        self.tensors = [
-            *map(contiguous, (x, dt, A)),
-            *map(by_token, (B, C)),
-            contiguous(D),
-            by_token(z),
-            contiguous(dt_bias),
-        ]
-        _, _, _, B, C, _, z, _ = self.tensors
+        B, B_stride = strided_rows(B.float())
+        C, C_stride = strided_rows(C.float())
+        z, z_stride = (None, 0) if z is None else strided_rows(z.float())
+        x, dt, A, D, dt_bias = map(contiguous, (x, dt, A, D, dt_bias))
+        self.tensors = x, dt, A, B, C, D, z, dt_bias
         self.struct = _Scan(
             *map(pointer, self.tensors),
-            *(0 if tensor is None else tensor.stride(-2) for tensor in (B, C, z)),
+            *(B_stride, C_stride, z_stride),
             *(x.shape[-3], x.shape[-2], x.shape[-1], A.shape[1]),
             *(dt_softplus, average, *DIRECTIONS[direction]),
         )

@@ -20,7 +20,7 @@ from mmdynamicvis.ops.selective_scan.triton_forward import (
     selective_scan_fwd_kernel,
     state_passing_kernel,
 )
-from mmdynamicvis.ops.triton_support import strided_rows
+from mmdynamicvis.ops.strided_rows import strided_rows
 
 CHUNK = 64  # tokens
 STORED = dict(STORED=8)  # tokens from one state that the backward pass stores to the next

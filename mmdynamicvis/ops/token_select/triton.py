@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.strided_rows import strided_rows
 from mmdynamicvis.ops.token_select import kernels
 from mmdynamicvis.ops.token_select.fused import register_select, register_update
 from mmdynamicvis.ops.token_select.ranking import rank
@@ -17,7 +18,6 @@ from mmdynamicvis.ops.token_select.tiling import (
     update_tile,
 )
 from mmdynamicvis.ops.token_select.variants import variants
-from mmdynamicvis.ops.triton_support import strided_rows
 
 __all__ = ['token_select', 'token_update', 'variants']
 
