@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from op_backends import device, marks
 
 from mmdynamicvis.compat.models import DynamicVisBackbone
 from mmdynamicvis.models.state_dict_map import to_ours
@@ -38,11 +39,8 @@ CASES = [
 def backends() -> Iterator[object]:
     """Every backend of the scan but the oracle, which is slow."""
     for backend in SCAN_BACKENDS[:-1]:
-        reason = backend.unavailable()
-        marks = [pytest.mark.skipif(reason is not None, reason=str(reason))]
-        if backend.name == 'triton':
-            marks += [pytest.mark.interpreter, pytest.mark.slow]
-        yield pytest.param(backend.name, marks=marks)
+        slow = [pytest.mark.slow] if backend.name == 'triton' else []
+        yield pytest.param(backend.name, marks=[*marks(backend), *slow])
 
 
 TINY = dict(embed_dims=(16, 24, 32, 48), depths=(1, 1, 2, 1))
@@ -78,7 +76,6 @@ def test_equals_the_published_implementation(
 ) -> None:
     if backend == 'triton' and INTERPRETED and name != 'tiny_default':
         pytest.skip('Triton needs a GPU for this; interpreted, every case takes minutes')
-    device = 'cuda' if backend in ('triton', 'mamba_ssm') and not INTERPRETED else 'cpu'
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, backend)
     description = json.loads((folder / f'{name}.json').read_text())
     case, expected = description['case'], np.load(folder / f'{name}.npz')
@@ -88,10 +85,10 @@ def test_equals_the_published_implementation(
     model = DynamicVisBackbone(**arguments).eval()
     state_dict = reference.state_dict(description['layout'], case.get('salt', 0))
     model.load_state_dict(state_dict, strict=True)
-    model.to(device)
+    model.to(device(backend))
 
     image = reference.image(tuple(case['image']), case['seed'])
-    outputs = model(image.to(device))
+    outputs = model(image.to(device(backend)))
 
     assert len(outputs) == sum(key.removeprefix('out').isdecimal() for key in expected)
     for i, output in enumerate(outputs):

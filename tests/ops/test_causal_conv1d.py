@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from op_backends import device, marks
 from torch import Tensor
 
 from mmdynamicvis.ops import causal_conv1d
@@ -13,26 +14,10 @@ from mmdynamicvis.ops.causal_conv1d import BACKENDS
 from mmdynamicvis.ops.triton_support import INTERPRETED
 
 OP = 'causal_conv1d'
-BACKEND_PARAMS = [
-    pytest.param(
-        backend.name,
-        marks=[
-            pytest.mark.skipif(
-                backend.unavailable() is not None, reason=str(backend.unavailable())
-            ),
-            *([pytest.mark.interpreter] if backend.name == 'triton' else []),
-        ],
-    )
-    for backend in BACKENDS[:-1]
-]
+BACKEND_PARAMS = [pytest.param(backend.name, marks=marks(backend)) for backend in BACKENDS[:-1]]
 by_backend = pytest.mark.parametrize('backend', BACKEND_PARAMS)
 by_direction = pytest.mark.parametrize('direction', ['forward', 'reverse', 'both'])
 on_triton = pytest.mark.parametrize('backend', BACKEND_PARAMS[:1])
-
-
-def device_of(backend: str) -> str:
-    on_gpu = backend in ('triton', 'mamba_ssm') and torch.cuda.is_available()
-    return 'cuda' if on_gpu else 'cpu'
 
 
 def make_inputs(
@@ -55,7 +40,7 @@ def make_inputs(
         'weight': normal(n_channels, width).to(parameter_dtype),
         'bias': normal(n_channels).to(parameter_dtype),
     }
-    return {n: t.to(device_of(backend)).detach().requires_grad_() for n, t in inputs.items()}
+    return {n: t.to(device(backend)).detach().requires_grad_() for n, t in inputs.items()}
 
 
 def run(inputs: dict[str, Tensor], direction: str, backend: str) -> dict[str, Tensor]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_backends import Lane, device, lanes
 from torch import Tensor
 
 from mmdynamicvis.ops import TokenSelection, token_select
@@ -17,34 +17,9 @@ from mmdynamicvis.ops.token_select.ranking import rank
 from mmdynamicvis.ops.triton_support import INTERPRETED
 
 OP = 'token_select'
-DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-Lane = tuple[str, torch.dtype]
-
-
-def lanes(dtypes: tuple[torch.dtype, ...] = DTYPES, only: str = '') -> list[Any]:
-    """Every backend but the oracle, with every dtype that it takes."""
-    found = []
-    for backend in SELECT_BACKENDS[:-1]:
-        if only not in ('', backend.name):
-            continue
-        reason = backend.unavailable()
-        marks = [pytest.mark.skipif(reason is not None, reason=str(reason))]
-        if backend.name == 'triton':
-            marks.append(pytest.mark.interpreter)
-        for dtype in dtypes:
-            if not backend.unsupported(torch.empty(0, dtype=dtype, device=device(backend.name))):
-                name = f'{backend.name}-{dtype}'.replace('torch.', '')
-                found.append(pytest.param((backend.name, dtype), marks=marks, id=name))
-    return found
-
-
-def device(backend: str) -> str:
-    return 'cuda' if backend == 'triton' and torch.cuda.is_available() else 'cpu'
-
-
-every_lane = pytest.mark.parametrize('lane', lanes())
-every_backend = pytest.mark.parametrize('lane', lanes((torch.float32,)))
-triton_only = pytest.mark.parametrize('lane', lanes((torch.float32,), 'triton'))
+every_lane = pytest.mark.parametrize('lane', lanes(SELECT_BACKENDS))
+every_backend = pytest.mark.parametrize('lane', lanes(SELECT_BACKENDS, (torch.float32,)))
+triton_only = pytest.mark.parametrize('lane', lanes(SELECT_BACKENDS, (torch.float32,), 'triton'))
 
 
 def make_inputs(
@@ -293,7 +268,9 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(function, (tokens, weight))
 
 
-@pytest.mark.parametrize('lane', [*lanes((torch.float32,)), ('naive', torch.float32)])
+@pytest.mark.parametrize(
+    'lane', [*lanes(SELECT_BACKENDS, (torch.float32,)), ('naive', torch.float32)]
+)
 def test_of_tied_tokens_the_lower_index_comes_first(lane: Lane) -> None:
     backend = lane[0]
     inputs = place(tokens_of_scores([[1, 3, 1, 3, 2, 1], [0] * 6]), backend)

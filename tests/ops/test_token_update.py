@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from op_backends import Lane, device, lanes
 from torch import Tensor
 
 from mmdynamicvis.ops import token_select, token_update
 from mmdynamicvis.ops.token_select import UPDATE_BACKENDS
 
 OP = 'token_update'
-DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-Lane = tuple[str, torch.dtype]
-
-
-def lanes(dtypes: tuple[torch.dtype, ...] = DTYPES, only: str = '') -> list[Any]:
-    """Every backend but the oracle, with every dtype that it takes."""
-    found = []
-    for backend in UPDATE_BACKENDS[:-1]:
-        if only not in ('', backend.name):
-            continue
-        reason = backend.unavailable()
-        marks = [pytest.mark.skipif(reason is not None, reason=str(reason))]
-        if backend.name == 'triton':
-            marks.append(pytest.mark.interpreter)
-        for dtype in dtypes:
-            if not backend.unsupported(torch.empty(0, dtype=dtype, device=device(backend.name))):
-                name = f'{backend.name}-{dtype}'.replace('torch.', '')
-                found.append(pytest.param((backend.name, dtype), marks=marks, id=name))
-    return found
-
-
-def device(backend: str) -> str:
-    return 'cuda' if backend == 'triton' and torch.cuda.is_available() else 'cpu'
-
-
-every_lane = pytest.mark.parametrize('lane', lanes())
-every_backend = pytest.mark.parametrize('lane', lanes((torch.float32,)))
-triton_only = pytest.mark.parametrize('lane', lanes((torch.float32,), 'triton'))
+every_lane = pytest.mark.parametrize('lane', lanes(UPDATE_BACKENDS))
+every_backend = pytest.mark.parametrize('lane', lanes(UPDATE_BACKENDS, (torch.float32,)))
+triton_only = pytest.mark.parametrize('lane', lanes(UPDATE_BACKENDS, (torch.float32,), 'triton'))
 update_modes = pytest.mark.parametrize('update_unselected', [True, False])
 
 
