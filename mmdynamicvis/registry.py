@@ -25,17 +25,41 @@ def _where_installed(locations: dict[str, str]) -> list[str]:
 
 
 _SCOPE = 'mmdynamicvis'
+_ENGINE = ['mmdynamicvis.engine']
 
-MODELS = root.Registry('model', parent=root.MODELS, scope=_SCOPE, locations=['mmdynamicvis.models'])
+MODELS = root.Registry(
+    'model',
+    parent=root.MODELS,
+    scope=_SCOPE,
+    locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining'],
+)
 DATASETS = root.Registry(
     'dataset',
     parent=root.DATASETS,
     scope=_SCOPE,
-    locations=_where_installed({'mmdynamicvis.classification': 'mmpretrain'}),
+    locations=[
+        'mmdynamicvis.pretraining.region_stream',
+        *_where_installed(
+            {
+                'mmdynamicvis.classification': 'mmpretrain',
+                'mmdynamicvis.pretraining.coco_regions': 'mmdet',
+            }
+        ),
+    ],
+)
+DATA_SAMPLERS = root.Registry(
+    'data sampler', parent=root.DATA_SAMPLERS, scope=_SCOPE, locations=_ENGINE
 )
 TRANSFORMS = root.Registry(
     'transform',
     parent=root.TRANSFORMS,
     scope=_SCOPE,
-    locations=_where_installed({'mmdynamicvis.classification': 'mmpretrain'}),
+    locations=_where_installed({'mmdynamicvis.transforms': 'mmcv'}),
 )
+METRICS = root.Registry(
+    'metric',
+    parent=root.METRICS,
+    scope=_SCOPE,
+    locations=['mmdynamicvis.pretraining.region_metric'],
+)
+HOOKS = root.Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=_ENGINE)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -116,10 +117,28 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     return part
 
 
-def save_weights(state_dict: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+def load_from_safetensors(filename: str, map_location: object = None) -> dict[str, Tensor]:
+    """Read a local .safetensors file for mmengine's own loading, onto the CPU.
+
+    So ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)`` of a neck, say, take such files.
+    """
+    return load_weights(filename)
+
+
+def save_weights(
+    state_dict: Mapping[str, Tensor],
+    path: str | os.PathLike,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file.
 
     The file appears when it is complete: it is written beside its place and then renamed.
+
+    Args:
+        state_dict: Tensors by name.
+        path: File to write.
+        metadata: What a .safetensors file says beside its tensors.
     """
     path = Path(path)
     # safetensors refuses tensors that share memory or have gaps
@@ -127,7 +146,8 @@ def save_weights(state_dict: Mapping[str, Tensor], path: str | os.PathLike) -> N
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         if path.suffix == '.safetensors':
-            _safetensors(path).save_file(tensors, str(temporary), metadata={'format': 'pt'})
+            save_file = import_safetensors(path).save_file
+            save_file(tensors, str(temporary), metadata={'format': 'pt', **(metadata or {})})
         else:
             torch.save({'state_dict': tensors}, temporary)
         temporary.replace(path)
@@ -135,7 +155,8 @@ def save_weights(state_dict: Mapping[str, Tensor], path: str | os.PathLike) -> N
         temporary.unlink(missing_ok=True)
 
 
-def _safetensors(path: str | os.PathLike) -> ModuleType:
+def import_safetensors(path: str | os.PathLike) -> ModuleType:
+    """Return ``safetensors.torch``, or say how to install it for ``path``."""
     try:
         return import_module('safetensors.torch')
     except ImportError as error:
@@ -143,7 +164,7 @@ def _safetensors(path: str | os.PathLike) -> ModuleType:
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:
-    load_file = _safetensors(path).load_file
+    load_file = import_safetensors(path).load_file
     error_type = import_module('safetensors').SafetensorError
     try:
         return load_file(path)
@@ -166,9 +187,11 @@ def _read_pth(path: str) -> object:
             f'checkpoint {path} holds more than weights and was not loaded, since that could run '
             f'code from the file: {found}'
         ) from error
-    except (RuntimeError, EOFError, OSError, IndexError) as error:
+    except (RuntimeError, EOFError, OSError, IndexError, TypeError) as error:
+        # only what is wrong, not what torch advises
+        found = str(error).partition('. ')[0]
         raise ValueError(
-            f'checkpoint {path} is truncated or not a torch checkpoint: {error}'
+            f'checkpoint {path} is truncated or not a torch checkpoint: {found}'
         ) from error
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdynamicvis.classification import AID, LoadIntactImage, SceneDataset, UCMerced
+from mmdynamicvis.classification import AID, SceneDataset, UCMerced
+from mmdynamicvis.transforms import LoadIntactImage
 
 from .makers import write_scenes
 

@@ -1,0 +1,7 @@
+"""What training needs around any model: exact resumption and a watch on the selection."""
+
+from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
+from mmdynamicvis.engine.seeding import seed_everything
+from mmdynamicvis.engine.selection_statistics import SelectionStatisticsHook
+
+__all__ = ['ExactResumeHook', 'ResumableSampler', 'SelectionStatisticsHook', 'seed_everything']

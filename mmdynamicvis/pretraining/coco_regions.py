@@ -1,0 +1,80 @@
+"""Region annotations in COCO's format, for the pretraining."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mmengine
+import numpy as np
+import torch
+from mmdet.datasets import CocoDataset
+
+from mmdynamicvis.engine import seed_everything
+from mmdynamicvis.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CocoRegions(CocoDataset):
+    """mmdet's ``CocoDataset`` for training that resumes exactly, and that says what is wrong.
+
+    Any data set with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
+    ``metainfo=dict(classes=...)``. Every sample is augmented with random numbers of its own, which
+    follow from the seed, the epoch and the image. As in mmdet, boxes are clipped to the image;
+    boxes outside it, narrower than a pixel or with an area of zero are left out.
+
+    Args:
+        seed: Of the augmentations.
+        **kwargs: The arguments of mmdet's ``CocoDataset``.
+
+    Raises:
+        ValueError: The file is not COCO's, has no boxes, has other classes or has them in another
+            order, or has a box that is not finite; the message names it.
+    """
+
+    METAINFO: dict = {}
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        self.seed = seed
+        # shared with the processes that load, which may outlive an epoch
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        super().__init__(*args, **kwargs)
+
+    def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
+        """Set the epoch, for the random numbers; the sampler knows which samples are left."""
+        self._epoch.fill_(epoch)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations."""
+        content = mmengine.load(self.ann_file)
+        missing = {'images', 'annotations', 'categories'} - set(content)
+        if missing:
+            raise ValueError(f'{self.ann_file} is not in COCO format: it lacks {sorted(missing)}')
+        # mmdet gives labels in the order of the file, whatever the order of the classes
+        in_file = [category['name'] for category in content['categories']]
+        classes = list(self.metainfo.get('classes', ()))
+        if not classes or classes != [name for name in in_file if name in classes]:
+            raise ValueError(
+                f'metainfo.classes is {classes}; take some of the categories of {self.ann_file}, '
+                f'in its order: {in_file}'
+            )
+        data_list = super().load_data_list()
+        if not any(data['instances'] for data in data_list):
+            raise ValueError(f'{self.ann_file} has no valid box of the classes {classes}')
+        return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Read one image's annotations."""
+        for annotation in raw_data_info['raw_ann_info']:
+            if not np.isfinite(annotation['bbox']).all():
+                name = raw_data_info['raw_img_info']['file_name']
+                raise ValueError(
+                    f'{self.ann_file}: annotation {annotation["id"]} of {name} has the box '
+                    f'{annotation["bbox"]}'
+                )
+        return super().parse_data_info(raw_data_info)
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Load and augment one sample, with random numbers of its own."""
+        if not self.test_mode:
+            seed_everything(self.seed, int(self._epoch), idx)
+        return super().prepare_data(idx)

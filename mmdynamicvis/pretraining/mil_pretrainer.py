@@ -1,0 +1,103 @@
+"""Region-level multi-instance pretraining (DynamicVis, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor
+
+from mmdynamicvis.registry import MODELS
+
+
+@MODELS.register_module()
+class MILPretrainer(BaseModel):
+    """Learns from the categories of boxes: backbone, FPN, region extractor, head.
+
+    A region's embedding is the mean of what the extractor returns for its box. The parts serve
+    other tasks afterwards: ``python tools/convert_checkpoint.py CHECKPOINT FILE.safetensors --parts
+    backbone neck roi_extractor`` writes them into one file, from which a detector loads each with
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='neck.')``.
+
+    Args:
+        backbone: Config of the backbone.
+        neck: Config of a feature pyramid.
+        roi_extractor: Config of a region extractor with mmdet's interface, over the first levels of
+            the pyramid.
+        head: Config of the head, :class:`MILHead` for example.
+        data_preprocessor: Config of mmdet's ``DetDataPreprocessor`` or one like it.
+        init_cfg: mmengine's initialisation.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        roi_extractor: dict,
+        head: dict,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.roi_extractor = MODELS.build(roi_extractor)
+        self.head = MODELS.build(head)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[BaseDataElement],
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | Sequence[BaseDataElement]:
+        """Run the model on the boxes of images.
+
+        Args:
+            inputs: Normalised images (B, C, H, W).
+            data_samples: One per image; ``gt_instances`` has ``bboxes`` (R_i, 4), corners x1, y1,
+                x2, y2 in pixels of the input, and ``labels`` (R_i,). Images without boxes are fine.
+            mode: 'loss', 'predict' or 'tensor'.
+
+        Returns:
+            The losses; or the data samples with ``pred_instances`` of ``bboxes``, ``scores``
+            (R_i, C) and ``labels``; or the region embeddings (R, E).
+
+        Raises:
+            ValueError: The mode is unknown.
+        """
+        regions_RE = self.embed(inputs, [s.gt_instances.bboxes for s in data_samples])
+        if mode == 'tensor':
+            return regions_RE
+        if mode == 'loss':
+            return self.head.loss(
+                regions_RE, torch.cat([s.gt_instances.labels for s in data_samples])
+            )
+        if mode == 'predict':
+            return self._predict(regions_RE, data_samples)
+        raise ValueError(f"mode is {mode!r}; choose 'loss', 'predict' or 'tensor'")
+
+    def embed(self, inputs: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """Return the embeddings (R, E) of all boxes, (R_i, 4) per image, in their order."""
+        features = self.neck(self.backbone(inputs))
+        # mmcv's RoIAlign has no kernel for bfloat16
+        features = [f.to(torch.promote_types(f.dtype, torch.float32)) for f in features]
+        rois = [torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)]
+        # One region more, the first image, whose embedding is thrown away: with no boxes at all the
+        # parameters get zero gradients, and not none, which other processes would wait for.
+        whole = inputs.new_tensor([[0, 0, 0, inputs.shape[3], inputs.shape[2]]])
+        rois_R5 = torch.cat([*rois, whole.to(rois[0].dtype)])
+        n_levels = self.roi_extractor.num_inputs
+        return self.roi_extractor(features[:n_levels], rois_R5)[:-1].mean((2, 3))
+
+    def _predict(
+        self, regions_RE: Tensor, data_samples: Sequence[BaseDataElement]
+    ) -> Sequence[BaseDataElement]:
+        scores_RC = self.head(regions_RE).float().softmax(-1)
+        counts = [len(sample.gt_instances) for sample in data_samples]
+        for sample, scores in zip(data_samples, scores_RC.split(counts), strict=True):
+            sample.pred_instances = InstanceData(
+                bboxes=sample.gt_instances.bboxes, scores=scores, labels=scores.argmax(-1)
+            )
+        return data_samples

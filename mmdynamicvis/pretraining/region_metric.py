@@ -1,0 +1,131 @@
+"""How well the categories of regions are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmengine.visualization import Visualizer
+
+from mmdynamicvis.registry import METRICS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torchmetrics import MetricCollection
+
+_MAX_CLASSES_WITH_NUMBERS = 20
+
+
+@METRICS.register_module()
+class RegionMetric(BaseMetric):
+    """Precision, recall and F1 of region classification, in percent, by torchmetrics.
+
+    ``region/precision``, ``region/recall`` and ``region/f1-score`` are means over the categories
+    that occur, ``region/accuracy`` is over regions. The log has a table per category. Every region
+    counts once, however unevenly the processes share them.
+
+    Args:
+        confusion_matrix: Draw the confusion matrix into the Runner's visualizer.
+        prefix: Before the names.
+
+    Raises:
+        ImportError: torchmetrics is not installed.
+        ValueError: The dataset does not name its classes.
+    """
+
+    default_prefix = 'region'
+
+    def __init__(self, confusion_matrix: bool = False, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
+        self.confusion_matrix = confusion_matrix
+        self._metrics: MetricCollection | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the regions of a batch: ``gt_instances`` and ``pred_instances`` with labels."""
+        for sample in data_samples:
+            truth = sample['gt_instances']['labels']
+            if len(truth):
+                self._counts().update(sample['pred_instances']['labels'], truth)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Return the metrics over all processes and start anew."""
+        # not by mmengine's gathering of results, which cuts them to the size of the dataset
+        values = self._counts().compute()
+        self._counts().reset()
+        return {f'{self.prefix}/{name}': v for name, v in self.compute_metrics(values).items()}
+
+    def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
+        """Log and draw what torchmetrics found; return the means."""
+        if is_main_process():
+            MMLogger.get_current_instance().info(self._table(results))
+            if self.confusion_matrix:
+                picture = self._draw(results['confusion'])
+                Visualizer.get_current_instance().add_image('confusion_matrix', picture)
+        names = ('accuracy', 'precision', 'recall', 'f1-score')
+        return {name: 100 * results[name].item() for name in names}
+
+    def _counts(self) -> MetricCollection:
+        """Return the counters; the classes are known only once the evaluation has begun."""
+        if self._metrics is None:
+            self._metrics = _build_metrics(len(self._classes())).to(get_device())
+        return self._metrics
+
+    def _classes(self) -> Sequence[str]:
+        classes = (self.dataset_meta or {}).get('classes')
+        if not classes:
+            raise ValueError(
+                'RegionMetric needs the class names: give the dataset metainfo.classes'
+            )
+        return classes
+
+    def _table(self, results: dict[str, Tensor]) -> str:
+        width = max(map(len, self._classes()))
+        lines = [f'{"category":{width}} {"regions":>8} {"precision":>9} {"recall":>7} {"F1":>6}']
+        per_class = (results[f'{name} per class'] for name in ('precision', 'recall', 'f1-score'))
+        n_regions = results['confusion'].sum(1)
+        for name, n, *values in zip(self._classes(), n_regions, *per_class, strict=True):
+            p, r, f1 = (100 * value.item() for value in values)
+            lines.append(f'{name:{width}} {int(n):8} {p:9.2f} {r:7.2f} {f1:6.2f}')
+        return 'regions by category\n' + '\n'.join(lines)
+
+    def _draw(self, confusion: Tensor) -> np.ndarray:
+        """Return a picture (H, W, 3) uint8: rows are the truth, as shares of its regions."""
+        classes = list(self._classes())
+        shares = confusion.float() / confusion.sum(1, keepdim=True).clamp_min(1)
+        plot = import_module('torchmetrics.utilities.plot').plot_confusion_matrix
+        side = 3 + 0.25 * len(classes)
+        figure, axes = plt.subplots(figsize=(side, side), layout='constrained', dpi=120)
+        plot(shares.cpu(), ax=axes, labels=classes, add_text=False, cmap='Blues')
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=9)
+        axes.set_yticks(range(len(classes)), classes, rotation=0, fontsize=9)
+        if len(classes) <= _MAX_CLASSES_WITH_NUMBERS:
+            for row, column in np.argwhere(confusion.cpu().numpy() > 0):
+                color = 'white' if shares[row, column] > 0.5 else 'black'
+                text = str(int(confusion[row, column]))
+                axes.text(column, row, text, ha='center', va='center', fontsize=7, color=color)
+        figure.canvas.draw()
+        picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+        plt.close(figure)
+        return picture
+
+
+def _build_metrics(n_classes: int) -> MetricCollection:
+    try:
+        torchmetrics = import_module('torchmetrics')
+    except ImportError as error:
+        raise ImportError('RegionMetric needs torchmetrics: pip install torchmetrics') from error
+    by_multiclass = import_module('torchmetrics.classification')
+    metrics = {'confusion': by_multiclass.MulticlassConfusionMatrix(n_classes)}
+    for name, kind in (('precision', 'Precision'), ('recall', 'Recall'), ('f1-score', 'F1Score')):
+        metric_type = getattr(by_multiclass, f'Multiclass{kind}')
+        metrics[name] = metric_type(n_classes, average='macro')
+        metrics[f'{name} per class'] = metric_type(n_classes, average='none')
+    metrics['accuracy'] = by_multiclass.MulticlassAccuracy(n_classes, average='micro')
+    return torchmetrics.MetricCollection(metrics)
