@@ -1,7 +1,9 @@
-"""Convert DynamicVis checkpoints between .pth and .safetensors, and between parameter names.
+r"""Convert DynamicVis checkpoints between .pth and .safetensors, and between parameter names.
 
     python tools/convert_checkpoint.py published.pth ours.safetensors --layout ours
     python tools/convert_checkpoint.py ours.safetensors published.pth --layout published
+    python tools/convert_checkpoint.py epoch_200.pth pretrained.safetensors \
+        --parts backbone neck roi_extractor
 
 The weights stay bit for bit. Nothing in the file is executed; what a checkpoint holds beside its
 weights (optimizer, loss histories) is left behind.
@@ -32,6 +34,12 @@ def parse_args() -> argparse.Namespace:
         help='parameter names of the backbone in the target (default: as in the source)',
     )
     parser.add_argument(
+        '--parts',
+        nargs='+',
+        metavar='PART',
+        help='parts of the model to keep, with their names: backbone, neck, ... (default: all)',
+    )
+    parser.add_argument(
         '--img-size',
         type=int,
         nargs=2,
@@ -49,7 +57,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    state_dict = load_weights(args.source)
+    if args.parts:
+        parts = {part: load_weights(args.source, prefix=part) for part in args.parts}
+        state_dict = {f'{part}.{name}': t for part, w in parts.items() for name, t in w.items()}
+    else:
+        state_dict = load_weights(args.source)
     if args.layout != 'keep':
         grid = tuple(-(-size // PATCH_STRIDE) for size in args.img_size) if args.img_size else None
         state_dict = convert_layout(state_dict, args.layout, grid)

@@ -13,8 +13,13 @@ SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 def shrink(cfg: Config) -> None:
     """Give a config's DynamicVis backbone, if it has one, a few thousand parameters, in place."""
     backbone = cfg.model.backbone
-    if backbone.type == 'mmdynamicvis.DynamicVis':
-        backbone.update(arch=SMALL, img_size=64, init_cfg=None)
+    if backbone.type != 'mmdynamicvis.DynamicVis':
+        return
+    backbone.update(arch=SMALL, img_size=64, init_cfg=None)
+    if 'neck' in cfg.model:
+        cfg.model.neck.in_channels = list(SMALL['embed_dims'])
+        cfg.data_preprocessor.batch_augments = None
+    else:
         cfg.model.head.in_channels = SMALL['embed_dims'][-1]
 
 
@@ -25,7 +30,11 @@ def training_step(cfg: Config, data: dict) -> dict[str, float]:
     model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     model = MODELS.build(model)
     model.init_weights()
-    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    optim_wrapper = cfg.optim_wrapper.copy()
+    if optim_wrapper.type == 'AmpOptimWrapper':  # refuses to work without a GPU
+        optim_wrapper.type = 'OptimWrapper'
+        optim_wrapper.pop('dtype')
+    optim_wrapper = build_optim_wrapper(model, optim_wrapper)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     logs = model.train_step(data, optim_wrapper)
     for name, parameter in model.named_parameters():

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmdynamicvis.pretraining.coco_regions import CocoRegions
+
+from .coco_makers import CLASSES, content, write_coco
+
+PIPELINE = [
+    dict(type='mmdynamicvis.LoadIntactImage'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(
+        type='mmdet.RandomResize',
+        scale=(64, 64),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+        resize_type='mmdet.Resize',
+    ),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
+]
+
+
+def build(folder, classes=CLASSES, **kwargs):
+    return CocoRegions(
+        data_root=str(folder),
+        ann_file='annotations.json',
+        data_prefix=dict(img='imgs/'),
+        metainfo=dict(classes=classes),
+        pipeline=PIPELINE,
+        **kwargs,
+    )
+
+
+def signature(sample):
+    return tuple(sample['inputs'].shape), float(sample['inputs'].float().sum())
+
+
+def test_augmentation_follows_from_seed_epoch_and_image(tmp_path):
+    dataset = build(write_coco(tmp_path, content()))
+    first = [signature(dataset[i]) for i in range(6)]
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert [signature(dataset[i]) for i in reversed(range(6))] == first[::-1]
+    dataset.set_progress(epoch=1, batches_done=0, batch_size=2)
+    second = [signature(dataset[i]) for i in range(6)]
+    assert second != first
+    assert [signature(build(tmp_path, seed=1)[i]) for i in range(6)] != first
+
+
+def test_boxes_and_labels_are_the_files(tmp_path):
+    coco = content(n_images=3)
+    dataset = build(write_coco(tmp_path, coco), test_mode=True)
+    for i in range(3):
+        own = [a for a in coco['annotations'] if a['image_id'] == i]
+        instances = dataset.get_data_info(i)['instances']
+        assert [x['bbox_label'] for x in instances] == [a['category_id'] - 1 for a in own]
+        expected = [[x, y, x + w, y + h] for x, y, w, h in (a['bbox'] for a in own)]
+        assert [x['bbox'] for x in instances] == expected
+
+
+def test_a_part_of_the_classes(tmp_path):
+    dataset = build(write_coco(tmp_path, content()), classes=('b', 'd'))
+    labels = {x['bbox_label'] for i in range(24) for x in dataset.get_data_info(i)['instances']}
+    assert labels == {0, 1}
+
+
+def without(key):
+    return lambda coco: {name: value for name, value in coco.items() if name != key}
+
+
+def with_boxes(box):
+    def change(coco):
+        for annotation in coco['annotations']:
+            annotation['bbox'] = box
+        return coco
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('change', 'classes', 'message'),
+    [
+        (without('annotations'), CLASSES, r"lacks \['annotations'\]"),
+        (without('categories'), CLASSES, r"lacks \['categories'\]"),
+        (with_boxes([1, 2, float('nan'), 5]), CLASSES, r'annotation 0 of 0.jpg has the box.*nan'),
+        (with_boxes([100, 100, 20, 20]), CLASSES, 'no valid box'),
+        (with_boxes([20, 20, -5, 5]), CLASSES, 'no valid box'),
+        (dict, ('a', 'b', 'zebra'), 'zebra'),
+        (dict, ('b', 'a', 'c', 'd'), 'in its order'),
+        (dict, (), 'metainfo.classes is'),
+    ],
+    ids=[
+        'no annotations', 'no categories', 'NaN', 'outside', 'inverted', 'unknown class',
+        'other order', 'no classes',
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path, change, classes, message):
+    write_coco(tmp_path, content(n_images=2))
+    (tmp_path / 'annotations.json').write_text(json.dumps(change(content(n_images=2))))
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path, classes)

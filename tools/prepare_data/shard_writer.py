@@ -1,0 +1,313 @@
+"""Write WebDataset shards of images with regions: in parallel, resumable, reproducible.
+
+What a tool for a data set brings is a list of sources and a function that turns one of them into a
+`Sample`. The sources are shuffled and dealt out to the shards by their list and the seed alone, and
+nothing of the machine enters a shard, so the same call gives the same bytes, whether or not it was
+interrupted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from mmdynamicvis.pretraining.region_shards import ShardIndex
+
+META = 'meta.json'
+SKIPPED = 'skipped.json'
+UNFINISHED = '.unfinished'  # the folder of what is needed to continue, removed at the end
+SHARD_NAMES = '[0-9]' * 6 + '.tar'
+
+
+class Skipped(NamedTuple):
+    """A file, or one of its boxes by number, that is not in the shards."""
+
+    file: str
+    reason: str
+    box: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its regions.
+
+    | field | what |
+    |---|---|
+    | key | name within all shards, without a dot |
+    | image | an image file, as bytes |
+    | boxes | (x1, y1, x2, y2) per region, pixels |
+    | labels | a category name per region |
+    """
+
+    key: str
+    image: bytes
+    boxes: list[list[float]]
+    labels: list[str]
+
+
+Source = tuple[str, ...]
+Convert = Callable[[Source], tuple[Sample | None, list[Skipped]]]
+
+
+def write_shards(
+    folder: Path,
+    sources: Sequence[Source],
+    convert: Convert,
+    *,
+    classes: Sequence[str],
+    n_shards: int,
+    seed: int,
+    workers: int,
+    force: bool,
+    about: dict[str, Any],
+) -> ShardIndex:
+    """Write `000000.tar` ..., `skipped.json` and, last, `meta.json`; continue what was interrupted.
+
+    A shard of which every source is skipped is left out.
+
+    Args:
+        folder: Folder of the shards, new, empty, or left by an interrupted call.
+        sources: What `convert` takes; texts that name the sample's files.
+        convert: Returns the sample of a source, or None, and what it skipped. To be pickled.
+        classes: Names of the categories, in the order of their indices.
+        n_shards: Number of shards.
+        seed: Of the shuffle of the sources.
+        workers: Number of processes.
+        force: Whether to remove the shards in the folder first.
+        about: What else decides the result, for meta.json; a continuation must have the same.
+
+    Returns:
+        The index of the shards; `source` in it has `about`, counts, and the boxes per category.
+
+    Raises:
+        FileExistsError: The folder has finished shards, or something else, in it.
+        ValueError: There are fewer sources than shards, or nothing is left of them, or the
+            interrupted call had other sources or arguments.
+        BlockingIOError: Another process is writing into the folder.
+    """
+    if len(sources) < n_shards:
+        raise ValueError(f'{len(sources)} samples do not fill {n_shards} shards; ask for fewer')
+    names = hashlib.sha256('\n'.join(map('\t'.join, sources)).encode()).hexdigest()
+    plan = about | {
+        'seed': seed,
+        'num_shards': n_shards,
+        'num_files': len(sources),
+        'files_sha256': names,
+    }
+    shuffled = random.Random(seed).sample(sources, len(sources))
+    shards = {f'{i:06d}.tar': shuffled[i::n_shards] for i in range(n_shards)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_writer(folder):
+        if force:
+            _remove_shards(folder)
+        _begin(folder, plan)
+        _write_missing(folder, shards, convert, workers)
+        records = [json.loads(_record(folder, name).read_text()) for name in shards]
+        return _finish(folder, records, tuple(classes), plan)
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)  # the lock ends with the process, however it ends
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BlockingIOError(f'another process is writing into {folder}') from error
+    finally:
+        os.close(descriptor)
+
+
+def _remove_shards(folder: Path) -> None:
+    """Remove shards and what belongs to them, finished or not, and nothing else."""
+    (folder / META).unlink(missing_ok=True)  # first: without it the folder is not taken for whole
+    for path in [folder / SKIPPED, *folder.glob(SHARD_NAMES)]:
+        path.unlink(missing_ok=True)
+    if (folder / UNFINISHED).exists():
+        shutil.rmtree(folder / UNFINISHED)
+
+
+def _begin(folder: Path, plan: dict[str, Any]) -> None:
+    """Note the plan of a new call; check that a continuation has the same."""
+    unfinished = folder / UNFINISHED
+    if (folder / META).exists():
+        raise FileExistsError(f'{folder} has finished shards in it; pass --force to replace them')
+    if not unfinished.exists():
+        if any(folder.iterdir()):
+            raise FileExistsError(f'{folder} is not empty, but holds no shards; choose another')
+        unfinished.mkdir()
+    for path in unfinished.glob('*.tmp'):
+        path.unlink()
+    note = unfinished / 'plan.json'
+    if not note.exists():
+        _write_json(note, plan)
+    found = json.loads(note.read_text())
+    changes = [f'{k} was {found.get(k)}, is {plan[k]}' for k in plan if found.get(k) != plan[k]]
+    if changes:
+        raise ValueError(
+            f'{folder} is half written, from other files or arguments ({"; ".join(changes)}): '
+            'repeat the call as it was, or pass --force to start again'
+        )
+
+
+def _record(folder: Path, name: str) -> Path:
+    """Return the path of the note about a finished shard."""
+    return folder / UNFINISHED / f'{name}.json'
+
+
+def _is_finished(folder: Path, name: str) -> bool:
+    if not _record(folder, name).exists():
+        return False
+    shard = json.loads(_record(folder, name).read_text())['shard']
+    path = folder / name
+    return shard['num_samples'] == 0 or (
+        path.exists() and path.stat().st_size == shard['num_bytes']
+    )
+
+
+def _write_missing(
+    folder: Path, shards: dict[str, list[Source]], convert: Convert, workers: int
+) -> None:
+    missing = [name for name in shards if not _is_finished(folder, name)]
+    done = sum(len(shards[name]) for name in shards.keys() - set(missing))
+    context = get_context('spawn')  # a fork of a process with threads may hang
+    counter = context.Value('q', done)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (counter,))
+    total = sum(map(len, shards.values()))
+    try:
+        with tqdm(total=total, initial=done, desc='writing shards', unit='image') as bar:
+            pending = {
+                pool.submit(_write_shard, folder, name, shards[name], convert) for name in missing
+            }
+            while pending:
+                finished, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
+                bar.update(counter.value - bar.n)
+                for future in finished:
+                    future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(counter: Synchronized) -> None:
+    global _counter
+    _counter = counter
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when the tool is killed; it would wait for work forever."""
+    parent_process().join()
+    os._exit(1)
+
+
+def _write_shard(folder: Path, name: str, sources: list[Source], convert: Convert) -> None:
+    """Write one shard, unless it stays empty, and then its record."""
+    temporary = folder / UNFINISHED / f'{name}.{os.getpid()}.tmp'
+    categories, skipped, n_samples = Counter(), [], 0
+    with temporary.open('wb') as file:
+        hashed = _HashedFile(file)
+        with tarfile.open(fileobj=hashed, mode='w|', format=tarfile.USTAR_FORMAT) as tar:
+            for source in sources:
+                sample, problems = convert(source)
+                skipped += problems
+                if sample is not None:
+                    _add_sample(tar, sample)
+                    categories.update(sample.labels)
+                    n_samples += 1
+                with _counter.get_lock():
+                    _counter.value += 1
+        file.flush()
+        os.fsync(file.fileno())
+    if n_samples:
+        temporary.replace(folder / name)
+    else:
+        temporary.unlink()
+    shard = {
+        'name': name,
+        'num_samples': n_samples,
+        'sha256': hashed.sha256.hexdigest(),
+        'num_bytes': hashed.num_bytes,
+    }
+    _write_json(
+        _record(folder, name), {'shard': shard, 'categories': categories, 'skipped': skipped}
+    )
+
+
+class _HashedFile:
+    """A file for writing that takes the sha256 of its content on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.sha256 = hashlib.sha256()
+        self.num_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
+        self.sha256.update(data)
+        self.num_bytes += len(data)
+
+
+def _add_sample(tar: tarfile.TarFile, sample: Sample) -> None:
+    regions = {'gt_bboxes': sample.boxes, 'gt_bboxes_labels': sample.labels}
+    for suffix, data in (('jpg', sample.image), ('json', json.dumps(regions).encode())):
+        member = tarfile.TarInfo(f'{sample.key}.{suffix}')  # time 0, no user: the same every time
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+
+
+def _finish(
+    folder: Path, records: list[dict[str, Any]], classes: tuple[str, ...], plan: dict[str, Any]
+) -> ShardIndex:
+    """Write skipped.json and meta.json from the records of the shards."""
+    # here, so that the workers, which import this module afresh, do without torch
+    from mmdynamicvis.pretraining.region_shards import Shard, ShardIndex
+
+    skipped = [Skipped(*entry) for record in records for entry in record['skipped']]
+    skipped.sort(key=lambda s: (s.file, s.box or 0))
+    files = [{'file': s.file, 'reason': s.reason} for s in skipped if s.box is None]
+    boxes = [
+        {'file': s.file, 'box': s.box, 'reason': s.reason} for s in skipped if s.box is not None
+    ]
+    _write_json(folder / SKIPPED, {'files': files, 'boxes': boxes})
+
+    shards = [record['shard'] for record in records if record['shard']['num_samples']]
+    if not shards:
+        raise ValueError(
+            f'nothing is left: all files are skipped, for reasons listed in {folder / SKIPPED}; '
+            'mend them and pass --force to start again'
+        )
+    categories = sum((Counter(record['categories']) for record in records), Counter())
+    source = plan | {
+        'num_skipped_files': len(files),
+        'num_skipped_boxes': len(boxes),
+        'boxes_per_category': {name: categories[name] for name in classes},
+    }
+    index = ShardIndex(tuple(Shard(**shard) for shard in shards), classes, source, str(folder))
+    index.write(folder)
+    shutil.rmtree(folder / UNFINISHED)
+    return index
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_name(f'{path.name}.tmp')
+    temporary.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    temporary.replace(path)

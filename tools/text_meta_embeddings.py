@@ -1,0 +1,246 @@
+r"""Make initial meta-embeddings from the names of classes, with the text tower of a CLIP model.
+
+    python tools/text_meta_embeddings.py fmow.safetensors --classes data/fmow_shards \
+        --model ViT-B-32 --weights RemoteCLIP-ViT-B-32.pt
+
+Every name is put into several prompts, and the mean of their features is brought to the width of
+the region embeddings without changing the angles between classes. The weights are a local file of
+an open_clip model, .pt, .pth or .safetensors; nothing is downloaded and nothing in the file is
+executed. Weights by OpenAI want a model named *-quickgelu.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.pretraining.meta_embeddings import project_keeping_cosines, save_meta_embeddings
+
+TEMPLATES = (
+    'a satellite photo of {}.',
+    'a satellite image showing {}.',
+    'an aerial photo of {}.',
+    'an overhead view of {}.',
+    'a remote sensing image of {}.',
+    '{} seen from above.',
+)
+# How weights begin that encoding text does not use.
+NO_TEXT = ('visual.', 'logit_scale', 'logit_bias')
+SHOWN = 4  # names in a message before it is cut
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('target', type=Path, help='.safetensors file to write')
+    parser.add_argument(
+        '--classes',
+        type=Path,
+        required=True,
+        help='text file of one name per line, folder of shards with its meta.json, or COCO JSON',
+    )
+    parser.add_argument('--dim', type=int, default=256, help='width of the region embeddings')
+    parser.add_argument(
+        '--model',
+        required=True,
+        help='model of open_clip, ViT-B-32 for example, or the JSON file of its configuration',
+    )
+    parser.add_argument('--weights', type=Path, required=True, help='local file of its weights')
+    parser.add_argument(
+        '--templates', type=Path, help='text file of one prompt per line, {} for the name'
+    )
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--force', action='store_true', help='overwrite the target')
+    args = parser.parse_args()
+    if args.target.suffix != '.safetensors':
+        parser.error(f'target {args.target} must end with .safetensors')
+    if args.target.exists() and not args.force:
+        parser.error(f'target {args.target} exists; pass --force to overwrite it')
+    if not args.weights.is_file():
+        parser.error(f'--weights {args.weights} is no local file; nothing is downloaded')
+    if args.dim < 1:
+        parser.error(f'--dim is {args.dim}; it must be positive')
+    return args
+
+
+def read_classes(path: Path) -> list[str]:
+    """Return the names of the classes, in the order of the file.
+
+    Raises:
+        ValueError: The file has no names, or one of them twice.
+    """
+    path = path / 'meta.json' if path.is_dir() else path
+    names = read_json_names(path) if path.suffix == '.json' else read_lines(path)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f'{path}: every class must be named once, and the names are {names}')
+    return names
+
+
+def read_json_names(path: Path) -> list[str]:
+    content = read_json(path)
+    try:
+        if 'classes' in content:
+            return content['classes']
+        return [category['name'] for category in content['categories']]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{path} names no classes or categories; use a text file') from error
+
+
+def read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} is damaged or no JSON: {error}') from error
+
+
+def read_templates(path: Path) -> list[str]:
+    """Return the prompts of a file.
+
+    Raises:
+        ValueError: There is none, or one has no place for the name or several.
+    """
+    templates = read_lines(path)
+    wrong = [template for template in templates if template.count('{}') != 1]
+    if wrong or not templates:
+        raise ValueError(f'{path}: every prompt needs {{}} once, for the name; not so: {wrong}')
+    return templates
+
+
+def read_lines(path: Path) -> list[str]:
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def load_text_tower(
+    model: str, weights: Path, device: str
+) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    """Return a model of open_clip with its text weights, and its tokenizer.
+
+    Raises:
+        ImportError: open_clip is not installed.
+        ValueError: There is no such model, it needs files from the network, or the weights are of
+            another model or damaged.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ImportError('text features need open_clip: pip install open_clip_torch') from error
+
+    if model.endswith('.json'):
+        read_json(Path(model))
+        open_clip.add_model_config(model)
+        model = Path(model).stem
+    config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
+    if config is None:
+        raise ValueError(f'open_clip has no model {model}; its list_models() names those it has')
+    text = config['text_cfg']
+    if any(name.startswith('hf_') for name in text):
+        raise ValueError(
+            f"--model {model} takes its tokenizer from the network; choose one with CLIP's own, "
+            'such as ViT-B-32'
+        )
+    # Its warning that the model is random would be false: the weights come next.
+    logging.disable(logging.WARNING)
+    tower = open_clip.create_model(model, load_weights=False)
+    logging.disable(logging.NOTSET)
+    load_text_weights(tower, weights)
+    # The tokenizer's vocabulary comes with open_clip.
+    tokenizer = open_clip.SimpleTokenizer(
+        context_length=text.get('context_length', 77), **text.get('tokenizer_kwargs', {})
+    )
+    return tower.to(device).eval(), tokenizer
+
+
+def load_text_weights(tower: nn.Module, path: Path) -> None:
+    """Load all weights of the text tower, and no others, from a file.
+
+    open_clip's own reader is not used: with some versions of torch it executes a crafted file.
+
+    Raises:
+        ValueError: A weight is missing, unexpected or of another shape.
+    """
+    given = without_image(load_weights(path))
+    own = without_image(tower.state_dict())
+    wrong = {
+        'missing': own.keys() - given.keys(),
+        'unexpected': given.keys() - own.keys(),
+        'of another shape': {
+            name for name in own.keys() & given.keys() if own[name].shape != given[name].shape
+        },
+    }
+    found = [
+        f'{len(names)} {title}: {", ".join(sorted(names)[:SHOWN])}'
+        for title, names in wrong.items()
+        if names
+    ]
+    if found:
+        raise ValueError(f'{path} does not fit the text tower of --model; {"; ".join(found)}')
+    tower.load_state_dict(given, strict=False)
+
+
+def without_image(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights that encoding text uses."""
+    return {name: value for name, value in weights.items() if not name.startswith(NO_TEXT)}
+
+
+@torch.no_grad()
+def encode_classes(
+    tower: nn.Module,
+    tokenize: Callable[[list[str]], Tensor],
+    classes: list[str],
+    templates: list[str],
+    device: str,
+) -> Tensor:
+    """Return for each class the mean over its prompts of their features of length 1, (C, F)."""
+    features = []
+    for name in classes:
+        prompts = [template.replace('{}', name.replace('_', ' ')) for template in templates]
+        tokens = tokenize(prompts).to(device)
+        features.append(tower.encode_text(tokens, normalize=True).float().mean(0))
+    return torch.stack(features).cpu()
+
+
+def cosines(features: Tensor) -> Tensor:
+    """Return the cosines (C, C) between features (C, F), float64."""
+    unit = normalize(features.double(), dim=1)
+    return unit @ unit.T
+
+
+def report(features_CF: Tensor, embeddings_CE: Tensor, classes: list[str]) -> None:
+    """Print how much the projection changed, and which classes are hardest to tell apart."""
+    after_CC = cosines(embeddings_CE)
+    change = (after_CC - cosines(features_CF)).abs().max()
+    print(f'largest change of a cosine by the projection: {change:.1e}')
+    if len(classes) > 1:
+        nearest, at = after_CC.fill_diagonal_(-2).flatten().max(0)
+        first, second = divmod(at.item(), len(classes))
+        print(f'nearest classes: {classes[first]} and {classes[second]}, cosine {nearest:.4f}')
+
+
+def main() -> None:
+    args = parse_args()
+    classes = read_classes(args.classes)
+    templates = read_templates(args.templates) if args.templates else list(TEMPLATES)
+    tower, tokenize = load_text_tower(args.model, args.weights, args.device)
+    features_CF = encode_classes(tower, tokenize, classes, templates, args.device)
+    embeddings_CE = project_keeping_cosines(features_CF, args.dim)
+    args.target.parent.mkdir(parents=True, exist_ok=True)
+    save_meta_embeddings(args.target, embeddings_CE, classes)
+    print(f'wrote {len(classes)} meta-embeddings of width {args.dim} to {args.target}')
+    report(features_CF, embeddings_CE, classes)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ImportError, OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
