@@ -68,7 +68,8 @@ class Stage(nn.Module):
                 tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
             else:
                 tokens_BLC, selection = unit(tokens_BLC, grid)
-        x_BCHW = self.norm(tokens_BLC).transpose(1, 2).unflatten(2, grid)
+        # transposed first, one image would get a stride that no convolution takes for channels last
+        x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
             return x_BCHW, None
         return x_BCHW, StageSelection(selection.indices, selection.importance, grid)

@@ -75,8 +75,8 @@ class MambaMixer(nn.Module):
         dt = log_dt.exp().clamp_min(DT_FLOOR)
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
 
-    def forward(self, x_BLC: Tensor) -> Tensor:
-        """Mix tokens (B, L, C) along the sequence."""
+    def forward(self, x_BLC: Tensor, kept: slice = slice(None)) -> Tensor:
+        """Mix tokens (B, L, C) along the sequence, and return those of them that are kept."""
         x_BLD, z_BLD = self.in_proj(x_BLC).chunk(2, dim=-1)
         direction = 'forward' if self.scan_mode == 'forward' else 'both'
         x = causal_conv1d(
@@ -97,7 +97,10 @@ class MambaMixer(nn.Module):
             average=self.scan_mode == 'mean',
             backend=self.backend,
         )
-        return self.out_proj(self._gate(y) if self.scan_mode == 'gate' else y)
+        y_BLD = self._gate(y) if self.scan_mode == 'gate' else y
+        y_BKD = y_BLD[:, kept]
+        # the projection would copy the parts of several images, which costs more than it saves
+        return self.out_proj(y_BKD) if y_BKD.is_contiguous() else self.out_proj(y_BLD)[:, kept]
 
     def _gate(self, y_KBLD: Tensor) -> Tensor:
         means_KBC = self.out_proj(y_KBLD.mean(2))

@@ -146,13 +146,14 @@ class STIM(nn.Module):
         else:
             parts = [globals_BGC, tokens_BKC]
         z_BLC = torch.cat(parts, dim=1)
-        z_BLC = z_BLC + self.mixer(self.norm(z_BLC))
         if self.global_position == 'mid':
+            z_BLC = z_BLC + self.mixer(self.norm(z_BLC))
             # The published implementation puts the global tokens before token K // 2 and drops as
             # many from (K + G) // 2 on. Its checkpoints are trained with this, so it stays.
             start = (n_tokens + n_globals) // 2
             return torch.cat([z_BLC[:, :start], z_BLC[:, start + n_globals :]], dim=1)
-        return z_BLC[:, n_globals : n_globals + n_tokens]
+        kept = slice(n_globals, n_globals + n_tokens)
+        return tokens_BKC + self.mixer(self.norm(z_BLC), kept)
 
     def _keep(self, tokens_BLC: Tensor) -> Tensor | None:
         """Stochastic depth: 0 for images that skip the unit, else 1 / (1 - rate)."""
