@@ -109,7 +109,9 @@ def _decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode by Pillow, which refuses a truncated file."""
     try:
         with Image.open(BytesIO(data)) as image:
-            rgb = np.asarray(image.convert('RGB'))
+            image.load()
+            # convert would copy what is RGB, too
+            rgb = np.asarray(image if image.mode == 'RGB' else image.convert('RGB'))
     except Exception as error:  # Pillow's readers have exceptions of their own
         raise OSError(
             f'cannot decode {where} ({type(error).__name__}: {error}): copy or make the shard again'
