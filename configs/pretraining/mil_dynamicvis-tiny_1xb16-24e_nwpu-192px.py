@@ -2,22 +2,13 @@
 # Paper: no number for this model. Ours: see README.md beside this file.
 #   mim train mmdynamicvis mil_dynamicvis-tiny_1xb16-24e_nwpu-192px.py
 _base_ = [
-    '../_base_/models/mil_pretrainer.py',
+    '../_base_/models/mil_pretrainer_tiny.py',
     '../_base_/datasets/nwpu_regions_192px.py',
     '../_base_/schedules/adamw_cosine_pretraining.py',
     '../_base_/pretraining_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(arch='tiny', img_size=192, normalize_importance=True),
-    neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
-    roi_extractor=dict(
-        out_channels=64,
-        pre_cfg=dict(in_channels=64, out_channels=64),
-        post_cfg=dict(in_channels=64, num_heads=4),
-    ),
-    head=dict(in_channels=64, classes={{_base_.classes}}),
-)
+model = dict(head=dict(classes={{_base_.classes}}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=24, val_interval=3)
 auto_scale_lr = dict(base_batch_size=16)
