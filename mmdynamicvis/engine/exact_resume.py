@@ -10,6 +10,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmdynamicvis.engine.seeding import seed_everything
 from mmdynamicvis.registry import DATA_SAMPLERS, HOOKS
@@ -66,13 +67,25 @@ class ExactResumeHook(Hook):
                 f'with {n_steps} steps per epoch: resume with the data, batch size and number of '
                 'processes of the interrupted training, or start anew with load_from'
             )
-        for part in (loader.dataset, loader.sampler):
-            if isinstance(part, Resumable):
-                part.set_progress(runner.epoch, batches_done, loader.batch_size)
+        _set_progress(loader, runner.epoch, batches_done)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Tell the data the batch size, so that the workers of a stream fill their batches."""
+        _set_progress(runner.val_dataloader, 0, 0)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Tell the data the batch size, so that the workers of a stream fill their batches."""
+        _set_progress(runner.test_dataloader, 0, 0)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
         seed_everything(runner.seed, runner.iter, get_rank())
+
+
+def _set_progress(loader: DataLoader, epoch: int, batches_done: int) -> None:
+    for part in (loader.dataset, loader.sampler):
+        if isinstance(part, Resumable):
+            part.set_progress(epoch, batches_done, loader.batch_size)
 
 
 @DATA_SAMPLERS.register_module()

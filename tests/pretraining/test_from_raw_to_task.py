@@ -1,4 +1,4 @@
-"""The commands of docs/pretraining.md in a row: raw data, shards, training, test, export, a task."""
+"""The commands of docs/pretraining.md in a row: raw data, shards, training, test, export, task."""
 
 from __future__ import annotations
 

@@ -275,3 +275,13 @@ def test_plot_draws_what_there_is(load, monkeypatch, tmp_path, capsys):
     assert plot.main() == 0
     assert [path.name for path in out.iterdir()] == ['models_x.png']
     assert capsys.readouterr().out.count('nothing to draw') == 2
+
+
+@pytest.mark.slow
+def test_loading_counts_samples_beside_decoding(run):
+    arguments = ('--n-images', 2, '--samples', 16, '--workers', 1, '--batch-size', 2)
+    done, content = run('loading.py', *arguments, '--repeats', 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_described(content, 'loading.py')
+    assert content['figures']['samples / s'] > 0
+    assert 0 < content['figures']['share of decoding'] < 1
