@@ -10,7 +10,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from mmdynamicvis.engine.seeding import seed_everything
 from mmdynamicvis.registry import DATA_SAMPLERS, HOOKS
@@ -42,10 +42,11 @@ class ExactResumeHook(Hook):
         """Check that the data can begin an epoch anywhere.
 
         Raises:
-            TypeError: Neither the dataset nor the sampler can.
+            TypeError: What orders the samples, a stream or else the sampler, cannot.
         """
         loader = runner.train_dataloader
-        if not any(isinstance(part, Resumable) for part in (loader.dataset, loader.sampler)):
+        is_stream = isinstance(loader.dataset, IterableDataset)
+        if not isinstance(loader.dataset if is_stream else loader.sampler, Resumable):
             raise TypeError(
                 f'ExactResumeHook cannot resume {type(loader.dataset).__name__} with '
                 f"{type(loader.sampler).__name__}: use sampler=dict(type='mmdynamicvis."

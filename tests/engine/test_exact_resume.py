@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import DataLoader
 
-from mmdynamicvis.engine import ResumableSampler
+from mmdynamicvis.engine import ExactResumeHook, ResumableSampler
 from mmdynamicvis.models.checkpoint import load_weights
 
 from ..pretraining import coco_makers, shard_makers
@@ -37,6 +40,26 @@ def test_sampler_goes_on_where_it_stopped(world_size, batches_done, monkeypatch)
         assert list(sampler) == whole[2 * batches_done :]
         sampler.set_progress(epoch=6, batches_done=0, batch_size=2)
         assert list(sampler) != whole
+
+
+def runner_with(sampler: object, **progress: int) -> SimpleNamespace:
+    loader = DataLoader(range(10), batch_size=2, sampler=sampler)
+    return SimpleNamespace(train_dataloader=loader, **progress)
+
+
+def test_data_that_cannot_begin_anywhere_is_refused():
+    with pytest.raises(TypeError, match=r'cannot resume range with DefaultSampler: use sampler='):
+        ExactResumeHook().before_train(runner_with(DefaultSampler(range(10), seed=0)))
+    ExactResumeHook().before_train(runner_with(ResumableSampler(range(10), seed=0)))
+
+
+def test_checkpoint_of_another_epoch_length_is_refused():
+    sampler = ResumableSampler(range(10), shuffle=False)
+    runner = runner_with(sampler, epoch=3, iter=18)
+    ExactResumeHook().before_train_epoch(runner)
+    assert list(sampler) == [6, 7, 8, 9]  # 18 = 3 x 5 + 3 steps
+    with pytest.raises(RuntimeError, match=r'epoch 3, step 21, .* 5 steps per epoch'):
+        ExactResumeHook().before_train_epoch(runner_with(sampler, epoch=3, iter=21))
 
 
 def write_config(checkout: Path, folder: Path, data: str, n_workers: int) -> Path:
