@@ -126,7 +126,7 @@ def export(run: Run, target: Path) -> None:
 def selection(run: Run, checkpoint: Path | None) -> dict[str, float]:
     """Return the selection statistics over the validation images; None is before training."""
     cfg = Config.fromfile(run.config)
-    move_data_root(cfg, str(run.data_root))
+    cfg = move_data_root(cfg, str(run.data_root))
     init_default_scope(cfg.default_scope)
     torch.manual_seed(run.seed)
     model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor}).eval()
