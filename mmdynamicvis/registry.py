@@ -42,7 +42,9 @@ DATASETS = root.Registry(
         *_where_installed(
             {
                 'mmdynamicvis.classification': 'mmpretrain',
+                'mmdynamicvis.detection': 'mmdet',
                 'mmdynamicvis.pretraining.coco_regions': 'mmdet',
+                'mmdynamicvis.rotated_detection': 'mmrotate',
             }
         ),
     ],
@@ -54,12 +56,18 @@ TRANSFORMS = root.Registry(
     'transform',
     parent=root.TRANSFORMS,
     scope=_SCOPE,
-    locations=_where_installed({'mmdynamicvis.transforms': 'mmcv'}),
+    locations=_where_installed(
+        {'mmdynamicvis.transforms': 'mmcv', 'mmdynamicvis.detection': 'mmdet'}
+    ),
 )
 METRICS = root.Registry(
     'metric',
     parent=root.METRICS,
     scope=_SCOPE,
-    locations=['mmdynamicvis.pretraining.region_metric'],
+    locations=[
+        'mmdynamicvis.pretraining.region_metric',
+        *_where_installed({'mmdynamicvis.detection': 'mmdet'}),
+    ],
 )
+FUNCTIONS = root.Registry('function', parent=root.FUNCTIONS, scope=_SCOPE, locations=_ENGINE)
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=_ENGINE)

@@ -3,5 +3,12 @@
 from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
 from mmdynamicvis.engine.seeding import seed_everything
 from mmdynamicvis.engine.selection_statistics import SelectionStatisticsHook
+from mmdynamicvis.engine.single_storage import single_storage_collate
 
-__all__ = ['ExactResumeHook', 'ResumableSampler', 'SelectionStatisticsHook', 'seed_everything']
+__all__ = [
+    'ExactResumeHook',
+    'ResumableSampler',
+    'SelectionStatisticsHook',
+    'seed_everything',
+    'single_storage_collate',
+]

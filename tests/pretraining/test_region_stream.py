@@ -332,7 +332,7 @@ def test_augmentations_follow_from_seed_epoch_and_key(folder, keys):
     ('jpg', 'regions', 'error', 'match'),
     [
         (b'no image', regions_bytes(), OSError, r'000000\.tar/a\.jpg'),
-        (image_bytes()[:-20], regions_bytes(), OSError, r'000000\.tar/a\.jpg.*Truncated'),
+        (image_bytes()[:-20], regions_bytes(), OSError, r'000000\.tar/a\.jpg.*truncated'),
         (None, regions_bytes(), ValueError, r'000000\.tar/a\.jpg is missing'),
         (image_bytes(), None, ValueError, r'000000\.tar/a\.json is missing'),
         (image_bytes(), b'{', ValueError, r'000000\.tar/a\.json is no JSON'),
@@ -535,3 +535,11 @@ def test_ranks_and_spawned_workers(folder, keys, tmp_path):
     assert flat(rank['test'] for rank in ranks) == keys
     for rank in ranks:
         assert f'2 processes train on the 1 shards of {single}: make more' in rank['refused']
+
+
+def test_files_of_published_shards_have_two_suffixes(tmp_path):
+    files = [('a.jpg.jpg', image_bytes()), ('a.jpg.json', regions_bytes(labels=['dam']))]
+    dataset = RegionStream(write_one(tmp_path / 'shards', *files), test_mode=True)
+    (sample,) = dataset
+    assert sample['img_id'] == 'a'
+    assert [region['bbox_label'] for region in sample['instances']] == [CLASSES.index('dam')]

@@ -106,7 +106,7 @@ def stream(folder: Path, batch_size: int, workers: int) -> Callable[[], None]:
     """Return what goes through an epoch, another one each time."""
     config = Config.fromfile(CONFIG)
     init_default_scope('mmdet')
-    dataset = config.train_dataloader.dataset
+    dataset, collate_fn = (config.train_dataloader[name] for name in ('dataset', 'collate_fn'))
     dataset.update(shards=str(folder), metainfo=dict(classes=['thing']))
     loader = Runner.build_dataloader(
         dict(
@@ -115,6 +115,7 @@ def stream(folder: Path, batch_size: int, workers: int) -> Callable[[], None]:
             persistent_workers=True,
             sampler=None,
             dataset=dataset,
+            collate_fn=collate_fn,
         )
     )
     epochs = itertools.count()

@@ -75,13 +75,17 @@ data_preprocessor = dict(
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
     pad_size_divisor=32,
-    # in training: what RandomResize made smaller than a crop is padded
+    # in training: what is smaller than a crop is padded
     batch_augments=[dict(type='BatchFixedSizePad', size=(512, 512))],
 )
 train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomResize', scale=(512, 512), ratio_range=(0.1, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), allow_negative_crop=True),
+    dict(
+        type='mmdynamicvis.RandomScaleCrop',
+        crop_size=(512, 512),
+        ratio_range=(0.1, 2.0),
+        allow_negative_crop=True,
+    ),
     dict(type='RandomFlip', prob=0.5),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(8, 8), keep_empty=False),
     dict(type='PackDetInputs'),
@@ -97,6 +101,7 @@ train_dataloader = dict(
     drop_last=True,
     # the stream orders its samples itself
     sampler=None,
+    collate_fn=dict(type='mmdynamicvis.single_storage_collate'),
     dataset=dict(
         type='mmdynamicvis.RegionStream',
         shards=data_root + 'train',

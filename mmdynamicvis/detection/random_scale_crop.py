@@ -1,0 +1,64 @@
+"""Large-scale jitter that resamples no more than what is kept."""
+
+from __future__ import annotations
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import RandomCrop, Resize
+
+from mmdynamicvis.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class RandomScaleCrop(BaseTransform):
+    """Scale an image at random and take a random crop of it, by cropping first.
+
+    The same augmentation as ``RandomResize(scale=crop_size, ratio_range=..., keep_ratio=True)``
+    followed by ``RandomCrop(crop_size)``: a factor is drawn uniformly, and every crop of the scaled
+    image is equally likely. As the part is cut from the original, to whole pixels of it, and
+    then resized, nothing is computed that the crop throws away: at ratios of 0.1 to 2.0 half of
+    the pixels. What ends up smaller than the crop is not padded. Boxes, masks and labels go
+    through mmdet's own ``RandomCrop`` and ``Resize``.
+
+    Args:
+        crop_size: Width and height of the result in pixels, at most.
+        ratio_range: Smallest and largest size of the scaled image, relative to the one that just
+            fits into ``crop_size``.
+        **crop: Other arguments of mmdet's ``RandomCrop``, as ``allow_negative_crop``.
+
+    Raises:
+        ValueError: Sizes or ratios are not positive, or the range is inverted.
+    """
+
+    def __init__(
+        self,
+        crop_size: tuple[int, int],
+        ratio_range: tuple[float, float] = (0.1, 2.0),
+        **crop: bool,
+    ) -> None:
+        if min(crop_size) < 1 or not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(
+                f'crop_size {crop_size} must be positive, and ratio_range {ratio_range} two '
+                'positive numbers, the smaller first'
+            )
+        self.crop_size = tuple(crop_size)
+        self.ratio_range = ratio_range
+        self.crop = crop
+
+    def transform(self, results: dict) -> dict | None:
+        """Scale and crop ``results``; None if nothing is in the crop and that is not allowed."""
+        height, width = results['img'].shape[:2]
+        _, fitting = mmcv.rescale_size((width, height), self.crop_size, return_scale=True)
+        factor = fitting * np.random.uniform(*self.ratio_range)
+        part = tuple(max(round(side / factor), 1) for side in self.crop_size)
+        results = RandomCrop(part, **self.crop)(results)
+        if results is None:
+            return None
+        height, width = results['img'].shape[:2]
+        # a part that was cut fills the crop; a whole side may stay shorter
+        size = tuple(
+            full if side == cut else max(round(side * factor), 1)
+            for side, cut, full in zip((width, height), part, self.crop_size, strict=True)
+        )
+        return Resize(scale=size, keep_ratio=False)(results)
