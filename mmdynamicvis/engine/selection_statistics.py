@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -74,7 +73,7 @@ class SelectionStatisticsHook(Hook):
             return
         for handle in self._handles:
             handle.remove()
-        boxes = [_boxes(sample) for sample in data_batch['data_samples']]
+        boxes = [corners(sample.gt_instances.bboxes) for sample in data_batch['data_samples']]
         statistics = {}
         for stride, selection in self._selections.items():
             for name, value in selection_statistics(selection, boxes, stride).items():
@@ -127,6 +126,9 @@ def selection_statistics(
     }
 
 
-def _boxes(sample: BaseDataElement) -> Tensor:
-    boxes = sample.gt_instances.bboxes
-    return getattr(boxes, 'tensor', boxes)  # mmdet's box types hold a tensor
+def corners(boxes: Any) -> Tensor:
+    """Return (R, 4) corners x1, y1, x2, y2 of boxes: a tensor of them, or any of mmdet's box types.
+
+    Of rotated boxes, those of the upright boxes around them.
+    """
+    return boxes if isinstance(boxes, Tensor) else boxes.convert_to('hbox').tensor

@@ -29,7 +29,6 @@ ARCHS = {
     'base': dict(embed_dims=(96, 192, 384, 768), depths=(2, 4, 16, 4)),
     'large': dict(embed_dims=(128, 256, 512, 1024), depths=(2, 4, 32, 4)),
 }
-KAIMING = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear')
 OutType = Literal['featmap', 'avg_featmap']
 
 
@@ -113,8 +112,8 @@ class DynamicVis(BaseModule):
         norm_cfg: Norm of the patch mergers and stages, ``type`` 'LN' or 'RMSNorm'.
         backend: Backend of the ops, 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'; ops that
             lack it, and all with 'auto', take the first that can run.
-        init_cfg: mmengine's initialisation, the published one by default; ``type='Pretrained'``
-            loads a .pth or .safetensors file without executing anything from it.
+        init_cfg: mmengine's initialisation, on top of the modules' own; ``type='Pretrained'`` loads
+            a .pth or .safetensors file without executing anything from it.
 
     Raises:
         ValueError: An argument is unknown or out of its range; the message names it.
@@ -147,7 +146,7 @@ class DynamicVis(BaseModule):
         with_cp: bool = False,
         norm_cfg: dict = dict(type='LN', eps=1e-6),
         backend: str = 'auto',
-        init_cfg: dict | list[dict] | None = KAIMING,
+        init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         embed_dims, depths = _parse_arch(arch)

@@ -24,6 +24,9 @@ class PatchMerger(nn.Module):
     ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, embed_dim, patch_size, stride, patch_size // 2)
+        # The bias stays as torch draws it. Were it 0, padding would give tokens that are exactly 0,
+        # and every norm of the model multiplies the gradient of such a token by hundreds.
+        nn.init.kaiming_normal_(self.projection.weight, nonlinearity='linear')
         self.norm = build_norm(norm_cfg, embed_dim)
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from mmdynamicvis.models import MambaMixer
+from mmdynamicvis.models import DynamicVis, MambaMixer
 
 
 def test_mixers_start_as_the_mamba_paper_says(build: Callable) -> None:
@@ -38,7 +38,27 @@ def test_patch_mergers_keep_the_variance(build: Callable) -> None:
         projection = stage.merger.projection
         fan_in = projection.weight[0].numel()
         assert projection.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.1)
-        assert not projection.bias.any()
+        assert 0.3 * fan_in**-0.5 < projection.bias.std().item() < fan_in**-0.5
+
+
+@pytest.mark.parametrize('position_embedding', [True, False])
+@pytest.mark.parametrize('reduction_ratios', [(7 / 8, 3 / 4, 1 / 2, 0), None])
+def test_padding_keeps_gradients_small(reduction_ratios, position_embedding) -> None:
+    """Hosts pad with zeros, after the image was normalised."""
+    torch.manual_seed(0)
+    model = DynamicVis(
+        'tiny', reduction_ratios=reduction_ratios, position_embedding=position_embedding
+    )
+    model.init_weights()
+    norms = []
+    for padding in (0.0, 0.5):
+        model.zero_grad()
+        image = torch.randn(1, 3, 128, 128)
+        image[..., 64:] = padding
+        sum(x.square().mean() for x in model(image)).backward()
+        gradients = [p.grad.norm() for p in model.parameters() if p.grad is not None]
+        norms.append(torch.stack(gradients).norm().item())
+    assert norms[0] == pytest.approx(norms[1], rel=1)
 
 
 def test_a_second_call_changes_nothing(build: Callable, log: pytest.LogCaptureFixture) -> None:

@@ -11,76 +11,21 @@ finished is not done again, and what was interrupted goes on, when the command i
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use('Agg')
-import torch
 from matplotlib import pyplot as plt
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
 from record import Record
-from tqdm import tqdm
+from training_run import CHECKOUT, Run, selection, train_all
 
-from mmdynamicvis.apis.launch import move_data_root
-from mmdynamicvis.engine.selection_statistics import selection_statistics
-from mmdynamicvis.models.checkpoint import load_weights
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 REGIONS = 'pretraining/{}_dynamicvis-tiny_1xb16-24e_nwpu-192px.py'
 SCENES = 'classification/dynamicvis_tiny_1xb32-10e{}_aid150-128px.py'
 LOSSES = {'ce': 'cross entropy', 'mil': 'cross entropy + MIL-NCE'}
 STARTS = {'': 'from scratch', '-nwpu': 'from NWPU regions'}
-
-
-@dataclass
-class Run:
-    """One training."""
-
-    config: Path
-    data_root: Path
-    folder: Path
-    seed: int
-    metric: str
-    options: tuple[str, ...] = ()
-
-    def train(self) -> None:
-        """Train to the end, from where an interrupted run stopped."""
-        if self.finished():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, CHECKOUT / 'tools/train.py', self.config, '--resume']
-        command += ['--work-dir', self.folder, '--cfg-options', f'data_root={self.data_root}']
-        command += [f'randomness.seed={self.seed}', *self.options]
-        with (self.folder / 'output.log').open('a') as log:
-            environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-            subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
-
-    def finished(self) -> bool:
-        """Return whether the last epoch was validated."""
-        return max(self.curve(), default=0) == Config.fromfile(self.config).train_cfg.max_epochs
-
-    def curve(self) -> dict[int, float]:
-        """Return the metric after each validated epoch."""
-        values = {}
-        for file in sorted(self.folder.glob('*/vis_data/scalars.json')):
-            for line in file.read_text().splitlines():
-                row = json.loads(line)
-                if self.metric in row:
-                    values[row['step']] = row[self.metric]
-        return values
-
-    def checkpoint(self) -> Path:
-        """Return the last checkpoint."""
-        return Path((self.folder / 'last_checkpoint').read_text())
 
 
 def region_runs(args: argparse.Namespace, loss: str) -> list[Run]:
@@ -109,40 +54,11 @@ def scene_runs(args: argparse.Namespace, start: str) -> list[Run]:
     return runs
 
 
-def train_all(runs: list[Run], jobs: int, title: str) -> None:
-    with ThreadPoolExecutor(jobs) as pool:
-        for _ in tqdm(pool.map(Run.train, runs), total=len(runs), desc=title):
-            pass
-
-
 def export(run: Run, target: Path) -> None:
     command = [sys.executable, CHECKOUT / 'tools/convert_checkpoint.py', run.checkpoint(), target]
     subprocess.run(
         [*command, '--force', '--parts', 'backbone', 'neck', 'roi_extractor'], check=True
     )
-
-
-@torch.inference_mode()
-def selection(run: Run, checkpoint: Path | None) -> dict[str, float]:
-    """Return the selection statistics over the validation images; None is before training."""
-    cfg = Config.fromfile(run.config)
-    cfg = move_data_root(cfg, str(run.data_root))
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(run.seed)
-    model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor}).eval()
-    if checkpoint is None:
-        model.init_weights()
-    else:
-        model.load_state_dict(load_weights(checkpoint))
-    totals: dict[str, list[torch.Tensor]] = {}
-    for batch in Runner.build_dataloader(cfg.val_dataloader):
-        batch = model.data_preprocessor(batch)
-        boxes = [sample.gt_instances.bboxes for sample in batch['data_samples']]
-        _, selections = model.backbone.forward_with_selection(batch['inputs'])
-        for stride, stage in zip((4, 8, 16), selections, strict=False):
-            for name, value in selection_statistics(stage, boxes, stride).items():
-                totals.setdefault(f'stride{stride}_{name}', []).append(value)
-    return {name: torch.stack(values).nanmean().item() for name, values in totals.items()}
 
 
 def draw(rows: list[dict], path: Path) -> None:
@@ -205,7 +121,7 @@ def main() -> None:
     record = Record(args.out, 'cpu')
     for loss, runs in regions.items():
         for run in runs:
-            before, after = selection(run, None), selection(run, run.checkpoint())
+            before, after = (selection(run, weights) for weights in (None, run.checkpoint()))
             record.add(loss=loss, seed=run.seed, curve=run.curve(), before=before, after=after)
     for start, runs in scenes.items():
         for run in runs:

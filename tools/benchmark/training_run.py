@@ -1,0 +1,123 @@
+"""Trainings of the benchmarks, in processes of their own, that can be interrupted and repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
+from tqdm import tqdm
+
+from mmdynamicvis.apis.launch import move_data_root
+from mmdynamicvis.engine.selection_statistics import corners, selection_statistics
+from mmdynamicvis.models.checkpoint import load_weights
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Run:
+    """One training."""
+
+    config: Path
+    data_root: Path
+    folder: Path
+    seed: int
+    metric: str
+    options: tuple[str, ...] = ()
+
+    def train(self) -> None:
+        """Train to the end, from where an interrupted run stopped."""
+        if self.finished():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, CHECKOUT / 'tools/train.py', self.config, '--resume']
+        command += ['--work-dir', self.folder, '--cfg-options', f'data_root={self.data_root}']
+        command += [f'randomness.seed={self.seed}', *self.options]
+        with (self.folder / 'output.log').open('a') as log:
+            environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+            subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
+
+    def finished(self) -> bool:
+        """Return whether the last epoch was validated."""
+        return max(self.curve(), default=0) == Config.fromfile(self.config).train_cfg.max_epochs
+
+    def curve(self, metric: str | None = None) -> dict[int, float]:
+        """Return a metric, the run's own unless named, after each validated epoch."""
+        metric = metric or self.metric
+        values = {}
+        for file in sorted(self.folder.glob('*/vis_data/scalars.json')):
+            for line in file.read_text().splitlines():
+                row = json.loads(line)
+                if metric in row:
+                    values[row['step']] = row[metric]
+        return values
+
+    def checkpoint(self) -> Path:
+        """Return the last checkpoint."""
+        return Path((self.folder / 'last_checkpoint').read_text())
+
+    def load(self) -> Config:
+        """Return the config with its data in place, its scope made the default."""
+        cfg = move_data_root(Config.fromfile(self.config), str(self.data_root))
+        init_default_scope(cfg.default_scope)
+        return cfg
+
+    def build(self, checkpoint: Path | None) -> nn.Module:
+        """Return the model as it starts, or with the weights of a checkpoint, for inference."""
+        cfg = self.load()
+        torch.manual_seed(self.seed)
+        model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+        if checkpoint is None:
+            model.init_weights()
+        else:
+            model.load_state_dict(load_weights(checkpoint))
+        return model.eval()
+
+
+def train_all(runs: list[Run], jobs: int, title: str) -> None:
+    """Train, several at a time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        for _ in tqdm(pool.map(Run.train, runs), total=len(runs), desc=title):
+            pass
+
+
+def validation_samples(cfg: Config) -> list[dict]:
+    """Return the images of the validation with boxes in the pixels of the model's input.
+
+    Detectors get their boxes after resizing in a test, in pixels of the file; so these go through
+    the training pipeline, without what is random in it.
+    """
+    dataset = cfg.val_dataloader.dataset.copy()
+    if cfg.model.type != 'mmdynamicvis.MILPretrainer':
+        transforms = cfg.train_dataloader.dataset.pipeline
+        dataset.pipeline = [t for t in transforms if 'Random' not in t.type]
+        dataset.test_mode = False  # boxes are part of the sample
+        dataset.filter_cfg = None
+    dataset = DATASETS.build(dataset)
+    return [dataset[i] for i in range(len(dataset))]
+
+
+@torch.inference_mode()
+def selection(run: Run, checkpoint: Path | None) -> dict[str, float]:
+    """Return the selection statistics over the validation images; None is before training."""
+    model = run.build(checkpoint)
+    samples = validation_samples(run.load())
+    totals: dict[str, list[torch.Tensor]] = {}
+    for start in tqdm(range(0, len(samples), 8), desc='where it looks'):
+        batch = model.data_preprocessor(pseudo_collate(samples[start : start + 8]))
+        boxes = [corners(sample.gt_instances.bboxes) for sample in batch['data_samples']]
+        _, selections = model.backbone.forward_with_selection(batch['inputs'])
+        for stride, stage in zip((4, 8, 16), selections, strict=False):
+            for name, value in selection_statistics(stage, boxes, stride).items():
+                totals.setdefault(f'stride{stride}_{name}', []).append(value)
+    return {name: torch.stack(values).nanmean().item() for name, values in totals.items()}

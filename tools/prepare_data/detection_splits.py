@@ -1,0 +1,179 @@
+"""Reads the splits of detection data sets: which images there are, and the objects in each.
+
+A split is a dict of image path -> the class names of its objects. Each reader raises a ValueError
+that names the files in which something is wrong, or a FileNotFoundError.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmdynamicvis.annotations import check_coco, check_dota
+from mmdynamicvis.annotations.coco import load_coco
+from mmdynamicvis.annotations.dota import HEADERS, line_problem
+from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.registry import DATASETS
+
+Split = dict[Path, list[str]]
+
+DIOR_CORNERS = [
+    f'robndbox/{axis}_{corner}'
+    for corner in ('left_top', 'right_top', 'right_bottom', 'left_bottom')
+    for axis in 'xy'
+]
+HRSC_NUMBERS = ('mbox_cx', 'mbox_cy', 'mbox_w', 'mbox_h', 'mbox_ang', 'header_x', 'header_y')
+
+
+def classes_of(data_set: str) -> tuple[str, ...]:
+    """Return the classes of a registered data set.
+
+    Raises:
+        ValueError: It is not registered, as its host is not installed.
+    """
+    registered = DATASETS.get(data_set)
+    if registered is None:
+        raise ValueError(f'{data_set} needs its host: pip install mmdynamicvis[det,rotate]')
+    return registered.METAINFO['classes']
+
+
+def read_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool = False) -> Split:
+    """Read an annotation file in COCO's format, and look whether its images are there."""
+    check_coco(ann_file, classes, masks)
+    content = load_coco(ann_file)
+    names = {category['id']: category['name'] for category in content['categories']}
+    paths = {image['id']: images / image['file_name'] for image in content['images']}
+    split = {path: [] for path in paths.values()}
+    for annotation in content['annotations']:
+        split[paths[annotation['image_id']]].append(names[annotation['category_id']])
+    return _with_images(split, ann_file)
+
+
+def read_dota(folder: Path, classes: Sequence[str], labelled: bool = True) -> Split:
+    """Read ``images`` and ``labelTxt`` of a split of DOTA; the two must have the same names."""
+    images = sorted((folder / 'images').glob('*.png'))
+    if not images:
+        raise FileNotFoundError(f'{folder}/images has no .png files')
+    if not labelled:
+        return {image: [] for image in images}
+    check_dota(folder / 'labelTxt', classes, headers=True)
+    labels = {path.stem: path for path in (folder / 'labelTxt').glob('*.txt')}
+    odd = sorted(labels.keys() ^ {image.stem for image in images})
+    problems = [f'{name} has no {"image" if name in labels else "labels"}' for name in odd]
+    raise_problems(folder, problems, 'unpack all images and all labels')
+    return {image: _dota_classes(labels[image.stem]) for image in images}
+
+
+def read_dior(root: Path, split: str, classes: Sequence[str]) -> Split:
+    """Read a split of DIOR-R, from ``Annotations/Oriented Bounding Boxes``."""
+    images = root / ('JPEGImages-test' if split == 'test' else 'JPEGImages-trainval')
+    labels = root / 'Annotations/Oriented Bounding Boxes'
+    source = root / f'ImageSets/Main/{split}.txt'
+    files = {images / f'{n}.jpg': labels / f'{n}.xml' for n in _read_list(source)}
+    known = frozenset(classes)
+
+    def read(element: ET.Element) -> tuple[str, str]:
+        name = str(element.findtext('name')).lower()  # as mmrotate compares them
+        corners = [str(element.findtext(corner)) for corner in DIOR_CORNERS]
+        return name, line_problem(' '.join([*corners, name, '0']), known)
+
+    return _read_xml(source, files, 'object', read)
+
+
+def read_hrsc(root: Path, split: str) -> Split:
+    """Read a split of HRSC2016, from ``FullDataSet``; all ships are one class."""
+    images, labels = root / 'FullDataSet/AllImages', root / 'FullDataSet/Annotations'
+    source = root / f'ImageSets/{split}.txt'
+    files = {images / f'{n}.bmp': labels / f'{n}.xml' for n in _read_list(source)}
+
+    def read(element: ET.Element) -> tuple[str, str]:
+        numbers = {name: _to_number(element.findtext(name)) for name in HRSC_NUMBERS}
+        absent = [name for name, number in numbers.items() if not math.isfinite(number)]
+        if absent:
+            return 'ship', f'{", ".join(absent)}: no finite number'
+        width, height = numbers['mbox_w'], numbers['mbox_h']
+        return 'ship', '' if min(width, height) > 0 else f'its box is {width} x {height}'
+
+    return _read_xml(source, files, 'HRSC_Objects/HRSC_Object', read)
+
+
+def print_splits(splits: dict[str, Split], published: dict[str, int]) -> None:
+    """Print images per split, beside the published number, and objects per class."""
+    for name, split in splits.items():
+        empty = sum(not objects for objects in split.values())
+        print(f'{name}: {len(split)} images ({published[name]} published), {empty} without objects')
+    print_counts({name: Counter(chain(*split.values())) for name, split in splits.items()})
+
+
+def print_counts(counts: dict[str, Counter[str]]) -> None:
+    """Print a table of objects: a line per class, a column per split."""
+    classes = sorted(set().union(*counts.values()))
+    width = max(map(len, ['class', *classes]))
+    print(f'{"class":{width}}', *(f'{name:>12}' for name in counts))
+    for name in classes:
+        print(f'{name:{width}}', *(f'{column[name]:12}' for column in counts.values()))
+    print(f'{"all":{width}}', *(f'{sum(column.values()):12}' for column in counts.values()))
+
+
+def _with_images(split: Split, source: Path) -> Split:
+    absent = [f'{path} is missing' for path in split if not path.is_file()]
+    raise_problems(source, absent, 'unpack all images to where the configs look for them')
+    return split
+
+
+def _dota_classes(path: Path) -> list[str]:
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [line.split()[8] for line in lines if not line.startswith(HEADERS)]
+
+
+def _read_list(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} is missing; it lists the images of a split')
+    return path.read_text(encoding='utf-8').split()
+
+
+def _read_xml(
+    source: Path,
+    files: dict[Path, Path],
+    objects: str,
+    read: Callable[[ET.Element], tuple[str, str]],
+) -> Split:
+    """Read the label files of images.
+
+    Args:
+        source: The list of the images, for messages.
+        files: Image -> label file.
+        objects: Where a label file has its objects.
+        read: Returns the class of an object, and what is wrong with it or nothing.
+    """
+    split, problems = {}, []
+    for image, path in tqdm(files.items(), desc=f'labels of {source.stem}'):
+        split[image] = []
+        try:
+            elements = ET.parse(path).findall(objects)
+        except FileNotFoundError:
+            problems.append(f'{path} is missing')
+            continue
+        except ET.ParseError as error:
+            problems.append(f'{path} is not XML: {error}')
+            continue
+        for number, element in enumerate(elements, start=1):
+            name, problem = read(element)
+            split[image].append(name)
+            if problem:
+                problems.append(f'{path}, object {number}: {problem}')
+    raise_problems(source, problems, 'unpack the labels again, or take images out of this list')
+    return _with_images(split, source)
+
+
+def _to_number(text: str | None) -> float:
+    try:
+        return float(text or 'nan')
+    except ValueError:
+        return math.nan
