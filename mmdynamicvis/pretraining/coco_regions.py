@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import mmengine
 import numpy as np
 import torch
 from mmdet.datasets import CocoDataset
 
+from mmdynamicvis.annotations.coco import class_problems, load_coco
+from mmdynamicvis.annotations.problems import raise_problems
 from mmdynamicvis.engine import seed_everything
 from mmdynamicvis.registry import DATASETS
 
@@ -45,18 +46,10 @@ class CocoRegions(CocoDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations."""
-        content = mmengine.load(self.ann_file)
-        missing = {'images', 'annotations', 'categories'} - set(content)
-        if missing:
-            raise ValueError(f'{self.ann_file} is not in COCO format: it lacks {sorted(missing)}')
-        # mmdet gives labels in the order of the file, whatever the order of the classes
-        in_file = [category['name'] for category in content['categories']]
+        content = load_coco(self.ann_file)
         classes = list(self.metainfo.get('classes', ()))
-        if not classes or classes != [name for name in in_file if name in classes]:
-            raise ValueError(
-                f'metainfo.classes is {classes}; take some of the categories of {self.ann_file}, '
-                f'in its order: {in_file}'
-            )
+        fix = 'give metainfo.classes in the order of the categories'
+        raise_problems(self.ann_file, class_problems(content, classes), fix)
         data_list = super().load_data_list()
         if not any(data['instances'] for data in data_list):
             raise ValueError(f'{self.ann_file} has no valid box of the classes {classes}')

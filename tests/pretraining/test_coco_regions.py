@@ -85,14 +85,14 @@ def with_boxes(box):
 @pytest.mark.parametrize(
     ('change', 'classes', 'message'),
     [
-        (without('annotations'), CLASSES, r"lacks \['annotations'\]"),
-        (without('categories'), CLASSES, r"lacks \['categories'\]"),
+        (without('annotations'), CLASSES, 'not in COCO format: it needs lists of'),
+        (without('categories'), CLASSES, 'not in COCO format: it needs lists of'),
         (with_boxes([1, 2, float('nan'), 5]), CLASSES, r'annotation 0 of 0.jpg has the box.*nan'),
         (with_boxes([100, 100, 20, 20]), CLASSES, 'no valid box'),
         (with_boxes([20, 20, -5, 5]), CLASSES, 'no valid box'),
         (dict, ('a', 'b', 'zebra'), 'zebra'),
-        (dict, ('b', 'a', 'c', 'd'), 'in its order'),
-        (dict, (), 'metainfo.classes is'),
+        (dict, ('b', 'a', 'c', 'd'), 'in the order of its categories'),
+        (dict, (), 'give metainfo.classes'),
     ],
     ids=[
         'no annotations', 'no categories', 'NaN', 'outside', 'inverted', 'unknown class',

@@ -17,6 +17,7 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
+from outputs import refuse_existing, write_text
 from tqdm import tqdm
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
@@ -49,9 +50,7 @@ def parse_args() -> argparse.Namespace:
     targets = [args.out / name for name in args.names]
     if (args.list and args.root / args.list in targets) or len(set(targets)) < 2:
         parser.error(f'--names {" ".join(args.names)} would overwrite one another or the --list')
-    existing = [str(path) for path in targets if path.exists()]
-    if existing and not args.force:
-        parser.error(f'{", ".join(existing)} exist; pass --force to overwrite them')
+    refuse_existing(targets, args.force)
     return args
 
 
@@ -110,12 +109,6 @@ def split(
     return train, val
 
 
-def write_lines(path: Path, lines: list[str]) -> None:
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    temporary.replace(path)
-
-
 def main() -> None:
     args = parse_args()
     if args.list:
@@ -124,7 +117,7 @@ def main() -> None:
         by_class = find_images(args.root / args.images)
     parts = split(by_class, args.train_ratio, args.seed)
     for name, lines in zip(args.names, parts, strict=True):
-        write_lines(args.out / name, lines)
+        write_text(args.out / name, '\n'.join(lines) + '\n')
     width = max(map(len, by_class))
     print(f'{"class":{width}} {args.names[0]:>12} {args.names[1]:>12}')
     for name in sorted(by_class):

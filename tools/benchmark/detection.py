@@ -1,0 +1,167 @@
+"""Detectors on NWPU VHR-10 at 256 px: DynamicVis tiny beside ResNet-18, all else equal.
+
+    python tools/benchmark/detection.py --nwpu data/nwpu_vhr10 \
+        --out benchmarks/results/detection_cpu.json --curves curves.png --tokens tokens.png
+
+Trains Mask R-CNN, and oriented R-CNN on rotated boxes, from scratch for the same number of steps,
+one thread per run; then takes training steps of one batch in turns for their time, and one in a
+process of its own for its memory; then shows where the trained Mask R-CNN looks. What is finished
+is not done again, and what was interrupted goes on, when the command is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import matplotlib
+
+matplotlib.use('Agg')
+import torch
+from matplotlib import pyplot as plt
+from measure import fresh, growth_mb, medians
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS
+from record import Record
+from training_run import CHECKOUT, Run, selection, train_all, validation_samples
+
+from mmdynamicvis.visualization import show_selected_tokens
+
+BACKBONES = ('dynamicvis-tiny', 'resnet18')
+TASKS = {
+    'Mask R-CNN': (
+        'instance_segmentation/mask-rcnn_{}_1xb4-12e_nwpu-256px.py',
+        ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'),
+    ),
+    'oriented R-CNN': (
+        'rotated_detection/oriented-rcnn_{}_1xb4-12e_nwpu-rotated-256px.py',
+        ('dota/mAP',),
+    ),
+}
+COLOURS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f'}
+REPEATS = 9
+N_SHOWN = 4
+
+
+def training_step(run: Run) -> tuple[torch.nn.Module, Callable[[], object]]:
+    """Return the untrained model, and a training step of it on the first images."""
+    cfg = run.load()
+    model = run.build(None).train()
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    torch.manual_seed(0)
+    batch = pseudo_collate([dataset[i] for i in range(cfg.train_dataloader.batch_size)])
+    return model, lambda: model.train_step(batch, optim_wrapper)
+
+
+def step_growth_mb(run: Run) -> float:
+    """Return by how much memory grows in the first step; for a process of its own."""
+    torch.set_num_threads(1)
+    return growth_mb(training_step(run)[1], 'cpu')
+
+
+def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: Record) -> None:
+    """Add a row per backbone: figures of the training, time and memory of a step."""
+    models, steps = zip(*(training_step(run) for run in runs.values()), strict=True)
+    times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
+    for (backbone, run), model in zip(runs.items(), models, strict=True):
+        looks = {}
+        if backbone.startswith('dynamicvis'):
+            weights = {'before': None, 'after': run.checkpoint()}
+            looks = {when: selection(run, checkpoint) for when, checkpoint in weights.items()}
+        record.add(
+            task=task,
+            backbone=backbone,
+            config=run.config.name,
+            parameters=sum(p.numel() for p in model.parameters()),
+            step_s=times[backbone],
+            step_growth_mb=fresh(step_growth_mb, run),
+            curves={metric: run.curve(metric) for metric in metrics},
+            selection=looks,
+        )
+
+
+def draw_curves(rows: list[dict], path: Path) -> None:
+    """Draw the first metric of each task over the epochs."""
+    figure, axes = plt.subplots(1, len(TASKS), figsize=(10, 4), layout='constrained')
+    for axis, (task, (_, metrics)) in zip(axes, TASKS.items(), strict=True):
+        for row in rows:
+            if row['task'] == task:
+                curve = row['curves'][metrics[0]]
+                label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
+                percent = [100 * value for value in curve.values()]
+                axis.plot(curve, percent, 'o-', color=COLOURS[row['backbone']], label=label)
+        axis.set(title=f'{task}, NWPU VHR-10', xlabel='epoch', ylabel=f'{metrics[0]}, %')
+        axis.set_ylim(bottom=0)
+        axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+@torch.inference_mode()
+def draw_tokens(run: Run, path: Path) -> None:
+    """Draw what each stage selects in the validation images with the smallest boxes."""
+    samples = validation_samples(run.load())
+    model = run.build(run.checkpoint())
+    with_boxes = [s for s in samples if len(s['data_samples'].gt_instances)]
+    shown = sorted(
+        with_boxes, key=lambda s: s['data_samples'].gt_instances.bboxes.areas.median().item()
+    )[:: max(len(with_boxes) // N_SHOWN, 1)][:N_SHOWN]
+    batch = model.data_preprocessor(pseudo_collate(shown))
+    _, selections = model.backbone.forward_with_selection(batch['inputs'])
+    height, width = batch['inputs'].shape[2:]
+    images, titles = [], []
+    for sample in shown:
+        # grey where the batch is padded
+        image = torch.full((3, height, width), 128, dtype=torch.uint8)
+        bgr = sample['inputs']
+        image[:, : bgr.shape[1], : bgr.shape[2]] = bgr.flip(0)
+        picture = image.permute(1, 2, 0).contiguous().numpy()
+        instances = sample['data_samples'].gt_instances
+        for x1, y1, x2, y2 in instances.bboxes.tensor.round().int().tolist():
+            cv2.rectangle(picture, (x1, y1), (x2, y2), (255, 40, 40), 1)
+        images.append(picture)
+        titles.append(f'{len(instances)} objects')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plt.imsave(path, show_selected_tokens(images, selections, titles))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--nwpu', type=Path, required=True, help='folder of NWPU VHR-10')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--curves', type=Path, help='PNG file for the curves')
+    parser.add_argument('--tokens', type=Path, help='PNG file for the selected tokens')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection_benchmark'))
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(1)
+    runs: dict[str, dict[str, Run]] = {}
+    for task, (config, metrics) in TASKS.items():
+        for backbone in BACKBONES:
+            path = CHECKOUT / 'configs' / config.format(backbone)
+            folder = args.work_dir.resolve() / path.stem
+            run = Run(path, args.nwpu.resolve(), folder, args.seed, metrics[0])
+            runs.setdefault(task, {})[backbone] = run
+        train_all(list(runs[task].values()), args.jobs, task)
+    record = Record(args.out, 'cpu')
+    for task, pair in runs.items():
+        compare(pair, TASKS[task][1], task, record)
+    if args.curves:
+        draw_curves(record.rows, args.curves)
+    if args.tokens:
+        draw_tokens(runs['Mask R-CNN'][BACKBONES[0]], args.tokens)
+
+
+if __name__ == '__main__':
+    main()
