@@ -1,73 +1,127 @@
 """Registries of the scope ``mmdynamicvis``, children of mmengine's roots.
 
 Any OpenMMLab project resolves ``type='mmdynamicvis.DynamicVis'`` without ``custom_imports``:
-mmengine imports this module when it meets the scope, and then the ``locations`` named below.
-mmengine hides an ImportError raised here, so nothing is imported but mmengine itself.
+mmengine imports this module when it meets the scope. mmengine hides an ImportError raised here, so
+nothing is imported but mmengine itself. What needs no host is imported from the ``locations``;
+what needs one, when its name is asked for, so that a host which is missing or broken is only met
+by those who use it.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
+from typing import Any
 
 from mmengine import registry as root
 
-
-def _where_installed(locations: dict[str, str]) -> list[str]:
-    """Return the locations whose host package is installed.
-
-    A missing host must not hide the components of the others; an error inside a location, ours or
-    its host's, is raised by mmengine when it imports the location.
-
-    Args:
-        locations: module that registers components -> host package that the module imports.
-    """
-    return [module for module, host in locations.items() if find_spec(host) is not None]
-
-
 _SCOPE = 'mmdynamicvis'
 _ENGINE = ['mmdynamicvis.engine']
+_EXTRAS = {
+    'mmcv': 'pretrain',
+    'mmdet': 'det',
+    'mmpretrain': 'pretrain',
+    'mmrotate': 'rotate',
+    'mmseg': 'seg',
+    'opencd': 'cd',
+    'rasterio': 'geo',
+}
+"""Package -> the extra that installs it."""
 
-MODELS = root.Registry(
-    'model',
-    parent=root.MODELS,
-    scope=_SCOPE,
+
+class _Registry(root.Registry):
+    """A registry that imports the home of a component when it is asked for by name.
+
+    Args:
+        root_registry: mmengine's; name and parent are taken from it.
+        locations: Modules that register components and need no host.
+        homes: Module that needs a host -> the components that it registers.
+    """
+
+    def __init__(
+        self,
+        root_registry: root.Registry,
+        locations: list[str] | None = None,
+        homes: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        super().__init__(
+            root_registry.name, parent=root_registry, scope=_SCOPE, locations=locations or _ENGINE
+        )
+        self.homes = {name: home for home, names in (homes or {}).items() for name in names}
+
+    def get(self, key: str) -> Any:
+        """Return the component of that name.
+
+        Raises:
+            ImportError: It needs a host that is not installed.
+        """
+        scope, name = self.split_scope_key(key)
+        if scope in (None, _SCOPE) and name in self.homes:
+            try:
+                import_module(self.homes[name])
+            except ModuleNotFoundError as error:
+                if error.name not in _EXTRAS:
+                    raise
+                raise ImportError(
+                    f'{_SCOPE}.{name} needs {error.name}, which is not installed: '
+                    f"pip install '{_SCOPE}[{_EXTRAS[error.name]}]', or install it yourself"
+                ) from error
+        return super().get(key)
+
+
+MODELS = _Registry(
+    root.MODELS,
     locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining'],
-)
-DATASETS = root.Registry(
-    'dataset',
-    parent=root.DATASETS,
-    scope=_SCOPE,
-    locations=[
-        'mmdynamicvis.pretraining.region_stream',
-        *_where_installed(
-            {
-                'mmdynamicvis.classification': 'mmpretrain',
-                'mmdynamicvis.detection': 'mmdet',
-                'mmdynamicvis.pretraining.coco_regions': 'mmdet',
-                'mmdynamicvis.rotated_detection': 'mmrotate',
-            }
+    homes={
+        'mmdynamicvis.change_detection': (
+            'PairDataPreprocessor',
+            'PairFusion',
+            'PairNeck',
+            'SiameseEncoderDecoder',
+            'UNetDecoder',
         ),
-    ],
+        'mmdynamicvis.detection': (
+            'Float32FPN',
+            'Float32RPNHead',
+            'InstanceTTAModel',
+            'RotatedTTAModel',
+        ),
+        'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead',),
+        'mmdynamicvis.segmentation': ('BandsDataPreprocessor', 'MaskedDiceLoss'),
+    },
 )
-DATA_SAMPLERS = root.Registry(
-    'data sampler', parent=root.DATA_SAMPLERS, scope=_SCOPE, locations=_ENGINE
+DATASETS = _Registry(
+    root.DATASETS,
+    locations=['mmdynamicvis.pretraining.region_stream'],
+    homes={
+        'mmdynamicvis.change_detection': ('ChangeDataset',),
+        'mmdynamicvis.classification': ('AID', 'SceneDataset', 'UCMerced'),
+        'mmdynamicvis.detection': (
+            'LevirShipDetDataset',
+            'NWPUInsSegDataset',
+            'SSDDInsSegDataset',
+        ),
+        'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
+        'mmdynamicvis.rotated_detection': ('DOTATextDataset', 'NWPURotatedDataset'),
+        'mmdynamicvis.segmentation': ('MassachusettsRoadsSegDataset', 'WHUSegDataset'),
+    },
 )
-TRANSFORMS = root.Registry(
-    'transform',
-    parent=root.TRANSFORMS,
-    scope=_SCOPE,
-    locations=_where_installed(
-        {'mmdynamicvis.transforms': 'mmcv', 'mmdynamicvis.detection': 'mmdet'}
-    ),
+DATA_SAMPLERS = _Registry(root.DATA_SAMPLERS)
+TRANSFORMS = _Registry(
+    root.TRANSFORMS,
+    homes={
+        'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
+        'mmdynamicvis.detection': ('RandomScaleCrop',),
+        'mmdynamicvis.transforms': ('LoadAnnotationsToBinary', 'LoadIntactImage'),
+        'mmdynamicvis.transforms.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
+    },
 )
-METRICS = root.Registry(
-    'metric',
-    parent=root.METRICS,
-    scope=_SCOPE,
-    locations=[
-        'mmdynamicvis.pretraining.region_metric',
-        *_where_installed({'mmdynamicvis.detection': 'mmdet'}),
-    ],
+METRICS = _Registry(
+    root.METRICS,
+    locations=['mmdynamicvis.pretraining.region_metric'],
+    homes={
+        'mmdynamicvis.detection': ('SizedCocoMetric',),
+        'mmdynamicvis.segmentation': ('TargetMetric',),
+    },
 )
-FUNCTIONS = root.Registry('function', parent=root.FUNCTIONS, scope=_SCOPE, locations=_ENGINE)
-HOOKS = root.Registry('hook', parent=root.HOOKS, scope=_SCOPE, locations=_ENGINE)
+FUNCTIONS = _Registry(root.FUNCTIONS)
+HOOKS = _Registry(root.HOOKS, homes={'mmdynamicvis.segmentation': ('ErrorMapHook',)})

@@ -1,10 +1,25 @@
-"""Horizontal detection and instance segmentation: what mmdet lacks."""
+"""Detection and instance segmentation on mmdet: what it lacks, for rotated boxes too."""
 
 from mmdynamicvis.detection.datasets import (
     LevirShipDetDataset,
     NWPUInsSegDataset,
     SSDDInsSegDataset,
 )
+from mmdynamicvis.detection.float32_fpn import Float32FPN
+from mmdynamicvis.detection.float32_rpn import Float32RPNHead
+from mmdynamicvis.detection.instance_tta import InstanceTTAModel
 from mmdynamicvis.detection.random_scale_crop import RandomScaleCrop
+from mmdynamicvis.detection.rotated_tta import RotatedTTAModel
+from mmdynamicvis.detection.sized_coco_metric import SizedCocoMetric
 
-__all__ = ['LevirShipDetDataset', 'NWPUInsSegDataset', 'RandomScaleCrop', 'SSDDInsSegDataset']
+__all__ = [
+    'Float32FPN',
+    'Float32RPNHead',
+    'InstanceTTAModel',
+    'LevirShipDetDataset',
+    'NWPUInsSegDataset',
+    'RandomScaleCrop',
+    'RotatedTTAModel',
+    'SSDDInsSegDataset',
+    'SizedCocoMetric',
+]

@@ -1,5 +1,6 @@
 """Rotated detection: what mmrotate lacks."""
 
 from mmdynamicvis.rotated_detection.datasets import DOTATextDataset, NWPURotatedDataset
+from mmdynamicvis.rotated_detection.oriented_rpn import Float32OrientedRPNHead
 
-__all__ = ['DOTATextDataset', 'NWPURotatedDataset']
+__all__ = ['DOTATextDataset', 'Float32OrientedRPNHead', 'NWPURotatedDataset']

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -10,14 +12,28 @@ from mmengine.registry import MODELS, init_default_scope
 SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 
 
+# Few proposals and queries, for images of 64 px.
+FEW_PROPOSALS = dict(nms_pre=50, max_per_img=20)
+FEW_REGIONS = dict(
+    train_cfg=dict(rpn_proposal=FEW_PROPOSALS, rcnn=dict(sampler=dict(num=16))),
+    test_cfg=dict(rpn=FEW_PROPOSALS),
+)
+FEW_QUERIES = dict(num_queries=20, test_cfg=dict(max_per_img=10))
+
+
 def shrink(cfg: Config) -> None:
     """Give a config's DynamicVis backbone, if it has one, a few thousand parameters, in place."""
+    if 'rpn_head' in cfg.model:
+        cfg.merge_from_dict(dict(model=FEW_REGIONS))
+    if 'num_queries' in cfg.model:
+        cfg.merge_from_dict(dict(model=FEW_QUERIES))
     backbone = cfg.model.backbone
     if backbone.type != 'mmdynamicvis.DynamicVis':
         return
     backbone.update(arch=SMALL, img_size=64, init_cfg=None)
     if 'neck' in cfg.model:
-        cfg.model.neck.in_channels = list(SMALL['embed_dims'])
+        channels = SMALL['embed_dims']
+        cfg.model.neck.in_channels = [channels[i] for i in backbone.get('out_indices', range(4))]
         cfg.data_preprocessor.batch_augments = None
     else:
         cfg.model.head.in_channels = SMALL['embed_dims'][-1]
@@ -26,7 +42,7 @@ def shrink(cfg: Config) -> None:
 def training_step(cfg: Config, data: dict) -> dict[str, float]:
     """Build the model and optimizer of ``cfg``, take a step, and return the losses."""
     init_default_scope(cfg.default_scope)
-    model = cfg.model.copy()
+    model = copy.deepcopy(cfg.model)  # some hosts' models change their config
     model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     model = MODELS.build(model)
     model.init_weights()

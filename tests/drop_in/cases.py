@@ -128,7 +128,7 @@ CASES = (
         ),
         CHANGE,
         small={},
-        imports='mmdynamicvis.change_detection',
+        imports='mmdynamicvis.change_detection.opencd',
     ),
     Case(
         'opencd',
@@ -140,6 +140,6 @@ CASES = (
         ),
         CHANGE,
         small={},
-        imports='mmdynamicvis.change_detection',
+        imports='mmdynamicvis.change_detection.opencd',
     ),
 )

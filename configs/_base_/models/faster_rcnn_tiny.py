@@ -1,0 +1,25 @@
+# Faster R-CNN for images of 256 px on small machines: DynamicVis tiny, 64 channels after it, few
+# regions. Anchors and RoI levels go with the size of the input.
+_base_ = ['faster_rcnn.py']
+
+model = dict(
+    backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
+    neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
+    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[2, 4])),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            _delete_=True,
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
+            out_channels=64,
+            featmap_strides=[4, 8, 16, 32],
+            finest_scale=14,
+        ),
+        bbox_head=dict(in_channels=64, fc_out_channels=256),
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=500, max_per_img=200),
+        rcnn=dict(sampler=dict(num=64)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
+)

@@ -1,0 +1,6 @@
+# Segmentation: the published learning rate; the paper's text has no number of epochs.
+_base_ = ['adamw_cosine.py']
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
+train_cfg = dict(max_epochs=200, val_interval=10)
+auto_scale_lr = dict(base_batch_size=8)

@@ -1,0 +1,6 @@
+# For DETRs, at batch 8: their learning rate, and their clipping of gradients.
+_base_ = ['adamw_cosine.py']
+
+optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1))
+train_cfg = dict(max_epochs=50, val_interval=5)
+auto_scale_lr = dict(base_batch_size=8)

@@ -1,0 +1,13 @@
+# DINO with DynamicVis base on LEVIR-Ship. The backbone starts from the pretraining on
+# fMoW.
+# Paper: no number for this model. Ours: not measured.
+#   mim train mmdynamicvis dino_dynamicvis-base_1xb8-50e_levir-ship-1024px.py
+# with the weights in checkpoints/, as README.md beside this file says.
+_base_ = ['dino_dynamicvis-base_1xb8-50e-scratch_levir-ship-1024px.py']
+
+pretrained = 'checkpoints/dynamicvis_base_fmow.safetensors'
+model = dict(
+    backbone=dict(
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+    ),
+)

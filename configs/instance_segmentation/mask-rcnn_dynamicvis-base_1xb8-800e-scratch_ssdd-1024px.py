@@ -1,0 +1,14 @@
+# Mask R-CNN with DynamicVis base on SSDD, from scratch.
+# Paper: no number for this model. Ours: not measured.
+#   mim train mmdynamicvis mask-rcnn_dynamicvis-base_1xb8-800e-scratch_ssdd-1024px.py
+_base_ = [
+    '../_base_/models/mask_rcnn.py',
+    '../_base_/datasets/ssdd_1024px.py',
+    '../_base_/schedules/adamw_cosine_800e.py',
+    '../_base_/detection_runtime.py',
+]
+
+model = dict(roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)))
+default_hooks = dict(
+    checkpoint=dict(interval=10, save_best=['coco/bbox_mAP', 'coco/segm_mAP'], rule='greater'),
+)

@@ -1,0 +1,11 @@
+# Rotated RetinaNet with DynamicVis base on DOTA-v1.0, from scratch.
+# Paper: no rotated detection. Ours: not measured.
+#   mim train mmdynamicvis rotated-retinanet_dynamicvis-base_1xb2-12e-scratch_dota-1024px.py
+_base_ = [
+    '../_base_/models/rotated_retinanet.py',
+    '../_base_/datasets/dota_1024px.py',
+    '../_base_/schedules/adamw_cosine_12e_bf16.py',
+    '../_base_/rotated_runtime.py',
+]
+
+model = dict(bbox_head=dict(num_classes=15))

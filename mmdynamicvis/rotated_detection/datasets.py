@@ -1,0 +1,71 @@
+"""Rotated boxes in DOTA's text format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmrotate.datasets import DOTADataset
+
+from mmdynamicvis.annotations import check_dota
+from mmdynamicvis.registry import DATASETS
+
+
+@DATASETS.register_module()
+class DOTATextDataset(DOTADataset):
+    """mmrotate's ``DOTADataset`` that says what is wrong, and is in the order of the file names.
+
+    All lines are checked before the first is used, so that a mistake shows before training.
+    Arguments are those of mmrotate's class.
+
+    Raises:
+        ValueError: A line has another number of fields than 10, a corner that is no finite number,
+            no area, an unknown category or no difficulty; the message names file and line.
+    """
+
+    METAINFO = DOTADataset.METAINFO
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations, or without ``ann_file`` (a test set) the names of the images."""
+        if self.ann_file:
+            check_dota(self.ann_file, self.metainfo['classes'])
+        data_list = sorted(super().load_data_list(), key=lambda data: data['img_id'])
+        if not self.ann_file:
+            for data in data_list:
+                # mmrotate gives each a box without corners, which no transform can read
+                data['instances'] = []
+        return data_list
+
+
+@DATASETS.register_module()
+class NWPURotatedDataset(DOTATextDataset):
+    """NWPU VHR-10 with boxes derived from its masks: 10 classes, 650 images, 0.08 to 2 m/px."""
+
+    METAINFO = {
+        'classes': (
+            'airplane',
+            'ship',
+            'storage-tank',
+            'baseball-diamond',
+            'tennis-court',
+            'basketball-court',
+            'ground-track-field',
+            'harbor',
+            'bridge',
+            'vehicle',
+        ),
+        'palette': [
+            (165, 42, 42),
+            (255, 0, 255),
+            (0, 51, 153),
+            (189, 183, 107),
+            (0, 255, 255),
+            (255, 193, 193),
+            (255, 0, 0),
+            (255, 255, 0),
+            (0, 255, 0),
+            (138, 43, 226),
+        ],
+    }
+
+    def __init__(self, img_suffix: str = 'jpg', **kwargs: Any) -> None:
+        super().__init__(img_suffix=img_suffix, **kwargs)

@@ -1,0 +1,99 @@
+"""Shipped configs that cannot take DynamicVis by a changed backbone and neck alone, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatch
+from typing import NamedTuple
+
+from mmengine.config import ConfigDict
+
+from .shipped import Shipped
+
+
+class Unfit(NamedTuple):
+    """Why some configs cannot.
+
+    Attributes:
+        patterns: Which, e.g. ``mmdet/ssd/*``.
+        reason: For the reader.
+        error: Part of what trying one of them raises; None where that would download.
+        shown: Whether a model's config shows the reason, where trying does not.
+    """
+
+    patterns: tuple[str, ...]
+    reason: str
+    error: str | None = None
+    shown: Callable[[ConfigDict], bool] | None = None
+
+    def __contains__(self, shipped: Shipped) -> bool:
+        return any(fnmatch(str(shipped), pattern) for pattern in self.patterns)
+
+
+UNFIT = (
+    Unfit(
+        ('mmdet/glip/*', 'mmdet/grounding_dino/*', 'mmdet/mm_grounding_dino/*'),
+        'train on texts, by a language model that is downloaded',
+        shown=lambda model: 'language_model' in model,
+    ),
+    Unfit(
+        ('mmdet/lad/*', 'mmdet/ld/*'),
+        'learn from a trained teacher that is downloaded',
+        shown=lambda model: 'teacher_ckpt' in model,
+    ),
+    Unfit(
+        ('mmdet/rtmdet/*_p6_*',),
+        'take maps of strides 8 to 64; DynamicVis has 4 to 32',
+        shown=lambda model: model.bbox_head.anchor_generator.strides == [8, 16, 32, 64],
+    ),
+    Unfit(
+        ('mmdet/ssd/*', 'mmdet/legacy_1.x/ssd*'),
+        "the neck hands the backbone's maps on: it and the head name their channels once more",
+        error='AssertionError',
+    ),
+    Unfit(
+        ('mmdet/detectors/*rfp*', 'mmdet/detectors/detectors_*'),
+        "the neck takes the image, too, and feeds it to a second backbone with the first's maps",
+        error='AssertionError',
+    ),
+    Unfit(
+        ('mmdet/carafe/*',),
+        'mmcv has CARAFE for GPUs alone',
+        error='implementation for device cpu not found',
+    ),
+    Unfit(
+        ('mmdet/convnext/*',),
+        "learning rates go by the names of ConvNeXt's layers; fit with the usual optimizer",
+        error='NotImplementedError',
+    ),
+    Unfit(
+        ('mmdet/paa/*',),
+        'need scikit-learn, which mmdet does not install',
+        error='install sklearn',
+    ),
+    Unfit(
+        ('mmdet/clrnet/*',),
+        'detects lanes, on samples that hold lines',
+        error='lines_array',
+    ),
+    Unfit(
+        (
+            'mmdet/bytetrack/bytetrack_*-amp-80e_*-mot17halftrain_test-mot17test.py',
+            'mmdet/sort/faster-rcnn_*_mot17train_test-mot17train.py',
+            'mmdet/sort/faster-rcnn_*_mot20*.py',
+            'mmrotate/gwd/rotated-retinanet-rbox-le135_r50_fpn_gwd_1x_dota.py',
+        ),
+        'inherit from files that are not shipped',
+        error='FileNotFoundError',
+    ),
+    Unfit(
+        ('mmrotate/convnext/*',),
+        'import mmcls, which mmpretrain has replaced',
+        error='mmcls.models',
+    ),
+)
+
+
+def fits(shipped: Shipped) -> bool:
+    """Whether no reason is known why a config would not do."""
+    return not any(shipped in unfit for unfit in UNFIT)
