@@ -6,7 +6,8 @@
 Trains Mask R-CNN, and oriented R-CNN on rotated boxes, from scratch for the same number of steps,
 one thread per run; then takes training steps of one batch in turns for their time, and one in a
 process of its own for its memory; then shows where the trained Mask R-CNN looks. What is finished
-is not done again, and what was interrupted goes on, when the command is repeated.
+is not done again, and what was interrupted goes on, when the command is repeated. With --as-it-is
+nothing is trained: the figures are those of the trainings so far, and tasks not begun are left out.
 """
 
 from __future__ import annotations
@@ -86,14 +87,18 @@ def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: R
 
 def draw_curves(rows: list[dict], path: Path) -> None:
     """Draw the first metric of each task over the epochs."""
-    figure, axes = plt.subplots(1, len(TASKS), figsize=(10, 4), layout='constrained')
-    for axis, (task, (_, metrics)) in zip(axes, TASKS.items(), strict=True):
+    tasks = dict.fromkeys(row['task'] for row in rows)
+    figure, axes = plt.subplots(
+        1, len(tasks), figsize=(5 * len(tasks), 4), layout='constrained', squeeze=False
+    )
+    for axis, task in zip(axes[0], tasks, strict=True):
+        metrics = TASKS[task][1]
         for row in rows:
             if row['task'] == task:
                 curve = row['curves'][metrics[0]]
                 label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
                 percent = [100 * value for value in curve.values()]
-                axis.plot(curve, percent, 'o-', color=COLOURS[row['backbone']], label=label)
+                axis.plot(list(curve), percent, 'o-', color=COLOURS[row['backbone']], label=label)
         axis.set(title=f'{task}, NWPU VHR-10', xlabel='epoch', ylabel=f'{metrics[0]}, %')
         axis.set_ylim(bottom=0)
         axis.legend()
@@ -138,6 +143,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
     parser.add_argument('--tokens', type=Path, help='PNG file for the selected tokens')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection_benchmark'))
+    parser.add_argument('--as-it-is', action='store_true', help='report without training')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
     return parser.parse_args()
@@ -153,13 +159,15 @@ def main() -> None:
             folder = args.work_dir.resolve() / path.stem
             run = Run(path, args.nwpu.resolve(), folder, args.seed, metrics[0])
             runs.setdefault(task, {})[backbone] = run
-        train_all(list(runs[task].values()), args.jobs, task)
+        if not args.as_it_is:
+            train_all(list(runs[task].values()), args.jobs, task)
     record = Record(args.out, 'cpu')
-    for task, pair in runs.items():
+    begun = {task: pair for task, pair in runs.items() if all(r.curve() for r in pair.values())}
+    for task, pair in begun.items():
         compare(pair, TASKS[task][1], task, record)
     if args.curves:
         draw_curves(record.rows, args.curves)
-    if args.tokens:
+    if args.tokens and 'Mask R-CNN' in begun:
         draw_tokens(runs['Mask R-CNN'][BACKBONES[0]], args.tokens)
 
 
