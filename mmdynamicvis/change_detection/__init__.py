@@ -1,7 +1,21 @@
-"""Change detection: importing this package imports open-cd, beside current mmcv too."""
+"""Change detection on mmseg: pairs of images, a siamese segmentor, its necks.
 
-from mmdynamicvis.change_detection.opencd import import_opencd
+open-cd is not needed; ``mmdynamicvis.change_detection.opencd`` imports it where it is wanted.
+"""
 
-import_opencd()
+from mmdynamicvis.change_detection.change_dataset import ChangeDataset
+from mmdynamicvis.change_detection.pair_neck import PairFusion, PairNeck, UNetDecoder
+from mmdynamicvis.change_detection.pair_preprocessor import PairDataPreprocessor
+from mmdynamicvis.change_detection.pair_transforms import EachDate, LoadPair
+from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
-__all__ = ['import_opencd']
+__all__ = [
+    'ChangeDataset',
+    'EachDate',
+    'LoadPair',
+    'PairDataPreprocessor',
+    'PairFusion',
+    'PairNeck',
+    'SiameseEncoderDecoder',
+    'UNetDecoder',
+]

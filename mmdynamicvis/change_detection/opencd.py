@@ -1,4 +1,20 @@
-"""Import open-cd beside current mmcv and mmsegmentation."""
+"""open-cd beside current mmcv and mmsegmentation: importing this module imports it.
+
+In a config::
+
+    custom_imports = dict(imports=['mmdynamicvis.change_detection.opencd'])
+
+Start such a config with ``mim train mmdynamicvis CONFIG``: open-cd's own tools import open-cd
+before they read a config. In code, import this module before anything else imports open-cd.
+
+open-cd 1.1.0 asserts mmcv < 2.2.0 and mmsegmentation < 1.3.0 when it is imported, although all of
+it runs on later ones; with torch >= 2.4 there are only later ones. So a ``__version__`` beyond its
+bound reads as the last accepted one while open-cd's own first module runs, and its true value
+again afterwards, whether the import succeeds or not. Where the versions fit nothing is touched.
+
+Raises:
+    ImportError: open-cd is not installed; the message says how to install it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +22,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 
 from mmengine.utils import digit_version
 
@@ -14,26 +29,7 @@ from mmengine.utils import digit_version
 _BOUNDS = {'mmcv': ('2.2.0', '2.1.0'), 'mmseg': ('1.3.0', '1.2.2')}
 
 
-def import_opencd() -> ModuleType:
-    """Import open-cd and return it.
-
-    open-cd 1.1.0 asserts mmcv < 2.2.0 and mmsegmentation < 1.3.0 when it is imported, although all
-    of it runs on later ones; with torch >= 2.4 there are only later ones. So a ``__version__``
-    beyond its bound reads as the last accepted one while open-cd's own first module runs, and its
-    true value again afterwards, whether the import succeeds or not. Where the versions fit nothing
-    is touched.
-
-    Call it before anything else imports open-cd, or import ``mmdynamicvis.change_detection``, which
-    calls it. A config does so in one line::
-
-        custom_imports = dict(imports=['mmdynamicvis.change_detection'])
-
-    open-cd's own tools import open-cd before they read a config: start such a config with
-    ``mim train mmdynamicvis CONFIG`` instead.
-
-    Raises:
-        ImportError: open-cd is not installed; the message says how to install it.
-    """
+def _import_opencd() -> None:
     spec = find_spec('opencd')
     if spec is None or spec.origin is None:  # no origin: a mere folder of that name
         raise ImportError(
@@ -45,7 +41,7 @@ def import_opencd() -> ModuleType:
     # Imported by open-cd as well: mmdet is to see the true versions.
     import_module('mmdet')
     with _accepted_versions():
-        return import_module('opencd')
+        import_module('opencd')
 
 
 @contextmanager
@@ -61,3 +57,6 @@ def _accepted_versions() -> Iterator[None]:
     finally:
         for package, version in true_versions.items():
             package.__version__ = version
+
+
+_import_opencd()

@@ -11,6 +11,10 @@ from importlib.util import find_spec
 from mmdynamicvis.compat.models import DynamicVisBackbone
 
 if find_spec('mmpretrain') is not None:
-    from mmdynamicvis.compat import classification as _registered  # noqa: F401
+    from mmdynamicvis.compat import classification as _registered
+if find_spec('mmseg') is not None:
+    from mmdynamicvis.compat import change_detection as _registered
+if (_spec := find_spec('opencd')) is not None and _spec.origin is not None:
+    from mmdynamicvis.compat import opencd as _registered  # noqa: F401
 
 __all__ = ['DynamicVisBackbone']

@@ -1,5 +1,6 @@
-"""Transforms that several tasks share; mmcv only."""
+"""Transforms that several tasks share; mmcv only. What needs rasterio is in ``geotiff``."""
 
+from mmdynamicvis.transforms.binary_masks import LoadAnnotationsToBinary
 from mmdynamicvis.transforms.loading import LoadIntactImage
 
-__all__ = ['LoadIntactImage']
+__all__ = ['LoadAnnotationsToBinary', 'LoadIntactImage']

@@ -1,0 +1,13 @@
+# Change detection for images of 256 px on small machines: DynamicVis tiny and 64 channels and fewer
+# convolutions after it.
+_base_ = ['siamese.py']
+
+model = dict(
+    backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
+    neck=dict(
+        fpn=dict(in_channels=[48, 96, 192, 384], out_channels=64),
+        fusion=dict(channels=64),
+        decoder=dict(in_channels=[64] * 5, num_convs=1),
+    ),
+    decode_head=dict(in_channels=[64] * 5, channels=64),
+)

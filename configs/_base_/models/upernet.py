@@ -1,0 +1,39 @@
+# UPerNet on an FPN on DynamicVis base, with an auxiliary FCN on the third map. A config adds
+# num_classes to both heads, test_cfg where it tests by sliding windows, and for another arch sets
+# neck.in_channels. Several GPUs: sync_bn='torch'.
+model = dict(
+    type='EncoderDecoder',
+    backbone=dict(
+        type='mmdynamicvis.DynamicVis',
+        arch='base',
+        img_size=512,
+        reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
+        selection_noise=dict(type='decay', val=0.1),
+    ),
+    neck=dict(type='FPN', in_channels=[96, 192, 384, 768], out_channels=256, num_outs=4),
+    decode_head=dict(
+        type='UPerHead',
+        in_channels=[256, 256, 256, 256],
+        in_index=[0, 1, 2, 3],
+        channels=512,
+        pool_scales=(1, 2, 3, 6),
+        dropout_ratio=0.1,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+    ),
+    auxiliary_head=dict(
+        type='FCNHead',
+        in_channels=256,
+        in_index=2,
+        channels=256,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.1,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4, avg_non_ignore=True),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)

@@ -1,0 +1,17 @@
+# Change detection with DynamicVis base on WHU-CD, pairs enlarged twice, from scratch.
+# Paper: no number for this model. Ours: not measured.
+#   mim train mmdynamicvis siamese_dynamicvis-base_1xb8-200e-scratch_whu-cd-512px.py
+_base_ = [
+    '../_base_/models/siamese.py',
+    '../_base_/datasets/whu_cd_512px.py',
+    '../_base_/schedules/adamw_cosine.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)),
+)
+optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
+train_cfg = dict(max_epochs=200, val_interval=10)
+default_hooks = dict(checkpoint=dict(interval=10, save_best='target/f1', rule='greater'))
+auto_scale_lr = dict(base_batch_size=8)

@@ -1,0 +1,16 @@
+# Change detection with DynamicVis base on OSCD, pairs at their own size.
+# Backbone and FPN start from the pretraining on fMoW.
+# Paper: F1 56.23. Ours: not reproduced.
+#   mim train mmdynamicvis siamese_dynamicvis-base_1xb8-800e_oscd-256px.py
+# with the weights in checkpoints/, as README.md beside this file says.
+_base_ = ['siamese_dynamicvis-base_1xb8-800e-scratch_oscd-256px.py']
+
+pretrained = 'checkpoints/dynamicvis_base_fmow.safetensors'
+model = dict(
+    backbone=dict(
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+    ),
+    neck=dict(
+        fpn=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
+    ),
+)

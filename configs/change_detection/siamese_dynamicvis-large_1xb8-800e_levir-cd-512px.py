@@ -1,0 +1,16 @@
+# Change detection with DynamicVis large on LEVIR-CD, pairs at their own size.
+# Backbone and FPN start from the pretraining on fMoW.
+# Paper: F1 91.90. Ours: not reproduced.
+#   mim train mmdynamicvis siamese_dynamicvis-large_1xb8-800e_levir-cd-512px.py
+# with the weights in checkpoints/, as README.md beside this file says.
+_base_ = ['siamese_dynamicvis-large_1xb8-800e-scratch_levir-cd-512px.py']
+
+pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
+model = dict(
+    backbone=dict(
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+    ),
+    neck=dict(
+        fpn=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
+    ),
+)

@@ -1,0 +1,19 @@
+# Change detection with DynamicVis tiny on LEVIR-CD, pairs at their own size, from scratch, for
+# small machines.
+# Paper: no number for this model. Ours: not measured.
+#   mim train mmdynamicvis siamese_dynamicvis-tiny_1xb8-800e-scratch_levir-cd-512px.py
+_base_ = [
+    '../_base_/models/siamese_tiny.py',
+    '../_base_/datasets/levir_cd_512px.py',
+    '../_base_/schedules/adamw_cosine.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(img_size=512),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)),
+)
+optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
+train_cfg = dict(max_epochs=800, val_interval=10)
+default_hooks = dict(checkpoint=dict(interval=10, save_best='target/f1', rule='greater'))
+auto_scale_lr = dict(base_batch_size=8)

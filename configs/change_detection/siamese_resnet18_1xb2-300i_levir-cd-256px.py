@@ -1,0 +1,10 @@
+# Change detection with mmseg's ResNet-18 on 11 pairs of LEVIR-CD at 256 px, from scratch: to
+# compare with siamese_dynamicvis-tiny_1xb2-300i_levir-cd-256px.py, all else equal.
+# Ours: see README.md beside this file.
+#   mim train mmdynamicvis siamese_resnet18_1xb2-300i_levir-cd-256px.py
+_base_ = ['siamese_dynamicvis-tiny_1xb2-300i_levir-cd-256px.py']
+
+model = dict(
+    backbone=dict(_delete_=True, type='mmseg.ResNet', depth=18),
+    neck=dict(fpn=dict(in_channels=[64, 128, 256, 512])),
+)

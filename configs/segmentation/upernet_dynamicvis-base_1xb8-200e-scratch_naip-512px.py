@@ -1,0 +1,22 @@
+# UPerNet with DynamicVis base on GeoTIFFs with four bands (red, green, blue, near infrared), from
+# scratch: an example for data of one's own.
+# Paper: no number for this model. Ours: not measured.
+#   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px.py
+_base_ = [
+    '../_base_/models/upernet.py',
+    '../_base_/datasets/naip_512px.py',
+    '../_base_/schedules/adamw_cosine_200e.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(in_channels=4),
+    decode_head=dict(num_classes=2),
+    auxiliary_head=dict(num_classes=2),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)
+default_hooks = dict(
+    checkpoint=dict(interval=10, save_best='target/iou', rule='greater'),
+    # it reads images of one or three bands; error maps are drawn as always
+    visualization=dict(draw=False),
+)

@@ -1,0 +1,19 @@
+# UPerNet with DynamicVis tiny on 20 aerial images with roads at 256 px, from scratch, for small
+# machines. Beside it, with all else equal: upernet_resnet18_1xb8-300i_cil-roads-256px.py.
+# Paper: no number for this model. Ours: see README.md beside this file.
+#   mim train mmdynamicvis upernet_dynamicvis-tiny_1xb8-300i_cil-roads-256px.py
+_base_ = [
+    '../_base_/models/upernet_tiny.py',
+    '../_base_/datasets/cil_roads_256px.py',
+    '../_base_/schedules/adamw_cosine_300i.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    decode_head=dict(num_classes=2),
+    auxiliary_head=dict(num_classes=2),
+    test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(144, 144)),
+)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=100, save_best='target/iou', rule='greater'),
+)

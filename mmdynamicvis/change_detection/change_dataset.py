@@ -1,0 +1,104 @@
+"""Pairs of images and the mask of what changed between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import list_dir_or_file, list_from_file
+from mmseg.datasets import BaseCDDataset
+
+from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ChangeDataset(BaseCDDataset):
+    """mmseg's ``BaseCDDataset``, which looks for every file before training.
+
+    A pair and its mask have a name in common, to which each folder and suffix are added, so that
+    ``A/x.png``, ``B/x.png``, ``label/x.png`` are read as well as ``x/im1.png``, ``x/im2.png``,
+    ``x/gt.png`` (suffixes '/im1.png' and so on). ``ann_file`` lists the names, one a line, with
+    ``img_suffix`` or without; if it is not given, all files of the first folder are taken.
+
+    Args:
+        img_suffix: Ending of the first image.
+        img_suffix2: Ending of the second image; that of the first by default.
+        seg_map_suffix: Ending of the mask.
+        **kwargs: The other arguments of mmseg's class. Without ``seg_map_path`` in ``data_prefix``
+            there are no masks.
+
+    Raises:
+        FileNotFoundError: The list does not exist.
+        ValueError: There are no pairs, or some lack an image or the mask; the message names them.
+    """
+
+    METAINFO = {'classes': ('unchanged', 'changed'), 'palette': [(0, 0, 0), (255, 255, 255)]}
+
+    def __init__(
+        self,
+        img_suffix: str = '.png',
+        img_suffix2: str | None = None,
+        seg_map_suffix: str = '.png',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            img_suffix=img_suffix,
+            img_suffix2=img_suffix if img_suffix2 is None else img_suffix2,
+            seg_map_suffix=seg_map_suffix,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List the pairs: ``img_path``, ``img_path2`` and ``seg_map_path``."""
+        suffixes = {
+            'img_path': self.img_suffix,
+            'img_path2': self.img_suffix2,
+            'seg_map_path': self.seg_map_suffix,
+        }
+        places = {key: suffix for key, suffix in suffixes.items() if key in self.data_prefix}
+        names = self._names()
+        source = self.ann_file or self.data_prefix['img_path']
+        if not names:
+            raise ValueError(
+                f'{source} has no pairs *{self.img_suffix}. Check data_root, data_prefix and '
+                'img_suffix'
+            )
+        paths = [
+            {key: f'{Path(self.data_prefix[key], name)}{suffix}' for key, suffix in places.items()}
+            for name in names
+        ]
+        missing = [
+            f'{path} does not exist'
+            for pair in paths
+            for path in pair.values()
+            if not Path(path).is_file()
+        ]
+        raise_problems(source, missing, 'Check data_prefix and the suffixes, or mend the list')
+        common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
+        return [dict(pair, **common, seg_fields=[]) for pair in paths]
+
+    def _names(self) -> list[str]:
+        if self.ann_file:
+            if not Path(self.ann_file).is_file():
+                raise FileNotFoundError(
+                    f'list {self.ann_file} does not exist. Check data_root and ann_file'
+                )
+            lines = map(str.strip, list_from_file(self.ann_file))
+            return [line.removesuffix(self.img_suffix) for line in lines if line]
+        first = _list(self.data_prefix['img_path'], self.img_suffix)
+        second = _list(self.data_prefix['img_path2'], self.img_suffix2)
+        alone = [
+            f'{name}: only the {"first" if name in first else "second"} image exists'
+            for name in sorted(first ^ second)
+        ]
+        raise_problems(self.data_prefix['img_path'], alone, 'Add or remove these images')
+        return sorted(first)
+
+
+def _list(folder: str, suffix: str) -> set[str]:
+    """Return the files with that ending, below the folder and without the ending."""
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f'folder {folder} does not exist. Check data_root and data_prefix')
+    files = list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True)
+    return {file.removesuffix(suffix) for file in files}

@@ -1,0 +1,100 @@
+"""Pairs of images as one image of twice the channels, so that the hosts' transforms fit both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform, Compose
+
+from mmdynamicvis.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadPair(BaseTransform):
+    """Load the images of all dates and stack their channels.
+
+    Whatever the hosts do to the place of pixels (resize, rotate, crop, flip, pad) then happens to
+    all dates alike. What changes colours goes into :class:`EachDate`.
+
+    Args:
+        loader: Transform that loads ``results['img_path']`` into ``results['img']``.
+        keys: Where the paths are, in the order of time. mmseg's data sets have these two.
+
+    Raises:
+        ValueError: The images of a pair differ in size, channels, dtype or reference system; the
+            message names both files.
+    """
+
+    def __init__(
+        self,
+        loader: dict = dict(type='mmdynamicvis.LoadIntactImage'),
+        keys: Sequence[str] = ('img_path', 'img_path2'),
+    ) -> None:
+        self.loader = TRANSFORMS.build(loader)
+        self.keys = keys
+
+    def transform(self, results: dict) -> dict:
+        """Load the dates.
+
+        Adds ``img``, (H, W, dates x channels) with the first date first, ``img_shape`` and
+        ``ori_shape``, and ``nodata``, (H, W) bool, if the loader gives it: where any date has none.
+        """
+        dates = [self.loader(dict(results, img_path=results[key])) for key in self.keys]
+        self._compare(dates)
+        loaded = dict(dates[0], img_path=results[self.keys[0]])
+        loaded['img'] = np.concatenate([date['img'] for date in dates], axis=-1)
+        if 'nodata' in loaded:
+            loaded['nodata'] = np.any([date['nodata'] for date in dates], axis=0)
+        return loaded
+
+    @staticmethod
+    def _compare(dates: list[dict]) -> None:
+        first = dates[0]
+        for other in dates[1:]:
+            for what, of in (
+                ('shape', lambda date: date['img'].shape),
+                ('dtype', lambda date: str(date['img'].dtype)),
+                ('reference system', lambda date: date.get('crs')),
+            ):
+                if of(first) != of(other):
+                    raise ValueError(
+                        f'{first["img_path"]} has the {what} {of(first)}, {other["img_path"]} '
+                        f'{of(other)}. The images of a pair must lie on one grid: align them first'
+                    )
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(loader={self.loader}, keys={self.keys})'
+
+
+@TRANSFORMS.register_module()
+class EachDate(BaseTransform):
+    """Apply transforms of colours to the image of each date apart.
+
+    Args:
+        transforms: Transforms of ``results['img']`` that need nothing else and keep its shape.
+        num_dates: Number of dates in the stack.
+    """
+
+    def __init__(self, transforms: list[dict], num_dates: int = 2) -> None:
+        self.transforms = Compose(transforms)
+        self.num_dates = num_dates
+
+    def transform(self, results: dict) -> dict:
+        """Change ``results['img']``, (H, W, dates x channels).
+
+        Raises:
+            ValueError: The number of channels is no multiple of the number of dates.
+        """
+        if results['img'].shape[-1] % self.num_dates:
+            raise ValueError(
+                f'an image has {results["img"].shape[-1]} channels, and num_dates is '
+                f'{self.num_dates}: put LoadPair before EachDate'
+            )
+        images = np.split(results['img'], self.num_dates, axis=-1)
+        changed = [self.transforms(dict(img=np.ascontiguousarray(image))) for image in images]
+        results['img'] = np.concatenate([date['img'] for date in changed], axis=-1)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.transforms}, num_dates={self.num_dates})'

@@ -1,0 +1,62 @@
+"""A segmentor of what changed between images of one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmseg.models import EncoderDecoder
+from torch import Tensor
+
+from mmdynamicvis.registry import MODELS
+
+
+@MODELS.register_module()
+class SiameseEncoderDecoder(EncoderDecoder):
+    """mmseg's ``EncoderDecoder`` with one backbone for the stacked images of two or more dates.
+
+    The arguments and the names of the parameters are those of open-cd's ``SiamEncoderDecoder``;
+    here all dates go through the backbone as one batch.
+
+    Args:
+        backbone: The backbone of each image.
+        decode_head: A head of mmseg, on what the neck returns.
+        neck: Called with one sequence of maps per date, as ``PairNeck``.
+        backbone_inchannels: Channels of one image.
+        **kwargs: The other arguments of mmseg's class.
+
+    Raises:
+        ValueError: There is no neck.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        backbone_inchannels: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        if neck is None:
+            raise ValueError('neck is None; a neck such as mmdynamicvis.PairNeck joins the dates')
+        super().__init__(backbone=backbone, decode_head=decode_head, neck=neck, **kwargs)
+        self.backbone_inchannels = backbone_inchannels
+
+    def extract_feat(self, inputs: Tensor) -> list[Tensor]:
+        """Return the maps of change.
+
+        Args:
+            inputs: (B, dates x channels, H, W).
+
+        Raises:
+            ValueError: The channels are not those of two or more whole images.
+        """
+        num_dates, rest = divmod(inputs.shape[1], self.backbone_inchannels)
+        if rest or num_dates < 2:
+            raise ValueError(
+                f'inputs have {inputs.shape[1]} channels, not those of two images of '
+                f'{self.backbone_inchannels}: load them by LoadPair, or set backbone_inchannels'
+            )
+        images = torch.cat(inputs.split(self.backbone_inchannels, dim=1))
+        levels = [level.chunk(num_dates) for level in self.backbone(images)]
+        return self.neck(*zip(*levels, strict=True))

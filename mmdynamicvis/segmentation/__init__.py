@@ -1,0 +1,16 @@
+"""Semantic segmentation: what mmseg lacks."""
+
+from mmdynamicvis.segmentation.bands import BandsDataPreprocessor
+from mmdynamicvis.segmentation.datasets import MassachusettsRoadsSegDataset, WHUSegDataset
+from mmdynamicvis.segmentation.error_map import ErrorMapHook
+from mmdynamicvis.segmentation.masked_dice import MaskedDiceLoss
+from mmdynamicvis.segmentation.target_metric import TargetMetric
+
+__all__ = [
+    'BandsDataPreprocessor',
+    'ErrorMapHook',
+    'MaskedDiceLoss',
+    'MassachusettsRoadsSegDataset',
+    'TargetMetric',
+    'WHUSegDataset',
+]

@@ -1,0 +1,73 @@
+"""A siamese model of a few thousand parameters, and a batch for it."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+PREPROCESSOR = dict(
+    type='mmdynamicvis.PairDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    size_divisor=32,
+)
+
+
+def small_model(mode: str = 'concat', num_dates: int = 2) -> ConfigDict:
+    """Return the config of a model with 8 channels after the backbone."""
+    return ConfigDict(
+        type='mmdynamicvis.SiameseEncoderDecoder',
+        data_preprocessor=PREPROCESSOR,
+        backbone=dict(
+            type='mmdynamicvis.DynamicVis',
+            arch=dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1)),
+            img_size=64,
+            selection_noise=None,
+        ),
+        neck=dict(
+            type='mmdynamicvis.PairNeck',
+            fpn=dict(type='mmseg.FPN', in_channels=[8, 12, 16, 20], out_channels=8, num_outs=5),
+            fusion=dict(
+                type='mmdynamicvis.PairFusion',
+                channels=8,
+                num_levels=5,
+                mode=mode,
+                num_dates=num_dates,
+            ),
+            decoder=dict(type='mmdynamicvis.UNetDecoder', in_channels=[8] * 5),
+        ),
+        decode_head=dict(
+            type='mmseg.SegformerHead',
+            in_channels=[8] * 5,
+            in_index=[0, 1, 2, 3, 4],
+            channels=8,
+            num_classes=2,
+            dropout_ratio=0,
+            norm_cfg=dict(type='BN'),
+            loss_decode=[
+                dict(type='mmseg.CrossEntropyLoss'),
+                dict(type='mmdynamicvis.MaskedDiceLoss', loss_weight=3.0),
+            ],
+        ),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
+    )
+
+
+def batch(size: tuple[int, int] = (64, 64), n: int = 2, num_dates: int = 2) -> dict:
+    """Return made pairs with masks, as a loader delivers them."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randint(0, 256, (3 * num_dates, *size), dtype=torch.uint8, generator=generator)
+        for _ in range(n)
+    ]
+    samples = []
+    for _ in range(n):
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))
+        mask = torch.randint(0, 2, (1, *size), generator=generator)
+        sample.gt_sem_seg = PixelData(data=mask)
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)

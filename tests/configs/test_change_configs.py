@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmdynamicvis.registry import DATASETS
+
+from .training import SMALL, training_step
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EVERY = sorted((CHECKOUT / 'configs/change_detection').glob('*.py'))
+CONFIGS = [path for path in EVERY if not path.stem.startswith(('opencd-', 'fc-siam'))]
+
+each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+
+
+def load(path: Path) -> Config:
+    """Read the config, its model small and without weights from files."""
+    cfg = Config.fromfile(path)
+    model = cfg.model
+    channels = [64, 128, 256, 512]
+    if model.backbone.type == 'mmdynamicvis.DynamicVis':
+        model.backbone.update(arch=SMALL, img_size=64, init_cfg=None)
+        channels = list(SMALL['embed_dims'])
+    model.neck.fpn.update(in_channels=channels, out_channels=8, init_cfg=None)
+    model.neck.fusion.channels = 8
+    model.neck.decoder.in_channels = [8] * 5
+    model.decode_head.update(in_channels=[8] * 5, channels=8)
+    cfg.data_preprocessor.size = (64, 64)
+    return cfg
+
+
+def batch(cfg: Config, n: int, size: tuple[int, int] = (64, 64)) -> dict:
+    """Return made pairs with masks; a column of the first is ignored."""
+    bands = 2 * cfg.model.get('backbone_inchannels', 3)
+    inputs = [torch.randint(0, 256, (bands, *size), dtype=torch.uint8) for _ in range(n)]
+    samples = []
+    for _ in range(n):
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, *size)))
+        samples.append(sample)
+    samples[0].gt_sem_seg.data[..., 0] = 255
+    return dict(inputs=inputs, data_samples=samples)
+
+
+@each_config
+def test_config_trains_a_step(path):
+    cfg = load(path)
+    losses = training_step(cfg, batch(cfg, 2))
+    assert set(losses) == {'loss', 'decode.loss_ce', 'decode.loss_dice', 'decode.acc_seg'}
+    assert 0 < losses['loss'] < 20
+    if cfg.model.backbone.type == 'mmdynamicvis.DynamicVis':
+        selects = cfg.model.backbone.reduction_ratios is not None
+        assert selects == ('-dense' not in path.name)
+
+
+@each_config
+def test_config_predicts_and_augments_at_test_time(path):
+    cfg = load(path)
+    init_default_scope(cfg.default_scope)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for transform in cfg[name].dataset.pipeline:
+            TRANSFORMS.build(transform)
+    for transform in cfg.tta_pipeline:
+        TRANSFORMS.build(transform)
+    for hook in cfg.custom_hooks:
+        HOOKS.build(hook)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        METRICS.build(evaluator)
+    if cfg.model.test_cfg.mode == 'slide':
+        cfg.model.test_cfg.update(crop_size=(64, 64), stride=(32, 32))
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    model = MODELS.build(dict(cfg.tta_model, module=cfg.model)).eval()
+    (sample,) = model.module.test_step(batch(cfg, 1, (64, 96)))
+    assert sample.pred_sem_seg.data.shape == (1, 64, 96)
+
+
+@each_config
+def test_config_is_what_its_name_says(path):
+    cfg = Config.fromfile(path)
+    _, model, settings, data = path.stem.split('_', 3)
+    gpus, batch_size = settings.split('-')[0].split('xb')
+    assert cfg.train_dataloader.batch_size == int(batch_size)
+    assert cfg.auto_scale_lr.base_batch_size == int(gpus) * int(batch_size)
+    length = settings.split('-')[1]
+    assert cfg.train_cfg['max_iters' if length[-1] == 'i' else 'max_epochs'] == int(length[:-1])
+    size = int(data.rsplit('-', 1)[1].removesuffix('px'))
+    assert cfg.data_preprocessor.size == (size, size)
+    assert cfg.model.test_cfg.get('crop_size', (size, size)) == (size, size)
+    if model != 'resnet18':
+        assert cfg.model.backbone.arch == model.split('-')[1]
+        assert cfg.model.backbone.img_size == size
+        starts_from_pretraining = 'tiny' not in model and '-scratch' not in path.stem
+        prefixes = [
+            (part.get('init_cfg') or {}).get('prefix')
+            for part in (cfg.model.backbone, cfg.model.neck.fpn)
+        ]
+        assert prefixes == (['backbone.', 'neck.'] if starts_from_pretraining else [None, None])
+    assert cfg.default_hooks.checkpoint.save_best == 'target/f1'
+
+
+@pytest.mark.parametrize('path', EVERY, ids=lambda path: path.stem)
+def test_header_has_the_command_and_our_figure(path):
+    header = path.read_text().split('\n_base_')[0]
+    assert f'mim train mmdynamicvis {path.name}' in header
+    assert 'Ours: ' in header
+
+
+@each_config
+def test_pipelines_take_the_data_that_the_config_names(path, tmp_path):
+    """Only that the data set builds, and misses the files that are not there."""
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = dict(cfg[name].dataset, data_root=str(tmp_path))
+        with pytest.raises((FileNotFoundError, ValueError), match=str(tmp_path)):
+            DATASETS.build(dataset)
+
+
+@pytest.mark.opencd
+@pytest.mark.slow
+def test_opencd_configs_train_and_predict():
+    """In a process of its own: open-cd, once imported, stays registered."""
+    spec = find_spec('opencd')
+    if spec is None or spec.origin is None:
+        pytest.skip('open-cd is not installed')
+    paths = [str(path) for path in EVERY if path not in CONFIGS]
+    script = Path(__file__).with_name('opencd_configs.py')
+    result = subprocess.run(
+        [sys.executable, str(script), *paths],
+        env=os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    done = [line for line in result.stdout.splitlines() if line.startswith('trained ')]
+    assert len(done) == len(paths) > 3

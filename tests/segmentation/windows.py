@@ -1,0 +1,33 @@
+"""Windows of real images that are full of the target, for a network to learn by heart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = 128
+N_WINDOWS = 4
+
+
+def write_windows(pairs: list[tuple[Path, Path]], folder: Path) -> None:
+    """Write the four windows with the most target as ``images/N.png`` and ``masks/N.tif``.
+
+    Windows do not overlap. Masks keep their encoding: grey, 0 and 255, or one bit.
+    """
+    for name in ('images', 'masks'):
+        (folder / name).mkdir(parents=True)
+    found = []
+    for image_path, mask_path in pairs:
+        image, mask = Image.open(image_path), Image.open(mask_path)
+        for y in range(0, mask.height - SIZE + 1, SIZE):
+            for x in range(0, mask.width - SIZE + 1, SIZE):
+                box = (x, y, x + SIZE, y + SIZE)
+                window = mask.crop(box)
+                share = np.asarray(window.convert('L')).mean() / 255
+                found.append((share, image.crop(box), window))
+    found.sort(key=lambda window: window[0], reverse=True)
+    for i, (_, image, mask) in enumerate(found[:N_WINDOWS]):
+        image.save(folder / f'images/{i}.png')
+        mask.save(folder / f'masks/{i}.tif')

@@ -1,0 +1,206 @@
+"""Tiles of change detection data, from made files in the layouts of the real ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from change_detection.pairs import make_pair, write_pairs
+from PIL import Image
+
+rasterio = pytest.importorskip('rasterio')
+
+
+def run(checkout: Path, tool: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    path = checkout / f'tools/prepare_data/{tool}.py'
+    command = [sys.executable, '-W', 'ignore', path, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def write(path: Path, image_CHW: np.ndarray, **profile) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = image_CHW.shape
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        height=height,
+        width=width,
+        count=count,
+        dtype=image_CHW.dtype,
+        **profile,
+    ) as file:
+        file.write(image_CHW)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> list[Path]:
+    before, after, mask = make_pair((70, 100), 0)
+    files = [tmp_path / name for name in ('before.tif', 'after.tif', 'change.tif')]
+    write(files[0], before.transpose(2, 0, 1))
+    write(files[1], after.transpose(2, 0, 1))
+    write(files[2], mask[None].astype(np.uint8) * 255)
+    return files
+
+
+def names(folder: Path, part: str) -> list[str]:
+    return (folder / f'list/{part}.txt').read_text().split()
+
+
+def test_whu_cd_tiles_are_pieces_of_the_images(checkout, scenes, tmp_path):
+    target = tmp_path / 'tiles'
+    result = run(checkout, 'whu_cd', *scenes, target, '--size', '16')
+    assert result.returncode == 0, result.stderr
+    parts = {part: names(target, part) for part in ('train', 'val', 'test')}
+    assert {part: len(chosen) for part, chosen in parts.items()} == dict(train=20, val=2, test=2)
+    everything = sorted(name for chosen in parts.values() for name in chosen)
+    assert everything == sorted(
+        f'{y:05}_{x:05}' for y in range(0, 64, 16) for x in range(0, 96, 16)
+    )
+    before, after, mask = make_pair((70, 100), 0)
+    for name in everything:
+        y, x = map(int, name.split('_'))
+        area = np.s_[y : y + 16, x : x + 16]
+        for part, image in (('A', before), ('B', after), ('label', mask * 255)):
+            tile = np.asarray(Image.open(target / f'{part}/{name}.png'))
+            np.testing.assert_array_equal(tile, image[area])
+
+
+def test_whu_cd_is_drawn_the_same_way_again_and_not_overwritten(checkout, scenes, tmp_path):
+    targets = [tmp_path / name for name in ('one', 'two')]
+    for target in targets:
+        assert run(checkout, 'whu_cd', *scenes, target, '--size', '16').returncode == 0
+    assert names(targets[0], 'test') == names(targets[1], 'test')
+    again = run(checkout, 'whu_cd', *scenes, targets[0], '--size', '16')
+    assert again.returncode == 1
+    assert '--force' in again.stderr
+
+
+def test_whu_cd_covers_the_edges_when_asked(checkout, scenes, tmp_path):
+    target = tmp_path / 'tiles'
+    assert run(checkout, 'whu_cd', *scenes, target, '--size', '16', '--cover').returncode == 0
+    assert (target / 'A/00054_00084.png').is_file()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (np.full((1, 70, 99), 255, np.uint8), 'is of 100 x 70 px, .*change.tif of 99 x 70'),
+        (np.full((1, 70, 100), 7, np.uint8), 'change.tif has the values 7, not only 255 and 0'),
+    ],
+    ids=['size', 'values'],
+)
+def test_whu_cd_refuses_masks_that_do_not_fit(checkout, scenes, tmp_path, change, message):
+    write(scenes[2], change)
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
+    assert result.returncode == 1
+    assert_in(message, result.stderr)
+    assert not (tmp_path / 'tiles').exists()
+
+
+def assert_in(pattern: str, text: str) -> None:
+    with pytest.raises(RuntimeError, match=pattern):
+        raise RuntimeError(text)
+
+
+BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
+RESOLUTION = dict.fromkeys(BANDS, 20) | dict.fromkeys(('B02', 'B03', 'B04', 'B08'), 10)
+RESOLUTION |= dict.fromkeys(('B01', 'B09', 'B10'), 60)
+
+
+@pytest.fixture
+def oscd(tmp_path: Path) -> Path:
+    """A city of 60 x 90 pixels of 10 m; band b is 100 b, and 1000 + 100 b at the second date."""
+    root, shape = tmp_path / 'oscd', (60, 90)
+    before, after, mask = make_pair(shape, 0)
+    for date, image in ((1, before), (2, after)):
+        (root / 'images/rennes/pair').mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / f'images/rennes/pair/img{date}.png')
+        for number, band in enumerate(BANDS, start=1):
+            step = RESOLUTION[band] // 10
+            height, width = shape[0] // step, shape[1] // step
+            values = np.full((1, height, width), 1000 * (date - 1) + 100 * number, np.uint16)
+            write(
+                root / f'images/rennes/imgs_{date}/S2_{band}.tif',
+                values,
+                crs='EPSG:32630',
+                transform=rasterio.transform.from_origin(6e5, 5.3e6, 10 * step, 10 * step),
+            )
+    labels = np.where(mask, 2, 1).astype(np.uint8)[None]
+    write(root / 'train_labels/rennes/cm/rennes-cm.tif', labels)
+    return root
+
+
+def test_oscd_in_colours(checkout, oscd, tmp_path):
+    target = tmp_path / 'tiles'
+    result = run(checkout, 'oscd', oscd, target, '--size', '32', '--stride', '16')
+    assert result.returncode == 0, result.stderr
+    before, after, mask = make_pair((60, 90), 0)
+    chosen = names(target, 'train')
+    # the last row and column of tiles are moved back to the edge
+    rows, columns = (0, 16, 28), (0, 16, 32, 48, 58)
+    assert chosen == [f'rennes_{y:04}_{x:04}' for y in rows for x in columns]
+    for part, image in (('A', before), ('B', after), ('label', mask * 255)):
+        tile = np.asarray(Image.open(target / f'{part}/rennes_0028_0058.png'))
+        np.testing.assert_array_equal(tile, image[28:60, 58:90])
+
+
+def test_oscd_in_all_bands_on_one_grid(checkout, oscd, tmp_path):
+    target = tmp_path / 'tiles'
+    options = ('--size', '32', '--stride', '32', '--bands', 'all')
+    result = run(checkout, 'oscd', oscd, target, *options)
+    assert result.returncode == 0, result.stderr
+    for part, offset in (('A', 0), ('B', 1000)):
+        with rasterio.open(target / f'{part}/rennes_0028_0058.tif') as file:
+            assert file.dtypes == ('uint16',) * 13
+            values = file.read()
+        assert values.shape == (13, 32, 32)
+        for number in range(13):
+            assert (values[number] == offset + 100 * (number + 1)).all()
+
+
+def test_oscd_misses_no_band(checkout, oscd, tmp_path):
+    (oscd / 'images/rennes/imgs_2/S2_B8A.tif').unlink()
+    result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
+    assert result.returncode == 1
+    assert 'imgs_2 must have one file per band; B8A: 0 files' in result.stderr
+
+
+def test_oscd_refuses_dates_in_different_reference_systems(checkout, oscd, tmp_path):
+    path = oscd / 'images/rennes/imgs_2/S2_B05.tif'
+    write(path, np.ones((1, 30, 45), np.uint16), crs='EPSG:4326')
+    result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
+    assert result.returncode == 1
+    assert 'S2_B05.tif has EPSG:4326' in result.stderr
+
+
+def test_oscd_refuses_unexpected_labels(checkout, oscd, tmp_path):
+    write(oscd / 'train_labels/rennes/cm/rennes-cm.tif', np.zeros((1, 60, 90), np.uint8))
+    result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--size', '32')
+    assert result.returncode == 1
+    assert 'has the values 0, not only 2 and 1' in result.stderr
+
+
+def test_check_counts_change(checkout, tmp_path):
+    write_pairs(tmp_path, ['x', 'y'], high=1)
+    result = run(checkout, 'check_change', 'pairs', tmp_path)
+    assert result.returncode == 0, result.stderr
+    changed = [make_pair((64, 64), seed)[2].mean() for seed in (0, 1)]
+    assert f'all: 2 pairs, {np.mean(changed):.2%} of the pixels changed' in result.stdout
+
+
+def test_check_names_what_is_wrong(checkout, tmp_path):
+    write_pairs(tmp_path, ['x', 'y', 'z'])
+    Image.new('RGB', (60, 64)).save(tmp_path / 'B/x.png')
+    Image.new('L', (64, 64), 130).save(tmp_path / 'label/y.png')
+    content = (tmp_path / 'A/z.png').read_bytes()
+    (tmp_path / 'A/z.png').write_bytes(content[: len(content) // 2])
+    result = run(checkout, 'check_change', 'pairs', tmp_path)
+    assert result.returncode == 1
+    assert '3 problems' in result.stderr
+    assert_in(r'A/x\.png is of 64 x 64 px, .*B/x\.png of 60 x 64', result.stderr)
+    assert_in(r'label/y\.png has the values 130, not only 255 and 0', result.stderr)
+    assert_in(r'one of .*A/z\.png.* is truncated', result.stderr)

@@ -1,0 +1,151 @@
+"""Check a change detection data set: pairs, sizes, masks; count its pixels.
+
+    python tools/prepare_data/check_change.py levir_cd data/levir_cd
+    python tools/prepare_data/check_change.py oscd data/oscd_tiles
+
+Nothing is written. The layouts are in docs/change_detection.md. Every file is read to its end,
+which finds truncated ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.errors import RasterioError
+from tiles import Pair, check_pair, read_change
+from tqdm import tqdm
+
+from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.registry import DATASETS
+
+
+def _folders(first: str, second: str, mask: str, **more: str) -> dict:
+    return dict(data_prefix=dict(img_path=first, img_path2=second, seg_map_path=mask), **more)
+
+
+TILES = _folders('A', 'B', 'label')
+SZTAKI = dict(img_suffix='/im1.png', img_suffix2='/im2.png', seg_map_suffix='/gt.png')
+DSIFN = dict(img_suffix='.jpg')
+# split -> pairs that the paper or the publishers have, and where they are
+SPLITS = dict(
+    levir_cd={
+        split: (n, _folders(f'{split}/A', f'{split}/B', f'{split}/label'))
+        for split, n in dict(train=445, val=64, test=128).items()
+    },
+    whu_cd={
+        split: (n, dict(TILES, ann_file=f'list/{split}.txt'))
+        for split, n in dict(train=5947, val=744, test=744).items()
+    },
+    oscd={split: (None, dict(TILES, ann_file=f'list/{split}.txt')) for split in ('train', 'test')},
+    dsifn={
+        split: (
+            n,
+            _folders(f'{split}/t1', f'{split}/t2', f'{split}/mask', **DSIFN, seg_map_suffix=suffix),
+        )
+        for split, n, suffix in (
+            ('train', 3600, '.png'),
+            ('val', 340, '.png'),
+            ('test', 48, '.tif'),
+        )
+    },
+    sztaki={'all': (13, _folders('', '', '', **SZTAKI))},
+    pairs={'all': (None, TILES)},
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'name', choices=list(SPLITS), help='data set; pairs: any folders A/, B/, label/ of .png'
+    )
+    parser.add_argument('root', type=Path, help='its folder')
+    parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
+    args = parser.parse_args()
+    args.splits = args.splits or list(SPLITS[args.name])
+    unknown = set(args.splits) - SPLITS[args.name].keys()
+    if unknown:
+        parser.error(
+            f'--splits has {", ".join(sorted(unknown))}; {args.name} has '
+            f'{", ".join(SPLITS[args.name])}'
+        )
+    return args
+
+
+def changed_pixels(paths: dict) -> tuple[int, int]:
+    """Return how many pixels of a pair changed, and how many there are.
+
+    Raises:
+        ValueError: The files do not match, the mask has unexpected values, or one is truncated.
+    """
+    names = [paths[key] for key in ('img_path', 'img_path2', 'seg_map_path')]
+    try:
+        with (
+            rasterio.open(names[0]) as first,
+            rasterio.open(names[1]) as second,
+            rasterio.open(names[2]) as mask,
+        ):
+            pair = Pair(first, second, mask)
+            check_pair(pair)
+            high = int(mask.read(1).max())
+            change = read_change(mask, None, (high if high in (1, 255) else 255, 0))
+            for file in pair:
+                read_to_end(file)
+    except (RasterioError, OSError) as error:
+        raise ValueError(f'one of {", ".join(names)} is truncated or no image: {error}') from error
+    return int(np.count_nonzero(change)), change.size
+
+
+def read_to_end(file: rasterio.DatasetReader) -> None:
+    """Read all of a file.
+
+    Raises:
+        OSError: It is truncated.
+        RasterioError: It is truncated.
+    """
+    if file.driver == 'GTiff':
+        file.read()
+        return
+    # GDAL fills up what is missing at the end of a PNG or JPEG, without a word
+    with Image.open(file.name) as image:
+        image.load()
+
+
+def check_split(root: Path, name: str, split: str) -> None:
+    """Check a split and print its pairs and the share of change.
+
+    Raises:
+        ValueError: Something is wrong; the message has the first problems.
+    """
+    published, options = SPLITS[name][split]
+    dataset = DATASETS.build(
+        dict(type='mmdynamicvis.ChangeDataset', data_root=str(root), **options)
+    )
+    problems, counts = [], []
+    for i in tqdm(range(len(dataset)), desc=split):
+        try:
+            counts.append(changed_pixels(dataset.get_data_info(i)))
+        except ValueError as error:
+            problems.append(str(error))
+    raise_problems(root, problems, 'Download or convert these files again')
+    changed, pixels = np.sum(counts, axis=0)
+    beside = f' ({published} published)' if published else ''
+    print(f'{split}: {len(dataset)} pairs{beside}, {changed / pixels:.2%} of the pixels changed')
+
+
+def main() -> None:
+    args = parse_args()
+    for split in args.splits:
+        check_split(args.root, args.name, split)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error

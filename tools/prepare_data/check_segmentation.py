@@ -1,0 +1,129 @@
+"""Check a downloaded segmentation data set: layout, masks, images; count its pixels.
+
+    python tools/prepare_data/check_segmentation.py massachusetts_roads data/massachusetts_roads
+    python tools/prepare_data/check_segmentation.py whu_building data/whu_building --splits val
+
+Nothing is written. The layouts are in docs/datasets.md. Every mask is read, and every image, to its
+end with --decode (which takes a while), else its size only.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.registry import DATASETS
+from PIL import Image
+from tqdm import tqdm
+
+from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.transforms import LoadAnnotationsToBinary
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as it is published.
+
+    Args:
+        kind: Its class.
+        folders: Folders of the images and of the masks in that of a split.
+        images: Split -> number of images in the paper's tables.
+    """
+
+    kind: str
+    folders: tuple[str, str]
+    images: dict[str, int]
+
+
+PUBLISHED = dict(
+    massachusetts_roads=DataSet(
+        kind='mmdynamicvis.MassachusettsRoadsSegDataset',
+        folders=('sat', 'map'),
+        images=dict(train=1108, valid=14, test=49),
+    ),
+    whu_building=DataSet(
+        kind='mmdynamicvis.WHUSegDataset',
+        folders=('image', 'label'),
+        images=dict(train=4736, val=1036, test=2416),
+    ),
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('name', choices=list(PUBLISHED), help='data set')
+    parser.add_argument('root', type=Path, help='its folder')
+    parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
+    parser.add_argument('--decode', action='store_true', help='read every image to its end')
+    args = parser.parse_args()
+    published = list(PUBLISHED[args.name].images)
+    args.splits = args.splits or published
+    unknown = set(args.splits) - set(published)
+    if unknown:
+        parser.error(f'--splits has {", ".join(unknown)}; {args.name} has {", ".join(published)}')
+    return args
+
+
+def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
+    """Return the share of the target in a mask.
+
+    Raises:
+        OSError: A file cannot be read; the message names it.
+        ValueError: The mask has unexpected values or another size than the image.
+    """
+    mask = LoadAnnotationsToBinary()(dict(seg_map_path=mask_path))['gt_seg_map']
+    try:
+        with Image.open(image_path) as image:
+            if decode:
+                image.load()
+            size = image.size
+    except (OSError, SyntaxError) as error:
+        raise OSError(f'cannot load image {image_path}: {error}') from error
+    if size != mask.shape[::-1]:
+        raise ValueError(f'{image_path} has {size} pixels, its mask {mask.shape[::-1]}')
+    return mask.mean()
+
+
+def check_split(root: Path, data_set: DataSet, split: str, decode: bool) -> list[float]:
+    """Return the share of the target in each mask of a split.
+
+    Raises:
+        ValueError: Files are missing or wrong; the message names the first.
+    """
+    images, masks = (f'{split}/{folder}' for folder in data_set.folders)
+    prefix = dict(img_path=images, seg_map_path=masks)
+    pairs = DATASETS.build(dict(type=data_set.kind, data_root=str(root), data_prefix=prefix))
+    expected = {Path(pair['seg_map_path']) for pair in map(pairs.get_data_info, range(len(pairs)))}
+    problems = [
+        f'{path} has no image' for path in sorted((root / masks).iterdir()) if path not in expected
+    ]
+    shares = []
+    for pair in tqdm(map(pairs.get_data_info, range(len(pairs))), desc=split, total=len(pairs)):
+        try:
+            shares.append(check_pair(pair['img_path'], pair['seg_map_path'], decode))
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+    raise_problems(root / split, problems, 'unpack or download these files again')
+    return shares
+
+
+def main() -> None:
+    args = parse_args()
+    data_set = PUBLISHED[args.name]
+    for split in args.splits:
+        shares = check_split(args.root, data_set, split, args.decode)
+        empty = sum(share == 0 for share in shares)
+        print(
+            f'{split}: {len(shares)} images ({data_set.images[split]} published), {empty} without '
+            f'target, which has {sum(shares) / len(shares):.2%} of the pixels'
+        )
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error

@@ -1,0 +1,173 @@
+"""Cut OSCD into tiles: R, G, B of 8 bit, or all 13 bands on the grid of 10 m.
+
+    python tools/prepare_data/oscd.py data/oscd data/oscd_tiles
+    python tools/prepare_data/oscd.py data/oscd data/oscd_tiles13 --bands all
+
+The source has images/CITY/{pair/img1.png,pair/img2.png,imgs_1/*BNN.tif,imgs_2/*BNN.tif} and
+{train,test}_labels/CITY/cm/CITY-cm.tif (1 unchanged, 2 changed). Written are A/, B/ (.png, or .tif
+of 13 bands of 16 bit), label/ (0 and 255) and list/{train,test}.txt, with tiles named
+CITY_ROW_COLUMN. Bands of 20 m and 60 m, and a second date of another size, are resampled bilinearly
+onto the grid of B02 of the first date; all files of a city cover the same area.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from outputs import fresh_folder, refuse_existing, write_text
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from tiles import Pair, check_pair, read_change, windows, write_mask, write_rgb
+from tqdm import tqdm
+
+BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
+# changed, unchanged
+VALUES = (2, 1)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', type=Path, help='folder of the data set')
+    parser.add_argument('target', type=Path, help='folder to write')
+    parser.add_argument('--bands', choices=('rgb', 'all'), default='rgb')
+    parser.add_argument('--size', type=int, default=256, help='pixels of a tile (256)')
+    parser.add_argument('--stride', type=int, default=128, help='from tile to tile (128)')
+    parser.add_argument('--force', action='store_true', help='replace the folder')
+    return parser.parse_args()
+
+
+def cities(root: Path) -> dict[str, list[str]]:
+    """Return the cities with labels of each part.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    parts = {
+        part: sorted(path.parent.parent.name for path in root.glob(f'{part}_labels/*/cm/*-cm.tif'))
+        for part in ('train', 'test')
+    }
+    if not any(parts.values()):
+        raise FileNotFoundError(f'{root} has no {{train,test}}_labels/CITY/cm/CITY-cm.tif')
+    return parts
+
+
+def band_files(folder: Path) -> list[Path]:
+    """Return the files of the 13 bands, in order.
+
+    Raises:
+        FileNotFoundError: A band has no file, or several.
+    """
+    found = {band: sorted(folder.glob(f'*{band}.tif')) for band in BANDS}
+    odd = [f'{band}: {len(files)} files' for band, files in found.items() if len(files) != 1]
+    if odd:
+        raise FileNotFoundError(f'{folder} must have one file per band; {", ".join(odd)}')
+    return [files[0] for files in found.values()]
+
+
+@contextmanager
+def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
+    """Give a file in memory of all bands on one grid.
+
+    Raises:
+        ValueError: A band has another reference system than the grid.
+    """
+    profile = dict(
+        driver='GTiff',
+        height=grid.height,
+        width=grid.width,
+        count=len(BANDS),
+        dtype=grid.dtypes[0],
+        crs=grid.crs,
+        transform=grid.transform,
+    )
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            for number, path in enumerate(band_files(folder), start=1):
+                with rasterio.open(path) as band:
+                    if band.crs != grid.crs or band.dtypes != grid.dtypes:
+                        raise ValueError(
+                            f'{path} has {band.crs} and {band.dtypes[0]}, {grid.name} {grid.crs} '
+                            f'and {grid.dtypes[0]}. Download the city again'
+                        )
+                    image = band.read(1, out_shape=grid.shape, resampling=Resampling.bilinear)
+                file.write(image, number)
+        with memory.open() as file:
+            yield file
+
+
+def write_geotiff(path: Path, image_CHW: np.ndarray) -> None:
+    """Write bands of any number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = image_CHW.shape
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        height=height,
+        width=width,
+        count=count,
+        dtype=image_CHW.dtype,
+        compress='deflate',
+    ) as file:
+        file.write(image_CHW)
+
+
+@contextmanager
+def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[Pair]:
+    """Open both dates of a city, and its mask."""
+    images = root / f'images/{city}'
+    with ExitStack() as stack:
+        mask = stack.enter_context(rasterio.open(root / f'{part}_labels/{city}/cm/{city}-cm.tif'))
+        if bands == 'rgb':
+            paths = [images / f'pair/img{date}.png' for date in (1, 2)]
+            dates = [stack.enter_context(rasterio.open(path)) for path in paths]
+        else:
+            grid = band_files(images / 'imgs_1')[BANDS.index('B02')]
+            grid = stack.enter_context(rasterio.open(grid))
+            folders = [images / f'imgs_{date}' for date in (1, 2)]
+            dates = [stack.enter_context(stack_bands(folder, grid)) for folder in folders]
+        yield Pair(*dates, mask)
+
+
+def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str) -> list[str]:
+    """Write the tiles of a city and return their names."""
+    check_pair(pair)
+    names = []
+    for window in windows(*pair.first.shape, size, stride):
+        name = f'{city}_{window.row_off:04}_{window.col_off:04}'
+        for part, date in (('A', pair.first), ('B', pair.second)):
+            image = date.read((1, 2, 3) if bands == 'rgb' else None, window=window)
+            if bands == 'rgb':
+                write_rgb(folder / f'{part}/{name}.png', image)
+            else:
+                write_geotiff(folder / f'{part}/{name}.tif', image)
+        write_mask(folder / f'label/{name}.png', read_change(pair.mask, window, VALUES))
+        names.append(name)
+    return names
+
+
+def main() -> None:
+    args = parse_args()
+    refuse_existing([args.target], args.force)
+    with fresh_folder(args.target) as folder:
+        for part, places in cities(args.root).items():
+            names = []
+            for city in tqdm(places, desc=part):
+                with open_city(args.root, part, city, args.bands) as pair:
+                    names += cut(pair, city, folder, args.size, args.stride, args.bands)
+            write_text(folder / f'list/{part}.txt', '\n'.join([*names, '']))
+            print(f'{part}: {len(names)} pairs from {len(places)} cities')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error

@@ -1,0 +1,79 @@
+"""Cut WHU-CD's two images of 32507 x 15354 px into tiles, reading a tile at a time.
+
+    python tools/prepare_data/whu_cd.py BEFORE.tif AFTER.tif CHANGE.tif data/whu_cd
+
+Written are A/, B/, label/ (0 and 255) as NAME.png and list/{train,val,test}.txt: tiles of 256 px
+side by side; what is left over at the right and lower edge is dropped, or covered by tiles that
+overlap their neighbours (--cover). Names are ROW_COLUMN of a tile's first pixel. The published data
+have no split: tiles are drawn at random (--seed) in the paper's shares, 8 : 1 : 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from contextlib import ExitStack
+from pathlib import Path
+
+import rasterio
+from outputs import fresh_folder, refuse_existing, write_text
+from tiles import Pair, check_pair, read_change, windows, write_mask, write_rgb
+from tqdm import tqdm
+
+SHARES = dict(val=0.1, test=0.1)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('before', type=Path, help='image of 2012')
+    parser.add_argument('after', type=Path, help='image of 2016')
+    parser.add_argument('change', type=Path, help='mask of change')
+    parser.add_argument('target', type=Path, help='folder to write')
+    parser.add_argument('--size', type=int, default=256, help='pixels of a tile (256)')
+    parser.add_argument('--cover', action='store_true', help='tiles at the edges, too')
+    parser.add_argument(
+        '--changed', type=int, default=255, help='value of change in the mask (255); 0 is none'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the split')
+    parser.add_argument('--force', action='store_true', help='replace the folder')
+    return parser.parse_args()
+
+
+def split(names: list[str], seed: int) -> dict[str, list[str]]:
+    """Return the names of each part, in order."""
+    drawn = random.Random(seed).sample(names, len(names))
+    parts = {}
+    for part, share in SHARES.items():
+        n = round(share * len(names))
+        parts[part], drawn = sorted(drawn[:n]), drawn[n:]
+    return dict(train=sorted(drawn), **parts)
+
+
+def main() -> None:
+    args = parse_args()
+    refuse_existing([args.target], args.force)
+    names = []
+    with ExitStack() as stack, fresh_folder(args.target) as folder:
+        files = (args.before, args.after, args.change)
+        pair = Pair(*(stack.enter_context(rasterio.open(file)) for file in files))
+        check_pair(pair)
+        tiles = list(windows(*pair.first.shape, args.size, args.size, args.cover))
+        for window in tqdm(tiles, desc='tiles'):
+            names.append(f'{window.row_off:05}_{window.col_off:05}')
+            for part, date in (('A', pair.first), ('B', pair.second)):
+                image = date.read((1, 2, 3), window=window)
+                write_rgb(folder / f'{part}/{names[-1]}.png', image)
+            mask = read_change(pair.mask, window, (args.changed, 0))
+            write_mask(folder / f'label/{names[-1]}.png', mask)
+        for part, chosen in split(names, args.seed).items():
+            write_text(folder / f'list/{part}.txt', '\n'.join([*chosen, '']))
+            print(f'{part}: {len(chosen)} pairs')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
