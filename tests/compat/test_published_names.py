@@ -93,10 +93,11 @@ def test_published_dataset(tmp_path):
 
 
 def test_client_import_needs_no_host():
-    """Where mmpretrain is not installed, the published module path still serves clients."""
+    """Where no host is installed, the published module path still serves clients."""
     code = (
         'import importlib.util as util; find = util.find_spec; '
-        'util.find_spec = lambda name, *rest: None if name == "mmpretrain" else find(name, *rest); '
+        'hosts = ("mmpretrain", "mmseg"); '
+        'util.find_spec = lambda name, *rest: None if name in hosts else find(name, *rest); '
         'from mmdynamicvis.compat.models import DynamicVisBackbone; import sys; '
         'assert "mmpretrain" not in sys.modules; print(DynamicVisBackbone.__name__)'
     )

@@ -16,7 +16,7 @@ SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 FEW_PROPOSALS = dict(nms_pre=50, max_per_img=20)
 FEW_REGIONS = dict(
     train_cfg=dict(rpn_proposal=FEW_PROPOSALS, rcnn=dict(sampler=dict(num=16))),
-    test_cfg=dict(rpn=FEW_PROPOSALS),
+    test_cfg=dict(rpn=FEW_PROPOSALS, rcnn=dict(max_per_img=5)),
 )
 FEW_QUERIES = dict(num_queries=20, test_cfg=dict(max_per_img=10))
 
