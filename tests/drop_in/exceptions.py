@@ -62,6 +62,21 @@ UNFIT = (
         error='implementation for device cpu not found',
     ),
     Unfit(
+        (
+            'mmrotate/rotated_atss/*',
+            'mmrotate/rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota.py',
+            'mmrotate/rotated_fcos/rotated-fcos-le90_r50_fpn_rr-6x_hrsc.py',
+            'mmrotate/rotated_rtmdet/*',
+        ),
+        'mmcv has the gradient of rotated IoU for GPUs alone',
+        error='implementation for device cpu not found',
+    ),
+    Unfit(
+        ('mmrotate/redet/*',),
+        'need e2cnn: backbone and neck are rotation-equivariant together',
+        error='install e2cnn',
+    ),
+    Unfit(
         ('mmdet/convnext/*',),
         "learning rates go by the names of ConvNeXt's layers; fit with the usual optimizer",
         error='NotImplementedError',
