@@ -54,7 +54,7 @@ UNFIT = (
     Unfit(
         ('mmdet/detectors/*rfp*', 'mmdet/detectors/detectors_*'),
         "the neck takes the image, too, and feeds it to a second backbone with the first's maps",
-        error=None,  # their weights are downloaded first
+        shown=lambda model: 'rfp_backbone' in model.neck,
     ),
     Unfit(
         ('mmdet/carafe/*',),
