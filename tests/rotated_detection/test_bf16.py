@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS, init_default_scope
 from mmengine.structures import InstanceData
@@ -47,11 +49,12 @@ def test_no_loss_is_infinite_in_200_steps(head, shared_data, checkout, tmp_path)
     resize(cfg, SIZE)
     cfg.train_dataloader.batch_size = 2
     cfg.optim_wrapper.type = 'CpuAutocastWrapper'
-    # it raises
-    cfg.custom_hooks.append(dict(type='mmdet.CheckInvalidLossHook', interval=1))
     labels = write_subset(source, tmp_path / 'labels')
-    metrics = overfit(cfg, dataset_of(source, labels), {}, tmp_path, steps=N_STEPS, lr=1e-3)
-    assert metrics['dota/AP50'] > 0
+    overfit(cfg, dataset_of(source, labels), {}, tmp_path, steps=N_STEPS, lr=1e-3)
+    losses, _ = MessageHub.get_current_instance().get_scalar('train/loss').data
+    assert losses.shape == (N_STEPS,)
+    assert np.isfinite(losses).all()
+    assert losses[-20:].mean() < losses[:20].mean()
 
 
 NOTHING = torch.zeros(0, 5)
