@@ -1,10 +1,14 @@
 # Every target sets up what it needs first, outside the checkout; see tools/dev/environment.py.
-# Variables: ARGS (more arguments), PYTHON (interpreter to build from), MMDYNAMICVIS_ENV_ROOT.
+# Variables: ARGS (more arguments), WORKERS (processes of the tests; auto: one per core), PYTHON
+# (interpreter to build from), MMDYNAMICVIS_ENV_ROOT.
 
 BUILDER := $(or $(PYTHON),python3)
 ifeq ($(shell command -v $(BUILDER)),)
 $(error $(BUILDER) not found: apt-get install python3, or name another with PYTHON=...)
 endif
+WORKERS := auto
+# One test at a time to each worker, in our order: slow ones, the last, differ most in length.
+PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 ENVIRONMENT := $(BUILDER) tools/dev/environment.py
 RUN := $(ENVIRONMENT) run
 ifdef PYTHON
@@ -20,7 +24,7 @@ demo:  ## train, test and draw on synthetic scenes, a few minutes on two cores
 	@$(RUN) python tools/demo.py $(ARGS)
 
 test:  ## run all tests, fast ones first, e.g. ARGS='-m "not slow"' or ARGS=tests/ops
-	@$(RUN) python -m pytest $(ARGS)
+	@$(RUN) python -m pytest $(PARALLEL) $(ARGS)
 
 test-gpu:  ## run the tests of the GPU kernels natively
 	@$(RUN) python -m pytest -m 'gpu or interpreter' $(ARGS)

@@ -13,9 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 # The same on every machine and in every subprocess, set before torch is imported: numbers and times
 # then do not depend on how many cores there are.
-os.environ.setdefault('OMP_NUM_THREADS', '2')
-# Threads that wait give their core away soon: workers and subprocesses share the cores.
-os.environ.setdefault('GOMP_SPINCOUNT', '10000')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 # Without a GPU, Triton kernels are interpreted; it looks when it is imported, and torch imports it.
 if shutil.which('nvidia-smi') is None:
     os.environ.setdefault('TRITON_INTERPRET', '1')

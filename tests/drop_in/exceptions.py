@@ -72,6 +72,11 @@ UNFIT = (
         error='implementation for device cpu not found',
     ),
     Unfit(
+        ('mmrotate/cfa/*', 'mmrotate/oriented_reppoints/*'),
+        'mmcv has the IoU of convex hulls for GPUs alone',
+        error='implementation for device cpu not found',
+    ),
+    Unfit(
         ('mmrotate/redet/*',),
         'need e2cnn: backbone and neck are rotation-equivariant together',
         error='install e2cnn',
