@@ -20,6 +20,14 @@ _TABLE = (
     ('post_meanpool_norm.', 'post_norm.'),
 )
 
+# Of region pretraining alone: other models have a ``neck.`` in both layouts.
+_PRETRAINING_PARTS = (
+    ('pre_neck.', 'neck.'),
+    ('neck.', 'roi_extractor.'),
+    ('head.category_embedding.weight', 'head.meta_embeddings'),
+    ('head.logit_scale', 'head.log_scale'),
+)
+
 
 def _rule(source: str, target: str) -> tuple[re.Pattern, str]:
     pattern = re.escape(source)
@@ -32,6 +40,8 @@ def _rule(source: str, target: str) -> tuple[re.Pattern, str]:
 _TO_OURS = [_rule(published, ours) for published, ours in _TABLE]
 # The direction gate lies inside the mixer: its row stands before the mixer's.
 _TO_PUBLISHED = [_rule(ours, published) for published, ours in _TABLE]
+_PARTS_TO_OURS = [_rule(published, ours) for published, ours in _PRETRAINING_PARTS]
+_PARTS_TO_PUBLISHED = [_rule(ours, published) for published, ours in _PRETRAINING_PARTS]
 
 
 def _rename(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
@@ -65,7 +75,10 @@ def unflatten_position(pos_embed_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
 def convert_layout(
     state_dict: dict[str, Tensor], layout: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Translate the backbone's part of a state dict; the values stay bit for bit.
+    """Translate a state dict; the values stay bit for bit.
+
+    Of a region pretraining, told by its ``pre_neck.`` or ``roi_extractor.``, all parts are
+    translated; of any other model the backbone alone.
 
     Args:
         state_dict: Of a backbone, or of a model whose backbone stands under ``backbone.``.
@@ -82,6 +95,10 @@ def convert_layout(
     whole_model = any(name.startswith('backbone.') for name in state_dict)
     prefix = 'backbone.' if whole_model else ''
     rename = to_ours if layout == 'ours' else to_published
+    foreign = 'pre_neck.' if layout == 'ours' else 'roi_extractor.'
+    parts = _PARTS_TO_OURS if layout == 'ours' else _PARTS_TO_PUBLISHED
+    if not any(name.startswith(foreign) for name in state_dict):
+        parts = []
     converted = {}
     for name, tensor in state_dict.items():
         if name.startswith(prefix):
@@ -89,7 +106,7 @@ def convert_layout(
             if inner == 'pos_embed':
                 tensor = _convert_position(tensor, layout, grid)
             name = prefix + rename(inner)
-        converted[name] = tensor
+        converted[_rename(name, parts)] = tensor
     return converted
 
 

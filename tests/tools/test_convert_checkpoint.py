@@ -68,6 +68,35 @@ def test_round_trip_is_bit_exact(checkout, published, tmp_path):
     assert torch.equal(model.stages[0].merger.projection.weight, expected)
 
 
+def test_parts_of_a_published_pretraining_are_renamed():
+    published = {
+        'backbone.pos_embed': torch.rand(1, 6, 8),
+        'pre_neck.lateral_convs.0.conv.weight': torch.rand(1),
+        'neck.post_module.conv.weight': torch.rand(1),
+        'head.fc.weight': torch.rand(1),
+        'head.category_embedding.weight': torch.rand(3, 8),
+        'head.logit_scale': torch.rand(()),
+    }
+    ours = convert_layout(published, 'ours', grid=(2, 3))
+    assert list(ours) == [
+        'backbone.pos_embed',
+        'neck.lateral_convs.0.conv.weight',
+        'roi_extractor.post_module.conv.weight',
+        'head.fc.weight',
+        'head.meta_embeddings',
+        'head.log_scale',
+    ]
+    assert convert_layout(ours, 'ours').keys() == ours.keys()
+    back = convert_layout(ours, 'published')
+    assert list(back) == list(published)
+    assert all(torch.equal(back[name], published[name]) for name in published)
+
+
+def test_a_neck_of_any_other_model_stays():
+    detector = {'backbone.pos_embed': torch.rand(1, 4, 8), 'neck.fpn_convs.0.conv.bias': torch.rand(1)}
+    assert list(convert_layout(detector, 'ours'))[1] == 'neck.fpn_convs.0.conv.bias'
+
+
 def test_target_is_not_overwritten(checkout, published, tmp_path):
     target = tmp_path / 'target.safetensors'
     target.write_text('precious')
