@@ -17,6 +17,8 @@ from mmengine import registry as root
 _SCOPE = 'mmdynamicvis'
 _ENGINE = ['mmdynamicvis.engine']
 _EXTRAS = {
+    'cv2': 'pretrain',
+    'matplotlib': 'pretrain',
     'mmcv': 'pretrain',
     'mmdet': 'det',
     'mmpretrain': 'pretrain',
@@ -70,10 +72,9 @@ class _Registry(root.Registry):
 
 MODELS = _Registry(
     root.MODELS,
-    locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining'],
+    locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining', 'mmdynamicvis.retrieval'],
     homes={
         'mmdynamicvis.change_detection': (
-            'PairDataPreprocessor',
             'PairFusion',
             'PairNeck',
             'SiameseEncoderDecoder',
@@ -101,6 +102,7 @@ DATASETS = _Registry(
             'SSDDInsSegDataset',
         ),
         'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
+        'mmdynamicvis.retrieval.datasets': ('BigEarthNet', 'ForestNet', 'QueriesAndDatabase'),
         'mmdynamicvis.rotated_detection': ('DOTATextDataset', 'NWPURotatedDataset'),
         'mmdynamicvis.segmentation': ('MassachusettsRoadsSegDataset', 'WHUSegDataset'),
     },
@@ -112,16 +114,23 @@ TRANSFORMS = _Registry(
         'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
         'mmdynamicvis.detection': ('RandomScaleCrop',),
         'mmdynamicvis.transforms': ('LoadAnnotationsToBinary', 'LoadIntactImage'),
+        'mmdynamicvis.transforms.band_files': ('LoadBandFiles',),
         'mmdynamicvis.transforms.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
     },
 )
 METRICS = _Registry(
     root.METRICS,
-    locations=['mmdynamicvis.pretraining.region_metric'],
+    locations=['mmdynamicvis.pretraining.region_metric', 'mmdynamicvis.retrieval'],
     homes={
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),
     },
 )
 FUNCTIONS = _Registry(root.FUNCTIONS)
-HOOKS = _Registry(root.HOOKS, homes={'mmdynamicvis.segmentation': ('ErrorMapHook',)})
+HOOKS = _Registry(
+    root.HOOKS,
+    homes={
+        'mmdynamicvis.segmentation': ('BandsVisualizationHook', 'ErrorMapHook'),
+        'mmdynamicvis.visualization': ('SelectedTokensHook',),
+    },
+)

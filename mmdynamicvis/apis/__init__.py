@@ -1,1 +1,6 @@
-"""What programs and tools call: launching runs from a config."""
+"""What programs and tools call: vectors of images, scenes of any size, runs from a config."""
+
+from mmdynamicvis.apis.embedder import Embedder
+from mmdynamicvis.apis.vector_files import Embeddings
+
+__all__ = ['Embedder', 'Embeddings']

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
-from mmdynamicvis.models.dynamicvis import DynamicVis, Stage, StageSelection
+from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.selections import (
+    Record,
+    find_backbone,
+    record_selections,
+    selecting_stages,
+)
 from mmdynamicvis.registry import HOOKS
 
 
@@ -42,54 +48,37 @@ class SelectionStatisticsHook(Hook):
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
-        self._stages: dict[int, Stage] = {}
-        self._handles: list[RemovableHandle] = []
-        self._selections: dict[int, StageSelection] = {}
+        self._listening = ExitStack()
+        self._record: Record | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Find the stages that select, by their strides."""
-        for module in runner.model.modules():
-            stride = 1
-            for stage in module.stages if isinstance(module, DynamicVis) else ():
-                stride *= stage.merger.projection.stride[0]
-                if any(unit.reduction_ratio for unit in stage.units):
-                    self._stages[stride] = stage
-        if not self._stages:
-            raise ValueError('SelectionStatisticsHook: no stage of a DynamicVis backbone selects')
+        """Check that a stage selects."""
+        if not selecting_stages(find_backbone(runner.model)):
+            raise ValueError('SelectionStatisticsHook: no stage of the DynamicVis backbone selects')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listen to the stages in the steps that are measured."""
         if self.every_n_train_iters(runner, self.interval):
-            self._handles = [
-                stage.register_forward_hook(self._remember(stride))
-                for stride, stage in self._stages.items()
-            ]
+            self._record = self._listening.enter_context(record_selections(runner.model))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Measure, and hand the scalars to the log."""
-        if not self._selections:
+        if self._record is None:
             return
-        for handle in self._handles:
-            handle.remove()
+        self._listening.close()
         boxes = [corners(sample.gt_instances.bboxes) for sample in data_batch['data_samples']]
         statistics = {}
-        for stride, selection in self._selections.items():
+        for stride, selection in self._record.selections.items():
             for name, value in selection_statistics(selection, boxes, stride).items():
                 statistics[f'train/selection/stride{stride}_{name}'] = value
-        self._selections.clear()
+        self._record = None
         # one transfer for all
         values = torch.stack(list(statistics.values())).tolist()
         for name, value in zip(statistics, values, strict=True):
             if value == value:  # NaN: no boxes
                 runner.message_hub.update_scalar(name, value)
-
-    def _remember(self, stride: int) -> Any:
-        def hook(stage: nn.Module, inputs: tuple, output: tuple) -> None:
-            self._selections[stride] = output[1]
-
-        return hook
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import rasterio
 from mmcv.transforms import BaseTransform
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -67,15 +68,32 @@ class LoadGeoTIFF(BaseTransform):
         path = results['img_path']
         try:
             with rasterio.open(path) as file:
-                bands = self._check(file, path)
-                image_CHW = file.read(bands)
-                missing_CHW = self._missing(file, bands)
+                image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
                 'Copy or download the file again, or take it out of the data set'
             ) from error
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def read(
+        self, file: rasterio.DatasetReader, window: Window | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Read a window of an open file, all of it by default.
+
+        Returns:
+            The image, (H, W, bands) float32 in the units of the file, and where there is no data,
+            (H, W) bool.
+
+        Raises:
+            rasterio.errors.RasterioError: The file is damaged.
+        """
+        bands = self._check(file)
+        image_CHW = file.read(bands, window=window)
+        missing_CHW = self._missing(file, bands, window)
         if self.nodata is not None:
             missing_CHW |= image_CHW == self.nodata
         image_CHW = image_CHW.astype(np.float32)
@@ -83,13 +101,11 @@ class LoadGeoTIFF(BaseTransform):
         missing_HW = getattr(missing_CHW, self.nodata_where)(0) | not_finite_CHW.any(0)
         image = np.ascontiguousarray(image_CHW.transpose(1, 2, 0))
         image[missing_HW] = self.nodata_fill
-        results['img'] = image
-        results['nodata'] = missing_HW
-        results['img_shape'] = results['ori_shape'] = image.shape[:2]
-        return results
+        return image, missing_HW
 
-    def _check(self, file: rasterio.DatasetReader, path: str) -> list[int]:
+    def _check(self, file: rasterio.DatasetReader) -> list[int]:
         """Return the bands to read."""
+        path = file.name
         bands = list(self.bands or range(1, file.count + 1))
         if max(bands) > file.count:
             raise ValueError(
@@ -108,9 +124,11 @@ class LoadGeoTIFF(BaseTransform):
         return bands
 
     @staticmethod
-    def _missing(file: rasterio.DatasetReader, bands: list[int]) -> np.ndarray:
+    def _missing(
+        file: rasterio.DatasetReader, bands: list[int], window: Window | None
+    ) -> np.ndarray:
         """Return (bands, H, W) bool, where the file says that it has no data."""
-        missing_CHW = file.read_masks(bands) == 0
+        missing_CHW = file.read_masks(bands, window=window) == 0
         # GDAL takes the fourth band of four for alpha where a file does not say that it is another,
         # as near infrared: a band that is an input is no mask.
         alpha = {i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha}

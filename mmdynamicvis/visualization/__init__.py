@@ -1,5 +1,22 @@
 """Pictures of what the model looks at."""
 
-from mmdynamicvis.visualization.selected_tokens import draw_selected_tokens, show_selected_tokens
+from mmdynamicvis.visualization.pictures import as_picture, write_animation, write_picture
+from mmdynamicvis.visualization.search_results import show_search_results
+from mmdynamicvis.visualization.selected_tokens import (
+    draw_selected_tokens,
+    draw_stages,
+    show_selected_tokens,
+)
+from mmdynamicvis.visualization.selected_tokens_hook import SelectedTokensHook, write_arrays
 
-__all__ = ['draw_selected_tokens', 'show_selected_tokens']
+__all__ = [
+    'SelectedTokensHook',
+    'as_picture',
+    'draw_selected_tokens',
+    'draw_stages',
+    'show_search_results',
+    'show_selected_tokens',
+    'write_animation',
+    'write_arrays',
+    'write_picture',
+]

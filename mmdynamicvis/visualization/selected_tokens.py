@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from mmdynamicvis.models.dynamicvis import StageSelection
-
-Image = NDArray[np.uint8]
+from mmdynamicvis.visualization.pictures import Picture
 
 # How much of the light is left on tokens that were not selected, and of the image under the heat.
 _DIMMED = 0.4
@@ -27,8 +26,8 @@ _LEGEND = (
 
 
 def draw_selected_tokens(
-    image: Image, indices: ArrayLike, importance: ArrayLike, grid: tuple[int, int]
-) -> Image:
+    image: Picture, indices: ArrayLike, importance: ArrayLike, grid: tuple[int, int]
+) -> Picture:
     """Draws the selected tokens of one stage over the image that the model saw.
 
     Selected tokens are tinted from purple (the least important of them) to yellow (the most
@@ -70,11 +69,11 @@ def draw_selected_tokens(
 
 
 def show_selected_tokens(
-    images: Sequence[Image],
+    images: Sequence[Picture],
     selections: Sequence[StageSelection | None],
     titles: Sequence[str],
     title_colours: Sequence[str] | None = None,
-) -> Image:
+) -> Picture:
     """Composes one row per image: the image, and beside it what each stage selected.
 
     Args:
@@ -116,7 +115,33 @@ def show_selected_tokens(
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_stage(image: Image, stage: StageSelection, i: int) -> Image:
+def draw_stages(image: Picture, selections: Sequence[StageSelection | None]) -> list[Picture]:
+    """Returns pictures to be shown one after the other: the image, then what each stage selected.
+
+    Args:
+        image: RGB image that the model saw, uint8 (H, W, 3).
+        selections: What each stage selected, of a batch of this image alone; None for a stage
+            without selection, which shows the image.
+
+    Returns:
+        One picture more than there are stages, with a line of text below, all of one size.
+    """
+    captions = ['the image', *(_describe(i, stage) for i, stage in enumerate(selections, start=1))]
+    stages = [image if stage is None else _draw_stage(image, stage, 0) for stage in selections]
+    return [
+        _caption(picture, text) for picture, text in zip([image, *stages], captions, strict=True)
+    ]
+
+
+def _caption(picture: Picture, text: str) -> Picture:
+    scale = max(picture.shape[1] / 500, 0.35)
+    bar = np.full((round(36 * scale), picture.shape[1], 3), 255, np.uint8)
+    place = (round(6 * scale), round(25 * scale))
+    cv2.putText(bar, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([picture, bar])
+
+
+def _draw_stage(image: Picture, stage: StageSelection, i: int) -> Picture:
     indices, importance = (part[i].detach().cpu().numpy() for part in stage[:2])
     return draw_selected_tokens(image, indices, importance, stage.grid)
 
@@ -127,7 +152,7 @@ def _describe(number: int, stage: StageSelection | None) -> str:
     return f'stage {number}: {stage.indices.shape[1]} of {stage.grid[0]} x {stage.grid[1]}'
 
 
-def _check(image: Image, indices: NDArray, importance: NDArray, grid: tuple[int, int]) -> None:
+def _check(image: Picture, indices: NDArray, importance: NDArray, grid: tuple[int, int]) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'image is {image.dtype} {image.shape}; need RGB, uint8 (H, W, 3)')
     if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):

@@ -86,7 +86,7 @@ def test_scalars_reach_the_log_in_measured_steps(tmp_path):
 def test_model_that_does_not_select(tmp_path):
     model = build()
     model.backbone = DynamicVis(ARCH, img_size=64, reduction_ratios=None)
-    with pytest.raises(ValueError, match='no stage of a DynamicVis backbone selects'):
+    with pytest.raises(ValueError, match='no stage of the DynamicVis backbone selects'):
         run(model, tmp_path, interval=1)
 
 

@@ -93,8 +93,9 @@ def test_parts_of_a_published_pretraining_are_renamed():
 
 
 def test_a_neck_of_any_other_model_stays():
-    detector = {'backbone.pos_embed': torch.rand(1, 4, 8), 'neck.fpn_convs.0.conv.bias': torch.rand(1)}
-    assert list(convert_layout(detector, 'ours'))[1] == 'neck.fpn_convs.0.conv.bias'
+    name = 'neck.fpn_convs.0.conv.bias'
+    detector = {'backbone.pos_embed': torch.rand(1, 4, 8), name: torch.rand(1)}
+    assert list(convert_layout(detector, 'ours'))[1] == name
 
 
 def test_target_is_not_overwritten(checkout, published, tmp_path):

@@ -19,7 +19,7 @@ from mmdynamicvis.classification import AID
 
 from ..classification.makers import write_scenes
 
-# One worker: mim refuses two files of one name below the checkout, and these leave some for a while.
+# One worker: mim refuses two files of one name below the checkout, and these write some for a while
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('mim')]
 CONFIG = 'dynamicvis_tiny_1xb32-10e_aid150-128px.py'
 

@@ -146,6 +146,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, default=1024, help='pixels (default: 1024)')
     parser.add_argument('--batch', type=int, default=2, help='images (default: 2)')
     parser.add_argument('--dtypes', nargs='+', choices=DTYPES, default=list(DTYPES))
+    parser.add_argument(
+        '--with-cp', choices=('on', 'off', 'both'), default='both', help='gradient checkpointing'
+    )
     parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
     parser.add_argument('--out', type=Path, help='JSON file for the figures')
     return parser.parse_args()
@@ -156,7 +159,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     record = Record(args.out, args.device)
     record.note('config', args.config.name)
-    for dtype, with_cp in product(args.dtypes, (False, True)):
+    choices = dict(on=(True,), off=(False,), both=(False, True))[args.with_cp]
+    for dtype, with_cp in product(args.dtypes, choices):
         case = dict(dtype=dtype, with_cp=with_cp, size=args.size, batch=args.batch)
         row = record.add(**case, **measure_or_skip(case, args))
         print(', '.join(f'{key}: {value}' for key, value in row.items()), flush=True)

@@ -1,0 +1,12 @@
+# Retrieval on a part of AID, for small machines, mAP@20 in %. Paper: no such test. Ours: see
+# README.md beside this file.
+#   mim test mmdynamicvis pooled_dynamicvis-tiny_1xb32-zeroshot_aid150-128px.py \
+#       --checkpoint FILE.safetensors
+_base_ = [
+    '../_base_/models/pooled_features.py',
+    '../_base_/datasets/aid150_retrieval_128px.py',
+    '../_base_/retrieval_runtime.py',
+]
+
+# as its classifier is trained
+model = dict(backbone=dict(arch='tiny', img_size=128, normalize_importance=True))

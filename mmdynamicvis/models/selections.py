@@ -1,0 +1,70 @@
+"""What the stages of a backbone inside any model select, while the model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from torch import Tensor, nn
+
+from mmdynamicvis.models.dynamicvis import DynamicVis, Stage, StageSelection
+
+
+class Record:
+    """Of the last forward pass of a backbone."""
+
+    def __init__(self) -> None:
+        self.images_BCHW: Tensor | None = None
+        """Normalised and padded, as the backbone got them."""
+        self.selections: dict[int, StageSelection] = {}
+        """Stride of a stage that selects -> what it selected."""
+
+
+def find_backbone(model: nn.Module) -> DynamicVis:
+    """Return the first DynamicVis backbone in a model.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for module in model.modules():
+        if isinstance(module, DynamicVis):
+            return module
+    raise ValueError(f'{type(model).__name__} has no DynamicVis backbone')
+
+
+def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
+    """Return the stages that select, by their strides in pixels."""
+    stages, stride = {}, 1
+    for stage in backbone.stages:
+        stride *= stage.merger.projection.stride[0]
+        if any(unit.reduction_ratio for unit in stage.units):
+            stages[stride] = stage
+    return stages
+
+
+@contextmanager
+def record_selections(model: nn.Module) -> Iterator[Record]:
+    """Record what a model's backbone selects in the forward passes inside; the last one counts.
+
+    Raises:
+        ValueError: The model has no DynamicVis backbone.
+    """
+    backbone, record = find_backbone(model), Record()
+
+    def keep_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        record.images_BCHW = inputs[0].detach()
+
+    def keep_selection(
+        stride: int, module: nn.Module, inputs: tuple, output: tuple[Tensor, StageSelection]
+    ) -> None:
+        record.selections[stride] = output[1]
+
+    handles = [backbone.register_forward_pre_hook(keep_images)]
+    for stride, stage in selecting_stages(backbone).items():
+        handles.append(stage.register_forward_hook(partial(keep_selection, stride)))
+    try:
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,15 @@
+"""Image retrieval: binary codes, exact search, and the test by mAP@k. Data sets need mmpretrain."""
+
+from mmdynamicvis.retrieval.codes import CODES, binarize, trivial_hash
+from mmdynamicvis.retrieval.features import PooledFeatures
+from mmdynamicvis.retrieval.metric import RetrievalMetric
+from mmdynamicvis.retrieval.vector_index import VectorIndex
+
+__all__ = [
+    'CODES',
+    'PooledFeatures',
+    'RetrievalMetric',
+    'VectorIndex',
+    'binarize',
+    'trivial_hash',
+]

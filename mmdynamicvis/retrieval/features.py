@@ -1,0 +1,51 @@
+"""A model that returns vectors, for the Runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mmdynamicvis.registry import MODELS
+
+
+@MODELS.register_module()
+class PooledFeatures(BaseModel):
+    """The mean over a backbone's last map, as the vector of an image; nothing is trained.
+
+    Args:
+        backbone: Config of a backbone that returns maps (B, C, H, W).
+        data_preprocessor: As in mmengine.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = MODELS.build(backbone)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """Return the vectors (B, C), or for 'predict' the samples with a ``feature`` (C,) each.
+
+        Raises:
+            NotImplementedError: The mode is 'loss'.
+        """
+        vectors_BC = self.backbone(inputs)[-1].mean((2, 3))
+        if mode == 'tensor':
+            return vectors_BC
+        if mode != 'predict':
+            raise NotImplementedError(f'mode is {mode!r}: PooledFeatures is not trained')
+        for sample, vector in zip(data_samples, vectors_BC, strict=True):
+            sample.set_field(vector, 'feature')
+        return data_samples

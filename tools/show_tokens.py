@@ -1,0 +1,75 @@
+r"""Shows where a model looks: the tokens that each stage of its backbone selects, over images.
+
+    python tools/show_tokens.py image.jpg scene.tif --model epoch_12.pth --out pictures
+    python tools/show_tokens.py image.jpg --model config.py --checkpoint epoch_12.pth \
+        --out pictures --animation --arrays
+
+For each image NAME there are NAME.png, with --animation NAME.gif (the image, then each stage), and
+with --arrays NAME.npz (stride4_indices, stride4_importance and so on). To draw the images of a
+test, put dict(type='mmdynamicvis.SelectedTokensHook') into custom_hooks of its config.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmdynamicvis.apis import Embedder
+from mmdynamicvis.apis.images import read_image
+from mmdynamicvis.visualization import (
+    as_picture,
+    draw_stages,
+    show_selected_tokens,
+    write_animation,
+    write_arrays,
+    write_picture,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', nargs='+', type=Path)
+    parser.add_argument('--model', required=True, help='checkpoint or config')
+    parser.add_argument('--checkpoint', help='weights for a config')
+    parser.add_argument('--out', type=Path, default=Path('selected_tokens'), help='folder')
+    parser.add_argument('--animation', action='store_true', help='an animated picture, too')
+    parser.add_argument('--arrays', action='store_true', help='the numbers, too')
+    parser.add_argument(
+        '--bands', type=int, nargs='+', help="bands of rasters for the model's channels, from 1"
+    )
+    parser.add_argument('--mean', type=float, nargs='+', help='of each band')
+    parser.add_argument('--std', type=float, nargs='+', help='of each band')
+    parser.add_argument('--device')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    embedder = Embedder(
+        args.model,
+        checkpoint=args.checkpoint,
+        bands=args.bands,
+        mean=args.mean,
+        std=args.std,
+        device=args.device,
+    )
+    for path in args.images:
+        image = read_image(path, embedder.bands)
+        selections = embedder.selections(image)
+        picture, stages = as_picture(image.numpy()), list(selections.values())
+        row = show_selected_tokens([picture], stages, [path.name])
+        write_picture(row, args.out / f'{path.stem}.png')
+        if args.animation:
+            write_animation(draw_stages(picture, stages), args.out / f'{path.stem}.gif')
+        if args.arrays:
+            write_arrays(selections, range(1), args.out / f'{path.stem}.npz')
+        print(f'{path}: see {args.out / path.stem}.png')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
