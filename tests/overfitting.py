@@ -1,4 +1,4 @@
-"""Train a detector on a few images until it knows them by heart: boxes, scales and flips fit."""
+"""Train a model on a few images until it knows them by heart: targets, scales and flips fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def overfit(
     rate falls to zero at the last step.
 
     Args:
-        cfg: A config of mmdet or mmrotate whose model fits the images; it is not changed.
+        cfg: A config whose model fits the images; it is not changed.
         dataset: Where the images and annotations are, e.g. ``data_root`` and ``ann_file``; goes
             into the data set of training and of validation.
         evaluator: Goes into the config's evaluator in the same way.

@@ -29,6 +29,7 @@ _DRAWING_HOOKS = {
     'VisualizationHook': ('enable', 'out_dir'),
     'DetVisualizationHook': ('draw', 'test_out_dir'),
     'SegVisualizationHook': ('draw', None),
+    'BandsVisualizationHook': ('draw', None),
     'CDVisualizationHook': ('draw', None),
 }
 

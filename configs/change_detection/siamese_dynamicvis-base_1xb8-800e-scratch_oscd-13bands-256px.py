@@ -17,7 +17,7 @@ optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
 train_cfg = dict(max_epochs=800, val_interval=10)
 default_hooks = dict(
     checkpoint=dict(interval=10, save_best='target/f1', rule='greater'),
-    # it reads images of one or three bands; error maps are drawn as always
-    visualization=None,
+    # of the first date
+    visualization=dict(type='mmdynamicvis.BandsVisualizationHook', bands=[4, 3, 2]),
 )
 auto_scale_lr = dict(base_batch_size=8)

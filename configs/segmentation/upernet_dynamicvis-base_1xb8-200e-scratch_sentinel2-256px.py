@@ -17,6 +17,5 @@ model = dict(
 )
 default_hooks = dict(
     checkpoint=dict(interval=10, save_best='target/iou', rule='greater'),
-    # it reads images of one or three bands; error maps are drawn as always
-    visualization=dict(draw=False),
+    visualization=dict(type='mmdynamicvis.BandsVisualizationHook', bands=[4, 3, 2]),
 )

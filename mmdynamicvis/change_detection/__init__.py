@@ -5,7 +5,6 @@ open-cd is not needed; ``mmdynamicvis.change_detection.opencd`` imports it where
 
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
 from mmdynamicvis.change_detection.pair_neck import PairFusion, PairNeck, UNetDecoder
-from mmdynamicvis.change_detection.pair_preprocessor import PairDataPreprocessor
 from mmdynamicvis.change_detection.pair_transforms import EachDate, LoadPair
 from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
@@ -13,7 +12,6 @@ __all__ = [
     'ChangeDataset',
     'EachDate',
     'LoadPair',
-    'PairDataPreprocessor',
     'PairFusion',
     'PairNeck',
     'SiameseEncoderDecoder',

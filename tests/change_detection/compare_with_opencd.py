@@ -24,7 +24,8 @@ def models(mode: str) -> list[torch.nn.Module]:
     """Return ours and open-cd's, with the weights of ours."""
     ours = small_model(mode)
     theirs = copy.deepcopy(ours)
-    theirs.update(type='opencd.SiamEncoderDecoder', data_preprocessor=OPENCD_PREPROCESSOR)
+    theirs.type = 'opencd.SiamEncoderDecoder'
+    theirs.data_preprocessor = OPENCD_PREPROCESSOR  # update() would merge it into ours
     init_default_scope('mmseg')
     torch.manual_seed(0)
     ours = MODELS.build(ours)

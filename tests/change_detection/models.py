@@ -8,7 +8,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 PREPROCESSOR = dict(
-    type='mmdynamicvis.PairDataPreprocessor',
+    type='mmdynamicvis.BandsDataPreprocessor',
+    num_dates=2,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -20,7 +21,7 @@ def small_model(mode: str = 'concat', num_dates: int = 2) -> ConfigDict:
     """Return the config of a model with 8 channels after the backbone."""
     return ConfigDict(
         type='mmdynamicvis.SiameseEncoderDecoder',
-        data_preprocessor=PREPROCESSOR,
+        data_preprocessor=dict(PREPROCESSOR, num_dates=num_dates),
         backbone=dict(
             type='mmdynamicvis.DynamicVis',
             arch=dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1)),
@@ -71,3 +72,13 @@ def batch(size: tuple[int, int] = (64, 64), n: int = 2, num_dates: int = 2) -> d
         sample.gt_sem_seg = PixelData(data=mask)
         samples.append(sample)
     return dict(inputs=inputs, data_samples=samples)
+
+
+@torch.no_grad()
+def let_half_change(model: torch.nn.Module) -> None:
+    """Give an untrained model such a head that it finds change in half of a made pair, in place."""
+    model.eval()
+    head = model.decode_head.conv_seg
+    torch.nn.init.normal_(head.weight)
+    unchanged, changed = model.test_step(batch(n=1))[0].seg_logits.data
+    head.bias[1] -= (changed - unchanged).median()

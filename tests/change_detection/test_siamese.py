@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from mmdynamicvis.registry import MODELS
 
-from .models import PREPROCESSOR, batch, small_model
+from .models import batch, small_model
 
 
 def build(cfg: dict) -> torch.nn.Module:
@@ -110,22 +110,3 @@ def test_a_neck_is_needed():
 def test_an_unknown_fusion_is_an_error():
     with pytest.raises(ValueError, match="mode is 'product'; choose one of"):
         build(small_model('product'))
-
-
-def test_each_date_is_normalised_by_the_statistics_of_one_image():
-    preprocessor = MODELS.build(PREPROCESSOR)
-    data = batch(n=1)
-    stack = data['inputs'][0].float()
-    inputs = preprocessor(data, training=True)['inputs'][0]
-    mean, std = (torch.tensor(PREPROCESSOR[key]).view(3, 1, 1) for key in ('mean', 'std'))
-    for date in (slice(0, 3), slice(3, 6)):
-        torch.testing.assert_close(inputs[date], (stack[date].flip(0) - mean) / std)
-    assert preprocessor.state_dict() == {}
-
-
-def test_statistics_must_fit_the_channels():
-    preprocessor = MODELS.build(dict(PREPROCESSOR, mean=[0.0] * 4, std=[1.0] * 4))
-    with pytest.raises(ValueError, match='an input has 6 channels, mean and std have 4'):
-        preprocessor(batch(n=1), training=True)
-    with pytest.raises(ValueError, match='std > 0'):
-        MODELS.build(dict(PREPROCESSOR, std=[1.0, 0.0, 1.0]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -40,6 +40,12 @@ def load(path: Path) -> Config:
     return cfg
 
 
+def parts(dataset: ConfigDict) -> list[ConfigDict]:
+    """Return the data sets of which a data set is made."""
+    inside = dataset.get('datasets', [dataset.dataset] if 'dataset' in dataset else [])
+    return [part for one in inside for part in parts(one)] or [dataset]
+
+
 def batch(cfg: Config, n: int, size: tuple[int, int] = (64, 64)) -> dict:
     """Return made pairs with masks; a column of the first is ignored."""
     bands = 2 * cfg.model.get('backbone_inchannels', 3)
@@ -69,8 +75,9 @@ def test_config_predicts_and_augments_at_test_time(path):
     cfg = load(path)
     init_default_scope(cfg.default_scope)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for transform in cfg[name].dataset.pipeline:
-            TRANSFORMS.build(transform)
+        for part in parts(cfg[name].dataset):
+            for transform in part.pipeline:
+                TRANSFORMS.build(transform)
     for transform in cfg.tta_pipeline:
         TRANSFORMS.build(transform)
     for hook in cfg.custom_hooks:
@@ -122,9 +129,9 @@ def test_pipelines_take_the_data_that_the_config_names(path, tmp_path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = dict(cfg[name].dataset, data_root=str(tmp_path))
-        with pytest.raises((FileNotFoundError, ValueError), match=str(tmp_path)):
-            DATASETS.build(dataset)
+        for part in parts(cfg[name].dataset):
+            with pytest.raises((FileNotFoundError, ValueError), match=str(tmp_path)):
+                DATASETS.build(dict(part, data_root=str(tmp_path)))
 
 
 @pytest.mark.opencd

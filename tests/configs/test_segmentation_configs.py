@@ -88,6 +88,7 @@ def test_config_is_what_its_name_says(path):
     if length.endswith('i'):
         assert cfg.train_cfg.max_iters == int(length.removesuffix('i'))
         assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters
+        assert not cfg.default_hooks.logger.log_metric_by_epoch
     else:
         assert cfg.train_cfg.max_epochs == int(length.removesuffix('e'))
     if model != 'resnet18':

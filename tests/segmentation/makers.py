@@ -32,6 +32,11 @@ def write_whu_building(root: Path, images: int = 2) -> None:
         _write_rgb(root / split, ('image', '.tif'), ('label', '.tif'), '1', images)
 
 
+def write_cil_roads(root: Path) -> None:
+    """Write {images,groundtruth}/N.png, 20 of each, with masks of 0 and 255."""
+    _write_rgb(root, ('images', '.png'), ('groundtruth', '.png'), 'L', 20)
+
+
 def _write_rgb(
     folder: Path, image: tuple[str, str], mask: tuple[str, str], mode: str, images: int
 ) -> None:

@@ -36,6 +36,7 @@ def test_from_training_to_prediction(tmp_path, checkout, name, size, bands, dtyp
             assert set(sample.gt_sem_seg.data.unique().tolist()) <= {0, 1, 255}
     metrics = runner.test()
     assert 0 <= metrics['target/recall'] <= 100
+    assert len(list(Path(runner.log_dir).glob('**/vis_image/test_*.png'))) == 2
     pictures = sorted(Path(runner.log_dir).glob('error_maps/*.png'))
     assert [picture.name for picture in pictures] == ['0.png', '1.png']
     for i, picture in enumerate(pictures):
@@ -59,9 +60,20 @@ def test_bands_have_statistics_of_their_own():
     assert BandsDataPreprocessor([1.0], [1.0]).state_dict() == {}
 
 
-def test_wrong_number_of_bands():
-    with pytest.raises(ValueError, match='an image has 3 bands, mean and std are of 4'):
-        preprocess([torch.zeros(3, 2, 2)])
+def test_dates_have_the_same_statistics():
+    """Of R, G, B, though files are loaded as B, G, R."""
+    first, second = [1.0, 2, 3], [4.0, 5, 6]
+    preprocessor = BandsDataPreprocessor([3.0, 2, 1], [1.0] * 3, bgr_to_rgb=True, num_dates=2)
+    stack = torch.tensor([*first, *second]).view(6, 1, 1).expand(6, 2, 3)
+    result = preprocessor(dict(inputs=[stack]))['inputs']
+    assert result[0, :, 0, 0].tolist() == [0, 0, 0, 3, 3, 3]
+
+
+@pytest.mark.parametrize(('bands', 'num_dates'), [(3, 1), (4, 2), (12, 2)])
+def test_wrong_number_of_bands(bands, num_dates):
+    message = f'an input has {bands} bands, mean and std are of 4, and num_dates is {num_dates}'
+    with pytest.raises(ValueError, match=message):
+        preprocess([torch.zeros(bands, 2, 2)], num_dates=num_dates)
 
 
 @pytest.mark.parametrize(('mean', 'std'), [([1.0, 2.0], [1.0]), ([1.0], [0.0])])

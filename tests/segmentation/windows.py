@@ -1,4 +1,4 @@
-"""Windows of real images that are full of the target, for a network to learn by heart."""
+"""Windows of real images, half of them the target, for a network to learn by heart."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZE = 128
+SIZE = 64
 N_WINDOWS = 4
 
 
 def write_windows(pairs: list[tuple[Path, Path]], folder: Path) -> None:
-    """Write the four windows with the most target as ``images/N.png`` and ``masks/N.tif``.
+    """Write the four windows whose share of the target is nearest to one half.
 
-    Windows do not overlap. Masks keep their encoding: grey, 0 and 255, or one bit.
+    They are ``images/N.png`` and ``masks/N.tif`` and do not overlap. Masks keep their encoding:
+    grey, 0 and 255, or one bit.
     """
     for name in ('images', 'masks'):
         (folder / name).mkdir(parents=True)
@@ -26,8 +27,8 @@ def write_windows(pairs: list[tuple[Path, Path]], folder: Path) -> None:
                 box = (x, y, x + SIZE, y + SIZE)
                 window = mask.crop(box)
                 share = np.asarray(window.convert('L')).mean() / 255
-                found.append((share, image.crop(box), window))
-    found.sort(key=lambda window: window[0], reverse=True)
+                found.append((abs(share - 0.5), image.crop(box), window))
+    found.sort(key=lambda window: window[0])
     for i, (_, image, mask) in enumerate(found[:N_WINDOWS]):
         image.save(folder / f'images/{i}.png')
         mask.save(folder / f'masks/{i}.tif')

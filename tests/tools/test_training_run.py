@@ -40,6 +40,15 @@ def test_the_curve_of_a_resumed_training_is_one(training_run, checkout, tmp_path
     assert run.finished()
 
 
+def test_iterations_are_counted_too(training_run, checkout, tmp_path):
+    config = checkout / 'configs/segmentation/upernet_resnet18_1xb4-300i_cil-roads-256px.py'
+    run = training_run.Run(config, None, tmp_path, seed=0, metric='target/f1')
+    write_scalars(tmp_path, '1', [{'target/f1': 50.0, 'step': 200}])
+    assert not run.finished()
+    write_scalars(tmp_path, '2', [{'target/f1': 60.0, 'step': 300}])
+    assert run.finished()
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     'config',

@@ -13,21 +13,24 @@ nothing is trained: the figures are those of the trainings so far, and tasks not
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import matplotlib
-
-matplotlib.use('Agg')
 import torch
+from curves import draw_curves
 from matplotlib import pyplot as plt
-from measure import fresh, growth_mb, medians
+from measure import fresh, medians
 from mmengine.dataset import pseudo_collate
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS
 from record import Record
-from training_run import CHECKOUT, Run, selection, train_all, validation_samples
+from training_run import (
+    CHECKOUT,
+    Run,
+    selection,
+    step_growth_mb,
+    train_all,
+    training_step,
+    validation_samples,
+)
 
 from mmdynamicvis.visualization import show_selected_tokens
 
@@ -42,26 +45,8 @@ TASKS = {
         ('dota/mAP',),
     ),
 }
-COLOURS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f'}
 REPEATS = 9
 N_SHOWN = 4
-
-
-def training_step(run: Run) -> tuple[torch.nn.Module, Callable[[], object]]:
-    """Return the untrained model, and a training step of it on the first images."""
-    cfg = run.load()
-    model = run.build(None).train()
-    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    torch.manual_seed(0)
-    batch = pseudo_collate([dataset[i] for i in range(cfg.train_dataloader.batch_size)])
-    return model, lambda: model.train_step(batch, optim_wrapper)
-
-
-def step_growth_mb(run: Run) -> float:
-    """Return by how much memory grows in the first step; for a process of its own."""
-    torch.set_num_threads(1)
-    return growth_mb(training_step(run)[1], 'cpu')
 
 
 def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: Record) -> None:
@@ -83,27 +68,6 @@ def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: R
             curves={metric: run.curve(metric) for metric in metrics},
             selection=looks,
         )
-
-
-def draw_curves(rows: list[dict], path: Path) -> None:
-    """Draw the first metric of each task over the epochs."""
-    tasks = dict.fromkeys(row['task'] for row in rows)
-    figure, axes = plt.subplots(
-        1, len(tasks), figsize=(5 * len(tasks), 4), layout='constrained', squeeze=False
-    )
-    for axis, task in zip(axes[0], tasks, strict=True):
-        metrics = TASKS[task][1]
-        for row in rows:
-            if row['task'] == task:
-                curve = row['curves'][metrics[0]]
-                label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
-                percent = [100 * value for value in curve.values()]
-                axis.plot(list(curve), percent, 'o-', color=COLOURS[row['backbone']], label=label)
-        axis.set(title=f'{task}, NWPU VHR-10', xlabel='epoch', ylabel=f'{metrics[0]}, %')
-        axis.set_ylim(bottom=0)
-        axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
 
 
 @torch.inference_mode()
@@ -166,7 +130,12 @@ def main() -> None:
     for task, pair in begun.items():
         compare(pair, TASKS[task][1], task, record)
     if args.curves:
-        draw_curves(record.rows, args.curves)
+        panels = {
+            f'{task}, NWPU VHR-10': [row for row in record.rows if row['task'] == task]
+            for task in begun
+        }
+        metrics = {title: TASKS[task][1][0] for title, task in zip(panels, begun, strict=True)}
+        draw_curves(panels, metrics, 'epoch', args.curves, scale=100)
     if args.tokens and 'Mask R-CNN' in begun:
         draw_tokens(runs['Mask R-CNN'][BACKBONES[0]], args.tokens)
 

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from measure import growth_mb
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 from tqdm import tqdm
@@ -26,10 +29,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Run:
-    """One training."""
+    """One training; without ``data_root``, data are where the config says."""
 
     config: Path
-    data_root: Path
+    data_root: Path | None
     folder: Path
     seed: int
     metric: str
@@ -48,11 +51,13 @@ class Run:
             subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
 
     def finished(self) -> bool:
-        """Return whether the last epoch was validated."""
-        return max(self.curve(), default=0) == Config.fromfile(self.config).train_cfg.max_epochs
+        """Return whether the last epoch, or iteration, was validated."""
+        length = Config.fromfile(self.config).train_cfg
+        last = length.max_epochs if 'max_epochs' in length else length.max_iters
+        return max(self.curve(), default=0) == last
 
     def curve(self, metric: str | None = None) -> dict[int, float]:
-        """Return a metric, the run's own unless named, after each validated epoch."""
+        """Return a metric, the run's own unless named, after each validated epoch, or iteration."""
         metric = metric or self.metric
         values = {}
         for file in sorted(self.folder.glob('*/vis_data/scalars.json')):
@@ -68,7 +73,9 @@ class Run:
 
     def load(self) -> Config:
         """Return the config with its data in place, its scope made the default."""
-        cfg = move_data_root(Config.fromfile(self.config), str(self.data_root))
+        cfg = Config.fromfile(self.config)
+        if self.data_root is not None:
+            cfg = move_data_root(cfg, str(self.data_root))
         init_default_scope(cfg.default_scope)
         return cfg
 
@@ -105,6 +112,23 @@ def validation_samples(cfg: Config) -> list[dict]:
         dataset.filter_cfg = None
     dataset = DATASETS.build(dataset)
     return [dataset[i] for i in range(len(dataset))]
+
+
+def training_step(run: Run) -> tuple[torch.nn.Module, Callable[[], object]]:
+    """Return the untrained model, and a training step of it on the first images."""
+    cfg = run.load()
+    model = run.build(None).train()
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    torch.manual_seed(0)
+    batch = pseudo_collate([dataset[i] for i in range(cfg.train_dataloader.batch_size)])
+    return model, lambda: model.train_step(batch, optim_wrapper)
+
+
+def step_growth_mb(run: Run) -> float:
+    """Return by how much memory grows in the first step; for a process of its own."""
+    torch.set_num_threads(1)
+    return growth_mb(training_step(run)[1], 'cpu')
 
 
 @torch.inference_mode()

@@ -20,7 +20,8 @@ mean = [
 ]
 std = [146.0, 253.0, 283.0, 371.0, 309.0, 461.0, 605.0, 660.0, 695.0, 122.0, 2.0, 475.0, 404.0]
 data_preprocessor = dict(
-    type='mmdynamicvis.PairDataPreprocessor',
+    type='mmdynamicvis.BandsDataPreprocessor',
+    num_dates=2,
     mean=mean,
     std=std,
     size=(256, 256),

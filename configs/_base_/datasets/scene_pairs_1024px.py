@@ -1,7 +1,8 @@
 # Crops of 1024 px from pairs of 1024 px enlarged twice: normalisation, augmentation,
 # loaders. A data set's file adds the datasets.
 data_preprocessor = dict(
-    type='mmdynamicvis.PairDataPreprocessor',
+    type='mmdynamicvis.BandsDataPreprocessor',
+    num_dates=2,
     # of R, G, B in [0, 255], the same for both dates
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],

@@ -1,10 +1,12 @@
 # UPerNet for images of 256 px on small machines: DynamicVis tiny, 64 channels in the neck, 32 in
-# the heads.
+# the heads. Their last layers start with larger weights than mmseg's 0.01: else the first steps
+# make all of so few channels votes for the background, if the target is rare, and there it stays.
 _base_ = ['upernet.py']
 
+head_init = dict(type='Normal', std=0.1, override=dict(name='conv_seg'))
 model = dict(
     backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
-    decode_head=dict(in_channels=[64, 64, 64, 64], channels=32),
-    auxiliary_head=dict(in_channels=64, channels=32),
+    decode_head=dict(in_channels=[64, 64, 64, 64], channels=32, init_cfg=head_init),
+    auxiliary_head=dict(in_channels=64, channels=32, init_cfg=head_init),
 )

@@ -1,4 +1,4 @@
-# A schedule of minutes on a CPU, counted in iterations of batch 8.
+# A schedule of minutes on a CPU, counted in iterations.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
@@ -8,4 +8,3 @@ param_scheduler = [
 ]
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_interval=100)
 log_processor = dict(by_epoch=False)
-auto_scale_lr = dict(base_batch_size=8)

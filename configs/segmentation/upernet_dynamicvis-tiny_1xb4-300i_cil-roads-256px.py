@@ -1,7 +1,7 @@
 # UPerNet with DynamicVis tiny on 20 aerial images with roads at 256 px, from scratch, for small
-# machines. Beside it, with all else equal: upernet_resnet18_1xb8-300i_cil-roads-256px.py.
+# machines. Beside it, with all else equal: upernet_resnet18_1xb4-300i_cil-roads-256px.py.
 # Paper: no number for this model. Ours: see README.md beside this file.
-#   mim train mmdynamicvis upernet_dynamicvis-tiny_1xb8-300i_cil-roads-256px.py
+#   mim train mmdynamicvis upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py
 _base_ = [
     '../_base_/models/upernet_tiny.py',
     '../_base_/datasets/cil_roads_256px.py',
@@ -16,4 +16,6 @@ model = dict(
 )
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=100, save_best='target/iou', rule='greater'),
+    logger=dict(log_metric_by_epoch=False),
 )
+auto_scale_lr = dict(base_batch_size=4)

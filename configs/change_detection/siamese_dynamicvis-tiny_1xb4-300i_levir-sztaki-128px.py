@@ -1,0 +1,22 @@
+# Change detection with DynamicVis tiny on 14 pairs of LEVIR-CD and SZTAKI AirChange in crops of
+# 128 px, from scratch, for small machines. Beside it, with all else equal:
+# siamese_resnet18_1xb4-300i_levir-sztaki-128px.py, and open-cd's
+# fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px.py.
+# Paper: no number for this model. Ours: see README.md beside this file.
+#   mim train mmdynamicvis siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py
+_base_ = [
+    '../_base_/models/siamese_tiny.py',
+    '../_base_/datasets/levir_sztaki_128px.py',
+    '../_base_/schedules/adamw_cosine_300i.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(img_size=128),
+    test_cfg=dict(mode='slide', crop_size=(128, 128), stride=(96, 96)),
+)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=100, save_best='target/f1', rule='greater'),
+)
+auto_scale_lr = dict(base_batch_size=4)

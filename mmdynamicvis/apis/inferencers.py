@@ -1,0 +1,105 @@
+"""The hosts' own inferencers, for models of this suite."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.fileio import load
+
+import mmdynamicvis
+
+HOSTS = {
+    'mmpretrain': ('mmpretrain.apis', 'ImageClassificationInferencer', 'pretrained'),
+    'mmseg': ('mmseg.apis', 'MMSegInferencer', 'weights'),
+    'mmdet': ('mmdet.apis', 'DetInferencer', 'weights'),
+    'mmrotate': ('mmdet.apis', 'DetInferencer', 'weights'),
+}
+"""default_scope of a config -> module and name of the inferencer, and its argument of weights."""
+LOADERS = ('LoadImageFromFile', 'LoadIntactImage')
+
+
+def load_inferencer(
+    model: str | Path | Config,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> Any:
+    """Return the inferencer of the model's host, by mmengine's conventions.
+
+    It takes paths, folders and arrays, and shows and saves as its host does; see
+    :mod:`mmdynamicvis.apis.prediction_files` for COCO and DOTA files.
+
+    Args:
+        model: Config of mmpretrain, mmseg, mmdet or mmrotate that reads image files: a file, or the
+            name of a model in the metafiles of this suite.
+        weights: Checkpoint; that of the metafile by default, if it has one.
+        device: Where the model runs; an accelerator by default, if there is one.
+        **options: Further arguments of the host's class.
+
+    Raises:
+        FileNotFoundError: There is no such config, nor a model of that name.
+        ValueError: There are no weights, the host has no inferencer, or the config does not read
+            image files.
+    """
+    if isinstance(model, Config):
+        cfg = model.copy()
+    else:
+        path, published = find_model(model)
+        cfg = Config.fromfile(path)
+        weights = published if weights is None else weights
+    if weights is None:
+        raise ValueError(f'{cfg.filename} has no published weights: give a checkpoint as weights')
+    scope = cfg.get('default_scope')
+    if scope not in HOSTS:
+        raise ValueError(
+            f'config {cfg.filename} has default_scope {scope!r}; there are inferencers of '
+            f'{", ".join(HOSTS)}'
+        )
+    _read_as_the_host(cfg)
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    module, name, argument = HOSTS[scope]
+    if scope != 'mmpretrain':
+        options = dict(scope=scope, **options)
+    inferencer = getattr(import_module(module), name)
+    return inferencer(cfg, **{argument: str(weights)}, device=device, **options)
+
+
+def find_model(model: str | Path) -> tuple[Path, str | None]:
+    """Return config and weights of a config file or of a name in the metafiles.
+
+    Raises:
+        FileNotFoundError: There is neither.
+    """
+    if Path(model).is_file():
+        return Path(model), None
+    package = Path(mmdynamicvis.__file__).parent
+    # a wheel brings the configs along, an editable install has them beside the package
+    root = package / '.mim' if (package / '.mim').is_dir() else package.parent
+    for metafile in sorted(root.glob('configs/*/metafile.yml')):
+        for entry in load(metafile)['Models']:
+            if entry['Name'] == str(model):
+                return root / entry['Config'], entry.get('Weights')
+    raise FileNotFoundError(
+        f'{model} is neither a config file nor a model in the metafiles below {root}/configs'
+    )
+
+
+def _read_as_the_host(cfg: Config) -> None:
+    """Give the test pipeline the loading transform that inferencers look for, in place."""
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    if _name(pipeline[0]) not in LOADERS:
+        raise ValueError(
+            f'the test pipeline of {cfg.filename} begins with {_name(pipeline[0])}; inferencers '
+            f'take {" or ".join(LOADERS)}. For rasters of any bands: mmdynamicvis.apis.scenes'
+        )
+    rest = [step for step in pipeline[1:] if not _name(step).startswith('LoadAnnotations')]
+    loader = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+    cfg.test_dataloader.dataset.pipeline = [loader, *rest]
+
+
+def _name(step: dict) -> str:
+    return str(step['type']).rpartition('.')[2]

@@ -1,0 +1,218 @@
+"""Trained models of the hosts on windows of scenes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+
+from mmdynamicvis.apis.scenes.merging import Kind
+from mmdynamicvis.apis.scenes.objects import Objects
+from mmdynamicvis.apis.scenes.outlines import box_outlines, mask_outlines
+from mmdynamicvis.apis.scenes.reading import Window
+from mmdynamicvis.models.checkpoint import load_weights
+
+SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
+"""Scope of a config -> what its models find."""
+IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
+AS_IMAGES = dict(bands=(3, 2, 1), nodata_where='all', dtype='uint8')
+"""How a raster is read that stands for an image file: blue, green and red, as the loaders give."""
+TILE = 512
+SHOWN = 4
+
+
+class SceneModel:
+    """A model and the part of its config's test pipeline that comes after loading.
+
+    Windows are resized, padded and packed as images are in the config's own test.
+
+    Args:
+        config: Config of mmseg, open-cd, mmdet or mmrotate.
+        checkpoint: Weights of its model; nothing in the file is executed.
+        device: Where the model runs; an accelerator by default, if there is one.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint does not exist.
+        ValueError: The checkpoint is of another model, or the config is of another host or loads
+            images in an unknown way.
+    """
+
+    def __init__(
+        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+    ) -> None:
+        self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.checkpoint = str(checkpoint)
+        scope = self.cfg.get('default_scope')
+        if scope not in SCOPES:
+            raise ValueError(
+                f'config {self.cfg.filename} has default_scope {scope!r}: scenes are for models '
+                f'of {", ".join(SCOPES)}'
+            )
+        self.finds = SCOPES[scope]
+        init_default_scope(scope)
+        dataset = self.cfg.test_dataloader.dataset
+        while 'type' not in dataset or 'pipeline' not in dataset:
+            dataset = dataset['datasets'][0] if 'datasets' in dataset else dataset['dataset']
+        self._steps = [step for step in dataset.pipeline if not _is_of_files(step)]
+        self._pipeline = Compose(self._steps)
+        self._loader = dataset.pipeline[0]
+        with DATASETS.switch_scope_and_registry(scope) as datasets:
+            metainfo = datasets.get(dataset.type).METAINFO
+        self.metainfo = {**metainfo, **dataset.get('metainfo', {})}
+        self._model = _build(self.cfg, self.checkpoint, device)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes.
+
+        Raises:
+            ValueError: The config's data set has none.
+        """
+        if not self.metainfo.get('classes'):
+            raise ValueError(
+                f'the test data set of {self.cfg.filename} has no classes: give them in its '
+                "metainfo, as metainfo=dict(classes=('background', 'road'))"
+            )
+        return list(self.metainfo['classes'])
+
+    @property
+    def tile(self) -> int:
+        """Side in pixels of the images that the model is tested on."""
+        for step in self._steps:
+            if 'scale' in step:
+                return max(step.scale)
+        size = self.cfg.model.backbone.get('img_size', TILE)
+        return size if isinstance(size, int) else max(size)
+
+    @property
+    def shapes(self) -> Kind:
+        """What the outlines of objects are."""
+        if getattr(self._model, 'with_mask', False):
+            return 'masks'
+        return 'rotated boxes' if self.cfg.default_scope == 'mmrotate' else 'boxes'
+
+    @property
+    def dates(self) -> int:
+        """Images that the model takes at once."""
+        kind = _name(self._loader)
+        if kind == 'LoadPair':
+            return len(self._loader.get('keys', ('img_path', 'img_path2')))
+        return 2 if kind == 'MultiImgLoadImageFromFile' else 1
+
+    def reading(self) -> dict[str, Any]:
+        """Return the arguments of ``LoadGeoTIFF`` by which rasters are read.
+
+        Raises:
+            ValueError: The pipeline begins with a transform that is not known.
+        """
+        loader = self._image_loader()
+        if _name(loader) in IMAGE_LOADERS:
+            return dict(AS_IMAGES)
+        if _name(loader) == 'LoadGeoTIFF':
+            return {key: value for key, value in loader.items() if key != 'type'}
+        raise ValueError(
+            f'the test pipeline of {self.cfg.filename} begins with {_name(loader)}; for scenes it '
+            f'must be LoadGeoTIFF, LoadPair, {" or ".join(IMAGE_LOADERS)}'
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what predictions depend on."""
+        settings = dict(config=hashlib.sha256(self.cfg.dump().encode()).hexdigest())
+        settings['checkpoint'] = self.checkpoint
+        if Path(self.checkpoint).is_file():
+            content = Path(self.checkpoint).read_bytes()
+            settings['checkpoint'] = hashlib.sha256(content).hexdigest()
+        return settings
+
+    @torch.no_grad()
+    def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
+        """Predict windows; what is predicted is in their own pixels."""
+        samples = [self._pipeline(self._results(window)) for window in windows]
+        return [sample.cpu() for sample in self._model.test_step(pseudo_collate(samples))]
+
+    def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
+        """Predict the classes of pixels: (classes, H, W) float32 of each window."""
+        return [self._logits(sample.seg_logits.data).numpy() for sample in self(windows)]
+
+    def objects(self, windows: Sequence[Window]) -> list[Objects]:
+        """Predict the objects of each window."""
+        return [self._objects(sample.pred_instances) for sample in self(windows)]
+
+    def _objects(self, found: InstanceData) -> Objects:
+        if self.shapes == 'masks':
+            shapes = mask_outlines(found.masks.numpy())
+        else:
+            # mmrotate's boxes are objects of their own
+            shapes = box_outlines(getattr(found.bboxes, 'tensor', found.bboxes).numpy())
+        # a mask may be empty
+        there = ~shapely.is_empty(shapes)
+        labels, scores = found.labels.numpy(), found.scores.numpy()
+        return Objects(shapes[there], labels[there], scores[there])
+
+    def _logits(self, logits_KHW: Tensor) -> Tensor:
+        if len(logits_KHW) > 1:
+            return logits_KHW.float()
+        # mmseg gives the probability of the second of two classes, which has a threshold
+        threshold = torch.tensor(self._model.decode_head.threshold)
+        second_HW = (logits_KHW[0].logit(eps=1e-6) - threshold.logit()).float()
+        return torch.stack([torch.zeros_like(second_HW), second_HW])
+
+    def _results(self, window: Window) -> dict[str, Any]:
+        """Return what the config's loader would have."""
+        if _name(self._image_loader()) in IMAGE_LOADERS:
+            window = [np.rint(image).astype(np.uint8) for image in window]
+        stacked = _name(self._loader) != 'MultiImgLoadImageFromFile'
+        image = np.concatenate(window, axis=-1) if stacked else window
+        shape = window[0].shape[:2]
+        return dict(img=image, img_shape=shape, ori_shape=shape, img_path='', img_id=0)
+
+    def _image_loader(self) -> dict:
+        if _name(self._loader) == 'LoadPair':
+            return self._loader.get('loader', dict(type='LoadIntactImage'))
+        return self._loader
+
+
+def _name(step: dict) -> str:
+    return str(step['type']).rpartition('.')[2]
+
+
+def _is_of_files(step: dict) -> bool:
+    """Whether a transform reads files, or is for what another one has read."""
+    return _name(step).startswith(('Load', 'MultiImgLoad')) or _name(step) == 'IgnoreNodata'
+
+
+def _build(cfg: Config, checkpoint: str, device: str | None) -> nn.Module:
+    settings = dict(cfg.model)
+    if 'data_preprocessor' in cfg:
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = MODELS.build(settings)
+    weights = load_weights(checkpoint)
+    _compare(model, weights, f'checkpoint {checkpoint} is not of the model of {cfg.filename}')
+    model.load_state_dict(weights)
+    return model.to(device or get_device()).eval()
+
+
+def _compare(model: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    differences = [
+        f'{name} is {given.get(name, "missing")}, in the model {own.get(name, "missing")}'
+        for name in [*own, *(name for name in given if name not in own)]
+        if own.get(name) != given.get(name)
+    ]
+    if differences:
+        rest = f' and {len(differences) - SHOWN} more' if len(differences) > SHOWN else ''
+        raise ValueError(
+            f'{problem}: {"; ".join(differences[:SHOWN])}{rest}. Give the config it was trained by'
+        )

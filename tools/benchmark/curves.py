@@ -1,0 +1,48 @@
+"""Curves of trainings side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+from matplotlib import pyplot as plt
+
+COLOURS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f', 'fcsn': '#d55e00'}
+"""Of the networks that are compared often, by their name in a config's."""
+
+
+def draw_curves(
+    panels: Mapping[str, list[dict]],
+    metrics: Mapping[str, str],
+    unit: str,
+    path: Path,
+    scale: float = 1.0,
+) -> None:
+    """Draw a panel per task, and in it a metric in percent per network.
+
+    Args:
+        panels: The rows of each task, by its title; a row has ``backbone``, ``step_s`` and
+            ``curves``, metric -> {step: value}.
+        metrics: The metric of each task.
+        unit: What is counted, e.g. 'epoch'.
+        path: PNG file.
+        scale: What makes a value percent.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(5 * len(panels), 4), layout='constrained', squeeze=False
+    )
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        for row in rows:
+            curve = row['curves'][metrics[title]]
+            percent = [scale * value for value in curve.values()]
+            label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
+            colour = COLOURS.get(row['backbone'])
+            axis.plot(list(curve), percent, 'o-', color=colour, label=label)
+        axis.set(title=title, xlabel=unit, ylabel=f'{metrics[title]}, %')
+        axis.set_ylim(bottom=0)
+        axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,67 @@
+r"""Predict a scene of any size, tile by tile: GeoTIFF in, GeoTIFF or vector file out.
+
+    python tools/infer_scene.py scene.tif roads.tif CONFIG CHECKPOINT
+    python tools/infer_scene.py scene.tif ships.gpkg CONFIG CHECKPOINT --min-score 0.5
+    python tools/infer_scene.py before.tif after.tif change.tif CONFIG CHECKPOINT
+
+Classes of pixels (mmseg, open-cd) become a GeoTIFF, objects (mmdet, mmrotate) a GeoPackage or
+GeoJSON, both in the reference system of the scene. A run that was killed continues when it is
+started again. See docs/scenes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmdynamicvis.apis.scenes import Pace, infer_scene
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('scene', nargs='+', help='raster, or the rasters of two dates')
+    parser.add_argument('output', help='file to write: .tif, .gpkg or .geojson')
+    parser.add_argument('config', help='config file of the model')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
+    parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
+    parser.add_argument('--bands', type=int, nargs='+', help='bands in the order of the model')
+    parser.add_argument('--nodata', type=float, help='number of pixels without data')
+    parser.add_argument(
+        '--scaling',
+        type=float,
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help='numbers that become 0 and 255, for models of 8-bit images',
+    )
+    parser.add_argument(
+        '--probabilities', action='store_true', help='write a band of probabilities per class'
+    )
+    parser.add_argument('--cog', action='store_true', help='write a cloud-optimised GeoTIFF')
+    parser.add_argument('--min-score', type=float, default=0.3, help='of objects (%(default)s)')
+    parser.add_argument(
+        '--min-agreement',
+        type=float,
+        default=0.5,
+        help='share of their area from which on objects of two tiles are one (%(default)s)',
+    )
+    parser.add_argument('--batch-size', type=int, default=1, help='tiles at once (%(default)s)')
+    parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
+    parser.add_argument('--max-tiles', type=int, help='end after so many; the next run continues')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 and so on (default: what there is)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = vars(parse_args())
+    pace = Pace(**{name: options.pop(name) for name in ('batch_size', 'readers', 'max_tiles')})
+    output = infer_scene(**options, pace=pace)
+    print(f'wrote {output}' if output else 'not finished; the same command continues')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
