@@ -197,22 +197,21 @@ def _build(cfg: Config, checkpoint: str, device: str | None) -> nn.Module:
     if 'data_preprocessor' in cfg:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(settings)
-    weights = load_weights(checkpoint)
-    _compare(model, weights, f'checkpoint {checkpoint} is not of the model of {cfg.filename}')
-    model.load_state_dict(weights)
-    return model.to(device or get_device()).eval()
-
-
-def _compare(model: nn.Module, weights: dict[str, Tensor], problem: str) -> None:
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    differences = [
-        f'{name} is {given.get(name, "missing")}, in the model {own.get(name, "missing")}'
-        for name in [*own, *(name for name in given if name not in own)]
-        if own.get(name) != given.get(name)
-    ]
+    differences = _load(model, load_weights(checkpoint))
     if differences:
         rest = f' and {len(differences) - SHOWN} more' if len(differences) > SHOWN else ''
         raise ValueError(
-            f'{problem}: {"; ".join(differences[:SHOWN])}{rest}. Give the config it was trained by'
+            f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
+            f'{"; ".join(differences[:SHOWN])}{rest}. Give the config that it was trained by'
         )
+    return model.to(device or get_device()).eval()
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Load weights, published names among them; return what does not fit."""
+    try:
+        outcome = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # other shapes, or nothing for the backbone
+        return [line.strip() for line in str(error).splitlines()]
+    missing = [f'{name} is missing' for name in outcome.missing_keys]
+    return missing + [f'{name} is not in the model' for name in outcome.unexpected_keys]

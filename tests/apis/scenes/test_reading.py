@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import threading
 import time
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
-from mmdynamicvis.apis.scenes.grid import Box
+from mmdynamicvis.apis.scenes.grid import Box, Grid
 from mmdynamicvis.apis.scenes.reading import Scene, read_ahead
 from mmdynamicvis.transforms.geotiff import LoadGeoTIFF
 
-from .scenes import noise, write
+from .scenes import PLACE, noise, write
 
 
 def test_windows_are_those_of_the_file(tmp_path):
@@ -71,6 +74,33 @@ def test_readers_are_ahead_but_not_far():
         time.sleep(0.001)
         assert len(started) <= item + 2 * 3 + 1
     assert sorted(started) == list(range(40))
+
+
+def resident(field):
+    """Return VmRSS, or VmHWM, the highest so far, in MB."""
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def test_memory_does_not_grow_with_the_scene(tmp_path):
+    """GDAL alone would keep all of the 300 MB where there is as much memory to spare."""
+    place = dict(height=10240, width=10240, count=3, dtype='uint8', tiled=True, sparse_ok=True)
+    with rasterio.open(tmp_path / 'a.tif', 'w', **PLACE, **place):
+        pass
+
+    def read_all():
+        before = resident('VmRSS')
+        Path('/proc/self/clear_refs').write_text('5')
+        with Scene(tmp_path / 'a.tif') as scene:
+            boxes = [box for row in Grid(10240, 10240, 512, 0).block_rows(512) for box in row]
+            for _ in read_ahead(scene.read, boxes, readers=2):
+                pass
+        assert resident('VmHWM') - before < 220
+
+    process = get_context('fork').Process(target=read_all)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_a_reader_that_fails_is_heard():
