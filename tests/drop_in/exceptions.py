@@ -107,6 +107,11 @@ UNFIT = (
         error='FileNotFoundError',
     ),
     Unfit(
+        ('mmrotate/s2anet/s2anet-le135_r50_fpn_3x_hrsc.py',),
+        'names a detector that mmrotate has no more',
+        error='S2ANet is not in the',
+    ),
+    Unfit(
         ('mmrotate/convnext/*',),
         'import mmcls, which mmpretrain has replaced',
         error='mmcls.models',
