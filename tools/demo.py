@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -23,7 +22,7 @@ from mmpretrain.registry import DATASETS
 
 from mmdynamicvis.apis.launch import move_data_root
 from mmdynamicvis.synthetic import CATEGORIES, write_classification_dataset
-from mmdynamicvis.visualization import show_selected_tokens
+from mmdynamicvis.visualization import show_selected_tokens, write_picture
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONFIG = 'dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
@@ -106,14 +105,7 @@ def draw(checkpoint: Path, data: Path, picture: Path) -> None:
         colours.append('darkgreen' if correct else 'firebrick')
     # The loader gives B, G, R first.
     images = [sample['inputs'].flip(0).permute(1, 2, 0).numpy() for sample in samples]
-    figure = show_selected_tokens(images, selections, titles, colours)
-
-    encoded, content = cv2.imencode('.png', figure[..., ::-1])
-    if not encoded:
-        raise RuntimeError(f'OpenCV could not encode {picture} as PNG')
-    partial = picture.with_name(f'.{picture.name}.partial')
-    partial.write_bytes(content.tobytes())
-    partial.replace(picture)
+    write_picture(show_selected_tokens(images, selections, titles, colours), picture)
 
 
 def main() -> None:
