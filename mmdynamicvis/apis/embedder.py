@@ -83,7 +83,7 @@ class Embedder:
         settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
             cfg = source if isinstance(source, Config) else Config.fromfile(source)
-            from_config, settings = _read_config(cfg)
+            from_config, settings = read_config(cfg)
             named = from_config.pop('checkpoint')
             checkpoint = checkpoint or named or cfg.get('load_from')
             backbone = {**from_config, **backbone}
@@ -107,11 +107,11 @@ class Embedder:
         given = dict(mean=mean, std=std, bands=bands)
         settings.update({name: value for name, value in given.items() if value is not None})
         self.bands = settings['bands']
-        self._mean, self._std = (
+        self.mean, self.std = (
             torch.tensor(settings[name], dtype=torch.float32).view(-1, 1, 1)
             for name in ('mean', 'std')
         )
-        counts = len(self._mean), len(self._std)
+        counts = len(self.mean), len(self.std)
         if counts != (self.model.in_channels,) * 2:
             raise ValueError(
                 f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
@@ -129,8 +129,11 @@ class Embedder:
 
         Raises:
             OSError: A file is missing or damaged.
+            TypeError: A single file is given instead of a list.
             ValueError: An image has another number of bands, or is too small.
         """
+        if isinstance(images, (str, Path)):
+            raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
         vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
         return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
 
@@ -143,13 +146,13 @@ class Embedder:
 
         Args:
             image: As in :meth:`__call__`.
-            boxes: (R, 4) as x1, y1, x2, y2 in pixels of the image.
+            boxes: (R, 4) as x1, y1, x2, y2 in pixels of the image; what lies outside is cut off.
 
         Returns:
             (R, sum of the maps' channels) float32 on the CPU.
 
         Raises:
-            ValueError: The boxes have another shape.
+            ValueError: The boxes have another shape, or one of them has no area in the image.
         """
         from torchvision.ops import roi_align
 
@@ -160,12 +163,21 @@ class Embedder:
             raise ValueError(f'boxes have shape {tuple(boxes_R4.shape)}; need (R, 4)')
         pixels_CHW = self._read(image)
         height, width = pixels_CHW.shape[1:]
+        inside_R4 = boxes_R4.clamp(min=0).minimum(torch.tensor([width, height] * 2))
+        # those of NaN, too, with which roi_align reads anywhere in memory
+        empty = ~(inside_R4[:, :2] < inside_R4[:, 2:]).all(1)
+        if empty.any():
+            index = int(empty.nonzero()[0])
+            raise ValueError(
+                f'box {index} is {boxes_R4[index].tolist()}; give x1, y1, x2, y2 with x1 < x2 and '
+                f'y1 < y2, in the image of {width} x {height} pixels'
+            )
         levels = next(self._batches([pixels_CHW]))
         vectors = []
         for level_BCHW in levels:
             # exact, also where the size of the image is no multiple of the stride
             scale = torch.tensor([level_BCHW.shape[3] / width, level_BCHW.shape[2] / height] * 2)
-            scaled = (boxes_R4 * scale).to(level_BCHW)
+            scaled = (inside_R4 * scale).to(level_BCHW)
             samples = roi_align(level_BCHW, [scaled], REGION, sampling_ratio=2, aligned=True)
             vectors.append(samples.mean((2, 3)))
         return torch.cat(vectors, 1).cpu()
@@ -210,10 +222,10 @@ class Embedder:
     def _read(self, image: Image) -> Tensor:
         """Return an image as it goes into the network but for the normalisation."""
         pixels_CHW = read_image(image, self.bands)
-        if len(pixels_CHW) != len(self._mean):
+        if len(pixels_CHW) != len(self.mean):
             name = image if isinstance(image, (str, Path)) else 'an image'
             raise ValueError(
-                f'{name} has {len(pixels_CHW)} bands, the backbone takes {len(self._mean)}: choose '
+                f'{name} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: choose '
                 'bands of rasters with bands=(...), counted from 1'
             )
         return pixels_CHW
@@ -228,7 +240,7 @@ class Embedder:
         for _, same_size in groupby(read, key=lambda pixels: pixels.shape):
             batch = []
             for pixels in same_size:
-                batch.append((pixels - self._mean) / self._std)
+                batch.append((pixels - self.mean) / self.std)
                 if len(batch) == self.batch_size:
                     yield self.model(torch.stack(batch).to(self.device))
                     batch = []
@@ -236,8 +248,12 @@ class Embedder:
                 yield self.model(torch.stack(batch).to(self.device))
 
 
-def _read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a config's backbone, with its ``checkpoint`` or None, and how it takes images."""
+def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a config's backbone, with its ``checkpoint`` or None, and how it takes images.
+
+    Raises:
+        ValueError: The config has no DynamicVis backbone.
+    """
     backbone = dict(cfg.get('model', {}).get('backbone') or {})
     if backbone.pop('type', None) not in ('DynamicVis', 'mmdynamicvis.DynamicVis'):
         raise ValueError(f'config {cfg.filename} has no backbone mmdynamicvis.DynamicVis')

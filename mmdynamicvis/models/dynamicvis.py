@@ -58,7 +58,9 @@ class Stage(nn.Module):
         """Return the map (B, C, H, W) of the stage, channels last in memory."""
         tokens_BLC, grid = self.merger(x_BCHW)
         if position_BCHW is not None:
-            if position_BCHW.shape[2:] != grid:
+            # comparing sizes that an export leaves open would fix them
+            is_open = any(isinstance(size, torch.SymInt) for size in grid)
+            if is_open or position_BCHW.shape[2:] != grid:
                 position_BCHW = interpolate(position_BCHW, grid, mode=interpolate_mode)
             tokens_BLC = tokens_BLC + position_BCHW.flatten(2).transpose(1, 2)
         selection = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Literal, get_args
 
 import torch
@@ -76,8 +77,9 @@ class STIM(nn.Module):
 
     def num_kept(self, length: int) -> int:
         """Return how many of ``length`` tokens are selected: L // r, r = 1 / (1 - ratio)."""
-        # The ratio may be a rounded fraction: 1e-6 of a token mends that.
-        return max(1, int(length * (1 - self.reduction_ratio) + 1e-6))
+        # The ratio may be a rounded fraction. In integers, an export may leave the length open.
+        kept = Fraction(1 - self.reduction_ratio).limit_denominator(10**6)
+        return torch.sym_max(1, length * kept.numerator // kept.denominator)
 
     def forward(
         self, tokens_BLC: Tensor, grid: tuple[int, int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -196,3 +197,20 @@ def test_what_is_no_image_is_refused(embedder: Embedder, shape: tuple[int, ...])
 def test_boxes_of_another_shape_are_refused(embedder: Embedder) -> None:
     with pytest.raises(ValueError, match=r'need \(R, 4\)'):
         embedder.regions(random_image(64, 64), [[1, 2, 3]])
+
+
+@pytest.mark.parametrize('box', [(9, 9, 9, 20), (40, 0, 10, 30), (64, 0, 80, 9), (math.nan,) * 4])
+def test_boxes_without_area_in_the_image_are_refused(embedder: Embedder, box) -> None:
+    with pytest.raises(ValueError, match=r'box 1 is .*in the image of 64 x 48 pixels'):
+        embedder.regions(random_image(48, 64), [(0, 0, 9, 9), box])
+
+
+def test_boxes_are_cut_off_at_the_image(embedder: Embedder) -> None:
+    image = random_image(48, 64)
+    inside, beyond = embedder.regions(image, [(32, 0, 64, 48), (32, -99, 999, 48)])
+    assert torch.equal(inside, beyond)
+
+
+def test_a_file_is_no_list(embedder: Embedder) -> None:
+    with pytest.raises(TypeError, match=r"give a list, \['a.png'\]"):
+        embedder('a.png')

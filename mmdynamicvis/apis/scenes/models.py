@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,15 @@ import shapely
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdynamicvis.apis.scenes.merging import Kind
 from mmdynamicvis.apis.scenes.objects import Objects
 from mmdynamicvis.apis.scenes.outlines import box_outlines, mask_outlines
 from mmdynamicvis.apis.scenes.reading import Window
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.apis.trained_model import load_model
 
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
 """Scope of a config -> what its models find."""
@@ -29,13 +29,14 @@ IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromF
 AS_IMAGES = dict(bands=(3, 2, 1), nodata_where='all', dtype='uint8')
 """How a raster is read that stands for an image file: blue, green and red, as the loaders give."""
 TILE = 512
-SHOWN = 4
 
 
 class SceneModel:
     """A model and the part of its config's test pipeline that comes after loading.
 
-    Windows are resized, padded and packed as images are in the config's own test.
+    Windows are resized, padded and packed as images are in the config's own test. Where that cuts
+    images into crops (``mode='slide'``), a window stands for a crop: what a host makes of crops
+    that overlap has seams, what a scene's windows are blended to has none.
 
     Args:
         config: Config of mmseg, open-cd, mmdet or mmrotate.
@@ -64,13 +65,18 @@ class SceneModel:
         dataset = self.cfg.test_dataloader.dataset
         while 'type' not in dataset or 'pipeline' not in dataset:
             dataset = dataset['datasets'][0] if 'datasets' in dataset else dataset['dataset']
-        self._steps = [step for step in dataset.pipeline if not _is_of_files(step)]
+        crop = self._crop()
+        self._steps = [
+            dict(step, scale=(crop, crop)) if crop and max(step.get('scale', (0,))) > crop else step
+            for step in dataset.pipeline
+            if not _is_of_files(step)
+        ]
         self._pipeline = Compose(self._steps)
         self._loader = dataset.pipeline[0]
         with DATASETS.switch_scope_and_registry(scope) as datasets:
             metainfo = datasets.get(dataset.type).METAINFO
         self.metainfo = {**metainfo, **dataset.get('metainfo', {})}
-        self._model = _build(self.cfg, self.checkpoint, device)
+        self._model = load_model(self.cfg, self.checkpoint, device)
 
     @property
     def classes(self) -> list[str]:
@@ -88,12 +94,21 @@ class SceneModel:
 
     @property
     def tile(self) -> int:
-        """Side in pixels of the images that the model is tested on."""
-        for step in self._steps:
-            if 'scale' in step:
-                return max(step.scale)
-        size = self.cfg.model.backbone.get('img_size', TILE)
+        """Side in pixels of what the model sees at once in the config's test."""
+        if self._resized:
+            return self._resized
+        size = self._crop() or self.cfg.model.backbone.get('img_size', TILE)
         return size if isinstance(size, int) else max(size)
+
+    def warn_of_seams(self, tile: int) -> None:
+        """Warn if windows of so many pixels would be cut again."""
+        crop = self._crop()
+        if crop and tile > crop and not self._resized:
+            warnings.warn(
+                f'{self.cfg.filename} tests crops of {crop} pixels, into which windows of {tile} '
+                f'are cut: there are seams between crops, and none with windows of {crop}',
+                stacklevel=3,
+            )
 
     @property
     def shapes(self) -> Kind:
@@ -134,6 +149,16 @@ class SceneModel:
             content = Path(self.checkpoint).read_bytes()
             settings['checkpoint'] = hashlib.sha256(content).hexdigest()
         return settings
+
+    @property
+    def _resized(self) -> int | None:
+        """Side to which the pipeline brings windows of any size."""
+        return next((max(step['scale']) for step in self._steps if 'scale' in step), None)
+
+    def _crop(self) -> int | None:
+        """Return the side of the crops in which the config's test sees images."""
+        test_cfg = self.cfg.model.get('test_cfg') or {}
+        return max(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
@@ -190,28 +215,3 @@ def _name(step: dict) -> str:
 def _is_of_files(step: dict) -> bool:
     """Whether a transform reads files, or is for what another one has read."""
     return _name(step).startswith(('Load', 'MultiImgLoad')) or _name(step) == 'IgnoreNodata'
-
-
-def _build(cfg: Config, checkpoint: str, device: str | None) -> nn.Module:
-    settings = dict(cfg.model)
-    if 'data_preprocessor' in cfg:
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model = MODELS.build(settings)
-    differences = _load(model, load_weights(checkpoint))
-    if differences:
-        rest = f' and {len(differences) - SHOWN} more' if len(differences) > SHOWN else ''
-        raise ValueError(
-            f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
-            f'{"; ".join(differences[:SHOWN])}{rest}. Give the config that it was trained by'
-        )
-    return model.to(device or get_device()).eval()
-
-
-def _load(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Load weights, published names among them; return what does not fit."""
-    try:
-        outcome = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # other shapes, or nothing for the backbone
-        return [line.strip() for line in str(error).splitlines()]
-    missing = [f'{name} is missing' for name in outcome.missing_keys]
-    return missing + [f'{name} is not in the model' for name in outcome.unexpected_keys]

@@ -26,7 +26,7 @@ def token_select(
             ranked_BL = (scores_BL.detach() + noise_BL).softmax(-1)
     indices_BK = rank(ranked_BL, k)
     tokens_BKC = _rows(tokens_BLC).index_select(0, _row_indices(indices_BK, tokens_BLC))
-    tokens_BKC = tokens_BKC.unflatten(0, (len(tokens_BLC), k))
+    tokens_BKC = tokens_BKC.unflatten(0, (tokens_BLC.shape[0], k))
     row_means_BHC = None if grid is None else tokens_BLC.unflatten(1, grid).mean(2)
     return tokens_BKC, indices_BK, importance_BL, row_means_BHC
 
@@ -59,5 +59,5 @@ def _rows(x_BLC: Tensor) -> Tensor:
 
 def _row_indices(indices_BK: Tensor, tokens_BLC: Tensor) -> Tensor:
     n_batch, length, _ = tokens_BLC.shape
-    first_B1 = torch.arange(0, n_batch * length, length, device=indices_BK.device).unsqueeze(1)
-    return (indices_BK + first_B1).flatten()
+    first_B = length * torch.arange(n_batch, device=indices_BK.device)
+    return (indices_BK + first_B.unsqueeze(1)).flatten()

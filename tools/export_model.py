@@ -1,0 +1,66 @@
+r"""Exports a trained backbone or classifier to a file that torch or onnxruntime runs.
+
+    python tools/export_model.py epoch_12.pth backbone.onnx --dynamic
+    python tools/export_model.py config.py backbone.pt2 --checkpoint epoch_12.pth --size 512 512
+    python tools/export_model.py config.py classifier.onnx --checkpoint epoch_12.pth --classifier
+
+The file takes images (B, bands, H, W) float32 as they are stored, R, G, B in [0, 255] for most: it
+normalises them. It is read back and compared with the model before it appears. docs/export.md says
+what can be exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmdynamicvis.apis.export import SMALLEST, TOLERANCE, backbone, classifier, export_model
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('model', help='checkpoint or config')
+    parser.add_argument('target', type=Path, help='file to write: .onnx or .pt2')
+    parser.add_argument('--checkpoint', help='weights for a config')
+    parser.add_argument(
+        '--classifier', action='store_true', help='the whole model of a config of mmpretrain'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help="of the images; the model's unless given",
+    )
+    parser.add_argument('--dynamic', action='store_true', help='leave the size of images open')
+    parser.add_argument(
+        '--tolerance', type=float, default=TOLERANCE, help='of outputs (default: %(default)s)'
+    )
+    parser.add_argument('--force', action='store_true', help='overwrite the target')
+    args = parser.parse_args()
+    if args.classifier and not args.checkpoint:
+        parser.error('--classifier needs a config and --checkpoint FILE')
+    if args.target.exists() and not args.force:
+        parser.error(f'target {args.target} exists; pass --force to overwrite it')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    load = classifier if args.classifier else backbone
+    model = load(args.model, args.checkpoint)
+    size = tuple(args.size) if args.size else model.size
+    difference = export_model(model, args.target, size, args.dynamic, args.tolerance)
+    height, width = (f'H >= {SMALLEST}', f'W >= {SMALLEST}') if args.dynamic else size
+    images = f'images (B, {model.bands}, {height}, {width})'
+    print(f'{args.target}: {images} -> {", ".join(model.outputs)}')
+    print(f'outputs differ from the model by at most {difference:.1e}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
