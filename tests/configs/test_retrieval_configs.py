@@ -36,8 +36,10 @@ def write_data(dataset: str, root: Path) -> Path:
 def test_config_is_tested_by_a_runner(path: Path, tmp_path: Path) -> None:
     dataset = path.stem.split('_')[3]
     cfg = move_data_root(Config.fromfile(path), str(write_data(dataset, tmp_path / 'data')))
-    assert cfg.model.backbone.arch == path.stem.split('_')[1].removeprefix('dynamicvis-')
-    cfg.model.backbone.arch = ARCH
+    name = path.stem.split('_')[1]
+    if name != 'resnet18':
+        assert cfg.model.backbone.arch == name.removeprefix('dynamicvis-')
+        cfg.model.backbone.arch = ARCH
     loader = cfg.test_dataloader
     loader.num_workers = 0
     for step in loader.dataset.queries.pipeline + loader.dataset.database.pipeline:
