@@ -15,13 +15,19 @@ ifdef PYTHON
 export PYTHON
 endif
 
-.PHONY: help demo test test-gpu lint format python
+.PHONY: help demo page test test-gpu lint format python
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo:  ## train, test and draw on synthetic scenes, a few minutes on two cores
 	@$(RUN) python tools/demo.py $(ARGS)
+
+page: work_dirs/demo/last_checkpoint  ## try the demo's model on a local web page
+	@$(RUN) python tools/page.py $(ARGS)
+
+work_dirs/demo/last_checkpoint:
+	@$(RUN) python tools/demo.py
 
 test:  ## run all tests, fast ones first, e.g. ARGS='-m "not slow"' or ARGS=tests/ops
 	@$(RUN) python -m pytest $(PARALLEL) $(ARGS)

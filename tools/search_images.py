@@ -12,13 +12,13 @@ and left out. A file is replaced when its successor is complete.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from mmdynamicvis.apis import Embedder, Embeddings
+from mmdynamicvis.apis import Embeddings
+from mmdynamicvis.apis.image_index import embed_images, make_embedder, settings_of
 from mmdynamicvis.apis.images import find_images, read_image
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
@@ -55,38 +55,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what makes the same embedder again."""
-    files = [path for path in (args.model, args.checkpoint) if path]
-    return dict(
-        model=str(Path(args.model).resolve()),
-        checkpoint=args.checkpoint and str(Path(args.checkpoint).resolve()),
-        options=dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std),
-        digests=[digest(Path(path)) for path in files],
-    )
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def make_embedder(settings: dict[str, Any], device: str | None) -> Embedder:
-    files = [Path(path) for path in (settings['model'], settings['checkpoint']) if path]
-    for path, expected in zip(files, settings['digests'], strict=True):
-        if digest(path) != expected:
-            raise ValueError(f'{path} has changed since the index was made: build it anew')
-    options = settings['options']
-    return Embedder(files[0], checkpoint=settings['checkpoint'], device=device, **options)
-
-
 def build(args: argparse.Namespace) -> None:
     if args.index.exists() and not args.force:
         raise FileExistsError(f'{args.index} exists; pass --force to overwrite it')
-    settings = settings_of(args)
-    paths = [path.resolve() for path in find_images(args.folder)]
-    names, vectors, _ = make_embedder(settings, args.device).files(paths)
-    Embeddings(names, vectors, settings).save(args.index)
-    print(f'{args.index}: {len(names)} images')
+    options = dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std)
+    settings = settings_of(args.model, args.checkpoint, **options)
+    made = embed_images(find_images(args.folder), settings, args.device)
+    made.save(args.index)
+    print(f'{args.index}: {len(made.names)} images')
 
 
 def add(args: argparse.Namespace) -> None:
@@ -94,10 +70,11 @@ def add(args: argparse.Namespace) -> None:
     known = set(old.names)
     paths = [path.resolve() for path in find_images(args.folder)]
     paths = [path for path in paths if path.as_posix() not in known]
-    names, vectors, _ = make_embedder(old.settings, args.device).files(paths)
-    joined = Embeddings([*old.names, *names], torch.cat([old.vectors, vectors]), old.settings)
+    new = embed_images(paths, old.settings, args.device)
+    vectors = torch.cat([old.vectors, new.vectors])
+    joined = Embeddings([*old.names, *new.names], vectors, old.settings)
     joined.save(args.index)
-    print(f'{args.index}: {len(names)} images added, {len(joined.names)} in all')
+    print(f'{args.index}: {len(new.names)} images added, {len(joined.names)} in all')
 
 
 def find(args: argparse.Namespace) -> None:
