@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.fileio import load
+from mmengine.registry import init_default_scope
 
 import mmdynamicvis
+from mmdynamicvis.apis.trained_model import load_all, metainfo_of
+from mmdynamicvis.models.checkpoint import load_weights
 
 HOSTS = {
     'mmpretrain': ('mmpretrain.apis', 'ImageClassificationInferencer', 'pretrained'),
@@ -30,19 +34,21 @@ def load_inferencer(
     """Return the inferencer of the model's host, by mmengine's conventions.
 
     It takes paths, folders and arrays, and shows and saves as its host does; see
-    :mod:`mmdynamicvis.apis.prediction_files` for COCO and DOTA files.
+    :mod:`mmdynamicvis.apis.prediction_files` for COCO and DOTA files. Classes have the
+    names that the config's data set gives them, else those in the checkpoint.
 
     Args:
         model: Config of mmpretrain, mmseg, mmdet or mmrotate that reads image files: a file, or the
             name of a model in the metafiles of this suite.
-        weights: Checkpoint; that of the metafile by default, if it has one.
+        weights: Checkpoint; that of the metafile by default, if it has one. Nothing in the file is
+            executed.
         device: Where the model runs; an accelerator by default, if there is one.
         **options: Further arguments of the host's class.
 
     Raises:
-        FileNotFoundError: There is no such config, nor a model of that name.
-        ValueError: There are no weights, the host has no inferencer, or the config does not read
-            image files.
+        FileNotFoundError: There is no such config, nor a model of that name, or no such checkpoint.
+        ValueError: There are no weights, or they are of another model; the host has no inferencer,
+            or the config does not read image files.
     """
     if isinstance(model, Config):
         cfg = model.copy()
@@ -64,8 +70,18 @@ def load_inferencer(
     module, name, argument = HOSTS[scope]
     if scope != 'mmpretrain':
         options = dict(scope=scope, **options)
-    inferencer = getattr(import_module(module), name)
-    return inferencer(cfg, **{argument: str(weights)}, device=device, **options)
+    # before the host opens the file: what holds more than weights is refused
+    content = load_weights(weights)
+    # that of a model before would be asked for the steps of the pipeline
+    init_default_scope(scope)
+    inferencer = getattr(import_module(module), name)(
+        cfg, **{argument: str(weights)}, device=device, **options
+    )
+    # hosts go on with what fits
+    load_all(inferencer.model, content, weights, cfg)
+    if scope != 'mmpretrain':  # which looks for classes in the config itself
+        inferencer.model.dataset_meta.update(_names(cfg, options))
+    return inferencer
 
 
 def find_model(model: str | Path) -> tuple[Path, str | None]:
@@ -99,6 +115,16 @@ def _read_as_the_host(cfg: Config) -> None:
     rest = [step for step in pipeline[1:] if not _name(step).startswith('LoadAnnotations')]
     loader = dict(type='LoadImageFromFile', imdecode_backend='pillow')
     cfg.test_dataloader.dataset.pipeline = [loader, *rest]
+
+
+def _names(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names and colours of the classes in the config that no option of the host replaces.
+
+    Of a checkpoint of weights alone, mmdet and mmseg say that it is of COCO and of Cityscapes.
+    """
+    metainfo = metainfo_of(cfg, cfg.test_dataloader.dataset)
+    keys = {'classes', 'palette'} - set(options)
+    return {key: metainfo[key] for key in keys if metainfo.get(key)}
 
 
 def _name(step: dict) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
+
+from mmdynamicvis.apis.whole_files import replacing
 
 
 def write_coco(
@@ -98,9 +99,5 @@ def _encode(masks: np.ndarray) -> Iterator[dict[str, Any]]:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

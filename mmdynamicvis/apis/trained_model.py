@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mmdynamicvis.models.checkpoint import load_weights
@@ -50,6 +51,12 @@ def load_all(
             f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
             f'{"; ".join(differences[:SHOWN])}{rest}. Give the config that it was trained by'
         )
+
+
+def metainfo_of(cfg: Config, dataset: ConfigDict) -> dict[str, Any]:
+    """Return what a data set of a config says of its classes, without its files."""
+    with DATASETS.switch_scope_and_registry(cfg.default_scope) as datasets:
+        return {**datasets.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}
 
 
 def _load(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:

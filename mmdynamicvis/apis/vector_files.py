@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmdynamicvis.apis.whole_files import replacing
 from mmdynamicvis.models.checkpoint import import_safetensors, save_weights
 
 SUFFIXES = ('.npz', '.parquet', '.safetensors')
@@ -37,17 +38,14 @@ class Embeddings(NamedTuple):
         metadata.
 
         Raises:
+            OSError: The file cannot be written, since the disk is full for example.
             ValueError: The file's name ends with something else.
         """
         path = Path(path)
         write = _by_suffix(path, _to_npz, _to_parquet, _to_safetensors)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
-        try:
+        with replacing(path) as temporary:
             write(self, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Embeddings:
@@ -88,8 +86,14 @@ def _from_npz(path: Path) -> tuple[list[str], Tensor, str]:
 
 
 def _to_safetensors(embeddings: Embeddings, path: Path) -> None:
+    import_safetensors(path)
+    from safetensors import SafetensorError
+
     metadata = dict(names=json.dumps(embeddings.names), settings=_settings(embeddings))
-    save_weights(dict(vectors=embeddings.vectors), path, metadata)
+    try:
+        save_weights(dict(vectors=embeddings.vectors), path, metadata)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from error
 
 
 def _from_safetensors(path: Path) -> tuple[list[str], Tensor, str]:

@@ -103,6 +103,38 @@ def test_dota_files(image, tmp_path):
         assert (centres - centre).norm(dim=1).min() < 0.02
 
 
+def test_checkpoints_of_other_models(tmp_path):
+    """Hosts say it in the log, and predict with what is random."""
+    (tmp_path / 'roads').mkdir()
+    _, roads = small(ROADS, tmp_path / 'roads', ('background', 'building'))
+    for name in (SCENES, MASKS, ROTATED):
+        cfg, _ = small(name, tmp_path, CLASSES)
+        with pytest.raises(ValueError, match=r'roads.random\.pth is not of the model of .*missing'):
+            load_inferencer(cfg, roads, 'cpu')
+
+
+def test_checkpoints_that_are_no_weights(tmp_path):
+    cfg, checkpoint = small(SCENES, tmp_path, CLASSES)
+    with pytest.raises(FileNotFoundError, match=r'none\.pth does not exist'):
+        load_inferencer(cfg, 'none.pth', 'cpu')
+    content = torch.load(checkpoint)
+    torch.save(dict(content, code=tmp_path), checkpoint)
+    with pytest.raises(ValueError, match='holds more than weights and was not loaded'):
+        load_inferencer(cfg, checkpoint, 'cpu')
+
+
+def test_models_of_several_hosts_at_once(image, tmp_path):
+    models = []
+    for name in (SCENES, ROADS, ROTATED):
+        (tmp_path / name).mkdir()
+        models.append(small(name, tmp_path / name, [f'class {i}' for i in range(30)]))
+    # the scope of each is at first that of the one before
+    inferencers = [load_inferencer(*model, 'cpu') for model in models]
+    scenes, roads, rotated = (inferencer(image) for inferencer in inferencers)
+    assert len(rotated['predictions']) == len(scenes) == 1
+    assert roads['predictions'].shape == (128, 160)
+
+
 def test_names_of_the_metafiles(checkout, tmp_path):
     assert find_model(ROADS) == (checkout / f'configs/segmentation/{ROADS}.py', None)
     with pytest.raises(FileNotFoundError, match='resnet is neither a config file nor a model'):

@@ -72,7 +72,7 @@ UNFIT = (
         error='implementation for device cpu not found',
     ),
     Unfit(
-        ('mmrotate/cfa/*', 'mmrotate/oriented_reppoints/*'),
+        ('mmrotate/cfa/*', 'mmrotate/*_reppoints/*'),
         'mmcv has the IoU of convex hulls for GPUs alone',
         error='implementation for device cpu not found',
     ),

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdynamicvis.apis.embedder import Embedder, read_config
-from mmdynamicvis.apis.trained_model import load_model
+from mmdynamicvis.apis.trained_model import load_model, metainfo_of
 
 # the only backend whose ops torch and ONNX have everywhere
 BACKEND = 'eager'
@@ -116,7 +116,8 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
     cfg.model.backbone.backend = BACKEND
     model = load_model(cfg, checkpoint, 'cpu')
     exclusive = not str(cfg.model.head.type).rpartition('.')[2].startswith('MultiLabel')
-    facts = dict(classes=_classes(cfg), bands=settings['bands'])
+    classes = metainfo_of(cfg, cfg.test_dataloader.dataset).get('classes')
+    facts = dict(classes=list(classes or ()), bands=settings['bands'])
     network, size = _Scores(model, exclusive), _size(model.backbone)
     return ImageModel(network, settings['mean'], settings['std'], ['scores'], size, facts)
 
@@ -127,12 +128,3 @@ def _size(network: nn.Module) -> tuple[int, int]:
         return DEFAULT_SIZE, DEFAULT_SIZE
     stride = network.stages[0].merger.projection.stride[0]
     return tuple(stride * tokens for tokens in network.pos_embed.shape[2:])
-
-
-def _classes(cfg: Config) -> list[str] | None:
-    """Return the names of a classifier's classes, if its data set has names."""
-    from mmpretrain.registry import DATASETS
-
-    dataset = cfg.test_dataloader.dataset
-    metainfo = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}
-    return list(metainfo['classes']) if metainfo.get('classes') else None

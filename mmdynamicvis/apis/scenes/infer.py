@@ -44,7 +44,8 @@ def infer_scene(
         output: File to write: .tif for classes of pixels, .gpkg or .geojson for objects.
         config: Config of mmseg or open-cd for classes of pixels, of mmdet or mmrotate for objects.
         checkpoint: Weights of its model.
-        tile: Side of the windows in pixels; by default that of the config's test images.
+        tile: Side of the windows in pixels; by default that of what the model sees at once in the
+            config's test.
         overlap: Pixels that neighbouring windows share, a quarter of ``tile`` by default.
         bands: Bands that the model takes, in its order and counted from 1. By default those of the
             config's ``LoadGeoTIFF``, and 3, 2, 1 where the config loads images from files.
@@ -69,7 +70,13 @@ def infer_scene(
     if output.exists():
         raise FileExistsError(f'{output} exists; remove it, or give another output')
     model = SceneModel(config, checkpoint, device)
+    if model.finds == 'objects' and (probabilities or cog):
+        raise ValueError(
+            f'the model of {model.cfg.filename} finds objects: probabilities and cog are for '
+            'classes of pixels'
+        )
     tile = model.tile if tile is None else tile
+    model.warn_of_seams(tile)
     options = dict(
         tile=tile,
         overlap=tile // 4 if overlap is None else overlap,
@@ -89,6 +96,7 @@ def infer_scene(
                 f'the model of {model.cfg.filename} takes {model.dates} rasters at once, and '
                 f'{len(opened.paths)} are given: {", ".join(opened.paths)}'
             )
+        model.check_bands(opened.bands)
         if model.finds == 'objects':
             options.update(kind=model.shapes, min_score=min_score, min_agreement=min_agreement)
             return detect_scene(opened, model.objects, output, model.classes, **options)

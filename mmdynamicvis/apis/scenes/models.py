@@ -13,7 +13,7 @@ import shapely
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from mmdynamicvis.apis.scenes.merging import Kind
 from mmdynamicvis.apis.scenes.objects import Objects
 from mmdynamicvis.apis.scenes.outlines import box_outlines, mask_outlines
 from mmdynamicvis.apis.scenes.reading import Window
-from mmdynamicvis.apis.trained_model import load_model
+from mmdynamicvis.apis.trained_model import load_model, metainfo_of
 
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
 """Scope of a config -> what its models find."""
@@ -73,9 +73,7 @@ class SceneModel:
         ]
         self._pipeline = Compose(self._steps)
         self._loader = dataset.pipeline[0]
-        with DATASETS.switch_scope_and_registry(scope) as datasets:
-            metainfo = datasets.get(dataset.type).METAINFO
-        self.metainfo = {**metainfo, **dataset.get('metainfo', {})}
+        self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
 
     @property
@@ -124,6 +122,16 @@ class SceneModel:
         if kind == 'LoadPair':
             return len(self._loader.get('keys', ('img_path', 'img_path2')))
         return 2 if kind == 'MultiImgLoadImageFromFile' else 1
+
+    def check_bands(self, bands: int) -> None:
+        """Raise a ValueError if the model takes another number of bands."""
+        mean = getattr(self._model.data_preprocessor, 'mean', None)
+        # of both dates in some preprocessors, of one in others
+        if mean is not None and mean.numel() not in (bands, bands * self.dates):
+            raise ValueError(
+                f'the model of {self.cfg.filename} has means of {mean.numel()} bands, and {bands} '
+                'are read: choose them with bands=..., in its order and counted from 1'
+            )
 
     def reading(self) -> dict[str, Any]:
         """Return the arguments of ``LoadGeoTIFF`` by which rasters are read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +93,7 @@ def write_raster(
                 _make_cog(temporary)
             _compare(temporary, boxes, block)
     except RasterioError as error:
-        raise OSError(errno.EIO, f'{error}. Is the disk full?', str(path)) from error
+        raise OSError(f'cannot write {path}: {_cause(error)}. Is the disk full?') from error
 
 
 def _describe(file: rasterio.io.DatasetWriter, bands: Bands) -> None:
@@ -118,6 +117,13 @@ def _compare(path: Path, boxes: Sequence[Box], block: Callable[[Box], np.ndarray
         for box in boxes:
             if not np.array_equal(file.read(window=_window(box)), block(box), equal_nan=True):
                 raise RasterioError(f'rows {box.top} to {box.bottom} were not written as they are')
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what GDAL met first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _window(box: Box) -> RasterWindow:

@@ -43,8 +43,8 @@ class Scene:
 
     Raises:
         OSError: A file is missing, damaged or no raster; the message names it.
-        ValueError: A file lacks a band or has another dtype, the rasters are not on one grid, or
-            ``scaling`` does not grow.
+        ValueError: There is no file, a file lacks a band or has another dtype, the rasters are not
+            on one grid, or ``scaling`` does not grow.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class Scene:
         if scaling is not None and not scaling[0] < scaling[1]:
             raise ValueError(f'scaling is {scaling}; give (low, high) with low < high')
         self.paths = [str(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+        if not self.paths:
+            raise ValueError('there is no raster: give one, or one per date')
         self.loader = LoadGeoTIFF() if loader is None else loader
         self.scaling = scaling
         self._of_thread = threading.local()
@@ -65,7 +67,8 @@ class Scene:
         self.crs, self.transform = first.crs, first.transform
         for other in others:
             self._compare(first, other)
-        self.read(Box(0, 0, 1, 1))
+        images, _ = self.read(Box(0, 0, 1, 1))
+        self.bands = images[0].shape[-1]
         if first.crs is None:
             warnings.warn(
                 f'{self.paths[0]} has no reference system, so that the output has none',

@@ -85,19 +85,21 @@ def predict_tiles(
     bar = None
     if pace.progress and todo:
         bar = ProgressBar(sum(map(len, todo)), file=sys.stderr)
-    # closed: no thread may read when the scene's files are closed after an error
-    with closing(read_ahead(read, todo, pace.readers)) as read_batches:
-        for batch, windows in read_batches:
-            with_data = [images for images, nodata in windows if not nodata.all()]
-            predictions = iter(predict(with_data) if with_data else ())
-            for index, (_, nodata) in zip(batch, windows, strict=True):
-                prediction = None if nodata.all() else next(predictions)
-                work.save(tile_name(index), pack(prediction, nodata))
-            if bar is not None:
-                bar.update(len(batch))
-            yield
-    if bar is not None:
-        sys.stderr.write('\n')
+    try:
+        # closed: no thread may read when the scene's files are closed after an error
+        with closing(read_ahead(read, todo, pace.readers)) as read_batches:
+            for batch, windows in read_batches:
+                with_data = [images for images, nodata in windows if not nodata.all()]
+                predictions = iter(predict(with_data) if with_data else ())
+                for index, (_, nodata) in zip(batch, windows, strict=True):
+                    prediction = None if nodata.all() else next(predictions)
+                    work.save(tile_name(index), pack(prediction, nodata))
+                if bar is not None:
+                    bar.update(len(batch))
+                yield
+    finally:  # so that an error has a line of its own
+        if bar is not None:
+            sys.stderr.write('\n')
 
 
 def _batches_left(tiles: int, work: WorkFolder, needed: Collection[int], pace: Pace) -> list[range]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+
+from mmdynamicvis.apis.whole_files import replacing
 
 
 class WorkFolder:
@@ -53,13 +54,9 @@ class WorkFolder:
                 'folder, or go on with the settings of that run'
             )
 
-    @contextmanager
-    def replacing(self, path: Path) -> Iterator[Path]:
-        """Give a path to write to, of the same name; it becomes ``path`` if all went well."""
-        with TemporaryDirectory(prefix='.', dir=self.path) as folder:
-            temporary = Path(folder, path.name)
-            yield temporary
-            temporary.replace(path)
+    def replacing(self, path: Path) -> AbstractContextManager[Path]:
+        """Give a path to write to in this folder; it becomes ``path`` if all went well."""
+        return replacing(path, self.path)
 
     def has(self, name: str) -> bool:
         """Whether there is such a result."""

@@ -115,6 +115,16 @@ def test_sixteen_bits_scaled_to_eight(tmp_path, checkout):
     assert (classes_of(tmp_path / 'deep_roads.tif') == classes_of(tmp_path / 'roads.tif')).all()
 
 
+@pytest.mark.parametrize('config', [ROADS, BOXES])
+def test_another_number_of_bands(tmp_path, checkout, config):
+    trained = Trained(checkout / 'configs' / config, tmp_path)
+    _, raster = image_and_raster(tmp_path, 'a')
+    output = tmp_path / ('out.tif' if config == ROADS else 'out.gpkg')
+    with pytest.raises(ValueError, match=r'means of 3 bands, and 2 are read: .* bands=\.\.\.'):
+        infer_scene(raster, output, trained.cfg, trained.checkpoint, bands=[1, 2], pace=QUIET)
+    assert not list(tmp_path.glob('out*'))
+
+
 def test_change_of_two_dates(tmp_path, checkout):
     trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
     first, second = (image_and_raster(tmp_path, name) for name in 'ab')
@@ -256,3 +266,11 @@ def test_one_band_of_sixteen_bits(tmp_path, checkout, shared_data):
         left, bottom, right, top = raster.bounds
     found = frame.total_bounds
     assert left <= found[0] and bottom <= found[1] and found[2] <= right and found[3] <= top
+
+
+@pytest.mark.parametrize('option', ['cog', 'probabilities'])
+def test_options_of_pixels_for_objects(tmp_path, checkout, option):
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    arguments = (tmp_path / 'a.tif', tmp_path / 'out.gpkg', trained.cfg, trained.checkpoint)
+    with pytest.raises(ValueError, match='finds objects: probabilities and cog are for classes'):
+        infer_scene(*arguments, pace=QUIET, **{option: True})

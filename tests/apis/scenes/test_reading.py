@@ -121,6 +121,11 @@ def test_no_reference_system_is_said(tmp_path):
     assert scene.crs is None
 
 
+def test_no_file_at_all():
+    with pytest.raises(ValueError, match='there is no raster'):
+        Scene([])
+
+
 def test_files_that_are_no_rasters(tmp_path):
     path = tmp_path / 'a.tif'
     with pytest.raises(OSError, match=r'cannot open .*a\.tif as a raster'):
