@@ -158,3 +158,11 @@ def test_command_says_what_is_missing(config: Path, checkout: Path, tmp_path: Pa
     run = subprocess.run([*command, '--classifier'], capture_output=True, text=True)
     assert run.returncode == 2
     assert '--classifier needs a config and --checkpoint FILE' in run.stderr
+
+
+@pytest.mark.parametrize('name', ['onnxscript', 'onnxruntime'])
+def test_what_is_missing_is_said_at_once(weights: Path, tmp_path: Path, monkeypatch, name) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, 'mmdynamicvis.apis.export.onnx_files', raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'mmdynamicvis\[export\]'"):
+        export_model(backbone(weights), tmp_path / 'backbone.onnx')

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim
 from torch.nn.functional import interpolate
 
 from mmdynamicvis.apis.export.image_models import ImageModel
@@ -18,6 +17,11 @@ from mmdynamicvis.apis.whole_files import replacing
 SMALLEST = 64
 """Pixels each way from which on sizes can be left open: below, the last map is one token wide."""
 TOLERANCE = 1e-4
+FORMATS = {
+    '.onnx': 'mmdynamicvis.apis.export.onnx_files',
+    '.pt2': 'mmdynamicvis.apis.export.pt2_files',
+}
+"""Suffix -> module that writes such files and reads them back."""
 Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -56,20 +60,22 @@ def export_model(
         raise ValueError(f'target {target} must end with one of {", ".join(FORMATS)}')
     if dynamic and min(size) < SMALLEST:
         raise ValueError(f'size is {size}; sizes can be left open from {SMALLEST} pixels on')
-    write, load = FORMATS[target.suffix]
+    # at once: minutes later, that a package is missing would be late
+    files = import_module(FORMATS[target.suffix])
+    target.parent.mkdir(parents=True, exist_ok=True)
     shapes = {0: Dim('batch', min=1)}
     if dynamic:
         shapes.update({2: Dim('height', min=SMALLEST), 3: Dim('width', min=SMALLEST)})
     with torch.no_grad(), replacing(target) as temporary:
         # of one image, the batch would be taken as fixed
         example = _images(2, model.bands, size)
-        program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
         try:
-            write(program, shapes, model, temporary)
-            difference = max(_differences(model, load(temporary), size, dynamic))
-        except ImportError:
+            program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
+            files.write(program, shapes, model, temporary)
+            difference = max(_differences(model, files.load(temporary), size, dynamic))
+        except (ImportError, OSError, ValueError):
             raise
-        except Exception as error:  # torch.onnx and onnxruntime share no other class
+        except Exception as error:  # torch.export, torch.onnx and onnxruntime share no other class
             raise RuntimeError(
                 f'{target}: this model cannot be exported for '
                 f'{"images of any size" if dynamic else "this size"}: {error}'
@@ -99,46 +105,3 @@ def _differences(
             images = _images(number, model.bands, shape)
             for expected, found in zip(model(images), run(images), strict=True):
                 yield (expected - found).abs().max().item()
-
-
-def _write_onnx(
-    program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path
-) -> None:
-    from mmdynamicvis.apis.export.onnx_ops import OPSET, TRANSLATIONS
-
-    exported = torch.onnx.export(
-        program,
-        dynamo=True,
-        dynamic_shapes=(shapes,),
-        input_names=['images'],
-        output_names=model.outputs,
-        opset_version=OPSET,
-        custom_translation_table=TRANSLATIONS,
-        verbose=False,
-    )
-    facts = {name: json.dumps(value) for name, value in model.facts.items()}
-    exported.model.metadata_props.update(facts)
-    exported.save(path)
-
-
-def _load_onnx(path: Path) -> Run:
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(path, providers=['CPUExecutionProvider'])
-    return lambda images: tuple(
-        torch.from_numpy(output) for output in session.run(None, {'images': images.numpy()})
-    )
-
-
-def _write_pt2(
-    program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path
-) -> None:
-    torch.export.save(program, path, extra_files={'facts.json': json.dumps(model.facts)})
-
-
-def _load_pt2(path: Path) -> Run:
-    return torch.export.load(path).module()
-
-
-FORMATS = {'.onnx': (_write_onnx, _load_onnx), '.pt2': (_write_pt2, _load_pt2)}
-"""Suffix -> how files are written and read back."""

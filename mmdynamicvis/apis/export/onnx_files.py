@@ -1,13 +1,20 @@
-"""What torch.onnx needs to know of the model's ops."""
+"""ONNX files, and what torch.onnx needs to know of the model's ops."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from mmdynamicvis.apis.export.image_models import ImageModel
 
 try:
+    import onnxruntime
     from onnxscript import FLOAT, graph, script
     from onnxscript import opset18 as op
     from onnxscript.values import Opset
@@ -71,3 +78,28 @@ TRANSLATIONS: dict[Any, Callable] = {
     torch.ops.aten.sort.stable: _stable_sort,
 }
 """Op of torch -> function that writes it in ONNX."""
+
+
+def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path) -> None:
+    """Write an exported model; ``shapes`` are the dimensions of images that are open, by place."""
+    exported = torch.onnx.export(
+        program,
+        dynamo=True,
+        dynamic_shapes=(shapes,),
+        input_names=['images'],
+        output_names=model.outputs,
+        opset_version=OPSET,
+        custom_translation_table=TRANSLATIONS,
+        verbose=False,
+    )
+    facts = {name: json.dumps(value) for name, value in model.facts.items()}
+    exported.model.metadata_props.update(facts)
+    exported.save(path)
+
+
+def load(path: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return what runs a file on the CPU."""
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    return lambda images: tuple(
+        torch.from_numpy(output) for output in session.run(None, {'images': images.numpy()})
+    )
