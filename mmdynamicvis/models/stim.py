@@ -70,6 +70,9 @@ class STIM(nn.Module):
         names = [candidate.name for candidate in SELECT_BACKENDS]
         self.selection_backend = backend if backend in names else 'auto'
         if reduction_ratio is not None:
+            # The ratio may be a rounded fraction. In integers, an export may leave the length open.
+            kept = Fraction(1 - reduction_ratio).limit_denominator(10**6)
+            self._kept = kept.numerator, kept.denominator
             self.scorer = nn.Linear(dim, 1, bias=False)
             self.noise = SelectionNoise(**selection_noise) if selection_noise else None
         self.norm = nn.RMSNorm(dim, eps=1e-5)
@@ -77,9 +80,8 @@ class STIM(nn.Module):
 
     def num_kept(self, length: int) -> int:
         """Return how many of ``length`` tokens are selected: L // r, r = 1 / (1 - ratio)."""
-        # The ratio may be a rounded fraction. In integers, an export may leave the length open.
-        kept = Fraction(1 - self.reduction_ratio).limit_denominator(10**6)
-        return torch.sym_max(1, length * kept.numerator // kept.denominator)
+        numerator, denominator = self._kept
+        return max(1, length * numerator // denominator)
 
     def forward(
         self, tokens_BLC: Tensor, grid: tuple[int, int]
