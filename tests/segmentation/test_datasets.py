@@ -70,7 +70,7 @@ def test_land_cover_through_the_host(shared_data, name, classes):
     assert DATASETS.get('LoveDADataset') is LoveDADataset
     dataset = DATASETS.build(
         dict(
-            type=name,
+            type=f'mmseg.{name}',  # whatever scope an earlier test has left
             data_root=str(shared_data / folder),
             data_prefix=dict(img_path='img_dir', seg_map_path='ann_dir'),
             pipeline=[
