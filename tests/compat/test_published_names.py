@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, MODELS
 
 import mmdynamicvis.compat  # noqa: F401
@@ -22,6 +23,13 @@ PUBLISHED = dict(
     strides=[4, 2, 2, 2],
     spatial_token_keep_ratios=[8, 4, 2, 1],
 )
+
+
+@pytest.fixture(autouse=True)
+def scope_of_published_configs():
+    """Whatever scope an earlier test has left."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
 
 
 def test_published_classifier_builds_and_learns():
