@@ -6,7 +6,6 @@ The options are those of mmpretrain's own tool, and configs of every OpenMMLab p
 from __future__ import annotations
 
 import argparse
-import os
 from copy import deepcopy
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from mmdynamicvis.apis.launch import (
     load_config,
     set_loader_defaults,
 )
+from mmdynamicvis.whole_files import replacing
 
 # How the hosts' drawing hooks are switched on and where they take the output folder;
 # None: from the visualizer's save_dir.
@@ -115,9 +115,8 @@ def _flip_pipeline(pipeline: list[dict]) -> list[dict]:
 def _write_metrics(metrics: dict, path: str) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{os.getpid()}.{target.name}')
-    mmengine.dump(metrics, str(partial))
-    partial.replace(target)
+    with replacing(target) as temporary:
+        mmengine.dump(metrics, str(temporary))
 
 
 def main() -> None:

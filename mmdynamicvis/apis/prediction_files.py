@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
 
-from mmdynamicvis.apis.whole_files import replacing
+from mmdynamicvis.whole_files import replacing
 
 
 def write_coco(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdynamicvis.apis.whole_files import replacing
 from mmdynamicvis.models.checkpoint import import_safetensors, save_weights
+from mmdynamicvis.whole_files import replacing
 
 SUFFIXES = ('.npz', '.parquet', '.safetensors')
 
@@ -86,14 +85,8 @@ def _from_npz(path: Path) -> tuple[list[str], Tensor, str]:
 
 
 def _to_safetensors(embeddings: Embeddings, path: Path) -> None:
-    import_safetensors(path)
-    from safetensors import SafetensorError
-
     metadata = dict(names=json.dumps(embeddings.names), settings=_settings(embeddings))
-    try:
-        save_weights(dict(vectors=embeddings.vectors), path, metadata)
-    except SafetensorError as error:
-        raise OSError(errno.EIO, str(error)) from error
+    save_weights(dict(vectors=embeddings.vectors), path, metadata)
 
 
 def _from_safetensors(path: Path) -> tuple[list[str], Tensor, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mmdynamicvis.models.state_dict_map import to_ours, unflatten_position
+from mmdynamicvis.whole_files import replacing
 
 if TYPE_CHECKING:
     from mmdynamicvis.models.dynamicvis import DynamicVis
@@ -133,26 +135,24 @@ def save_weights(
 ) -> None:
     """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file.
 
-    The file appears when it is complete: it is written beside its place and then renamed.
+    The file appears when it is complete.
 
     Args:
         state_dict: Tensors by name.
         path: File to write.
         metadata: What a .safetensors file says beside its tensors.
+
+    Raises:
+        OSError: The file cannot be written, since the disk is full for example.
     """
     path = Path(path)
     # safetensors refuses tensors that share memory or have gaps
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in state_dict.items()}
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as temporary:
         if path.suffix == '.safetensors':
-            save_file = import_safetensors(path).save_file
-            save_file(tensors, str(temporary), metadata={'format': 'pt', **(metadata or {})})
+            _write_safetensors(tensors, temporary, {'format': 'pt', **(metadata or {})})
         else:
             torch.save({'state_dict': tensors}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def import_safetensors(path: str | os.PathLike) -> ModuleType:
@@ -161,6 +161,16 @@ def import_safetensors(path: str | os.PathLike) -> ModuleType:
         return import_module('safetensors.torch')
     except ImportError as error:
         raise ImportError(f'{path} needs safetensors: pip install safetensors') from error
+
+
+def _write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    save_file = import_safetensors(path).save_file
+    from safetensors import SafetensorError
+
+    try:
+        save_file(tensors, str(path), metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from error
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from urllib.request import url2pathname
 
 from mmengine.logging import print_log
 
+from mmdynamicvis.whole_files import replacing
+
 META = 'meta.json'
 _REMOTE = ('http', 'https')
 
@@ -91,9 +93,8 @@ class ShardIndex:
             shards=shards,
             source=self.source,
         )
-        temporary = Path(folder, f'.{META}.{os.getpid()}.tmp')
-        temporary.write_text(json.dumps(meta, indent=1) + '\n', encoding='utf-8')
-        temporary.replace(Path(folder, META))
+        with replacing(Path(folder, META)) as temporary:
+            temporary.write_text(json.dumps(meta, indent=1) + '\n', encoding='utf-8')
 
     def _check(self, num_samples: int) -> None:
         if not self.shards:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmdynamicvis.whole_files import replacing
+
 Picture = NDArray[np.uint8]
 """R, G, B, uint8 (H, W, 3)."""
 
@@ -57,9 +59,8 @@ def write_picture(picture: Picture, path: str | Path) -> None:
         _, content = cv2.imencode(path.suffix, picture[..., ::-1])
     except cv2.error as error:
         raise ValueError(f'{path}: no picture format {path.suffix!r}; take .png') from error
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_bytes(content.tobytes())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.tobytes())
 
 
 def write_animation(pictures: Sequence[Picture], path: str | Path, seconds: float = 1.0) -> None:
@@ -73,8 +74,6 @@ def write_animation(pictures: Sequence[Picture], path: str | Path, seconds: floa
         raise ValueError(f'{path}: animations are .gif or .png')
     path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = map(Image.fromarray, pictures)
-    temporary = path.with_name(f'.{path.stem}.tmp{path.suffix}')
-    first.save(
-        temporary, save_all=True, append_images=others, duration=round(1000 * seconds), loop=0
-    )
-    temporary.replace(path)
+    options = dict(append_images=others, duration=round(1000 * seconds), loop=0)
+    with replacing(path) as temporary:
+        first.save(temporary, save_all=True, **options)

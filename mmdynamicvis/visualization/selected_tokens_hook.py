@@ -20,6 +20,7 @@ from mmdynamicvis.models.selections import Record, find_backbone, record_selecti
 from mmdynamicvis.registry import HOOKS
 from mmdynamicvis.visualization.pictures import as_picture, write_picture
 from mmdynamicvis.visualization.selected_tokens import show_selected_tokens
+from mmdynamicvis.whole_files import replacing
 
 
 @HOOKS.register_module()
@@ -111,9 +112,8 @@ def write_arrays(selections: dict[int, StageSelection], rows: Sequence[int], pat
         arrays[f'stride{stride}_indices'] = indices[0] if len(rows) == 1 else indices
         arrays[f'stride{stride}_importance'] = importance[0] if len(rows) == 1 else importance
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.tmp.npz')
-    np.savez(temporary, **arrays)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def _images_of(stack_CHW: Tensor, batch_BCHW: Tensor, count: int) -> tuple[Tensor, ...]:

@@ -132,6 +132,16 @@ def test_nothing_is_written_when_outputs_differ(weights: Path, tmp_path: Path) -
     assert not list(tmp_path.glob('*.pt2'))
 
 
+@pytest.mark.slow
+def test_nan_is_a_difference(weights: Path, tmp_path: Path) -> None:
+    """In one map of several, too."""
+    model = backbone(weights)
+    model.network.stages[1].norm.weight.data[0] = torch.nan
+    with pytest.raises(RuntimeError, match='differ by up to nan'):
+        export_model(model, tmp_path / 'backbone.pt2')
+    assert not list(tmp_path.glob('*.pt2'))
+
+
 @pytest.mark.parametrize(
     ('name', 'size', 'message'),
     [('a.trt', None, 'must end with one of .onnx, .pt2'), ('a.onnx', (32, 64), 'from 64 pixels')],

@@ -16,6 +16,7 @@ import mmengine
 import torch
 
 import mmdynamicvis
+from mmdynamicvis.whole_files import replacing
 
 PACKAGES = {
     'triton': ('triton', 'pytorch-triton'),
@@ -85,9 +86,8 @@ def header(description: dict[str, Any]) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file that is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + '\n')
 
 
 class Record:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmdynamicvis.whole_files import replacing
+
 
 def refuse_existing(paths: Iterable[Path], force: bool) -> None:
     """Refuse to overwrite.
@@ -20,11 +22,10 @@ def refuse_existing(paths: Iterable[Path], force: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
+    """Write a file that is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text(text, encoding='utf-8')
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
 
 
 @contextmanager

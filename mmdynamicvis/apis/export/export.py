@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch.export import Dim
 from torch.nn.functional import interpolate
 
 from mmdynamicvis.apis.export.image_models import ImageModel
-from mmdynamicvis.apis.whole_files import replacing
+from mmdynamicvis.whole_files import replacing
 
 SMALLEST = 64
 """Pixels each way from which on sizes can be left open: below, the last map is one token wide."""
@@ -68,11 +68,11 @@ def export_model(
         shapes.update({2: Dim('height', min=SMALLEST), 3: Dim('width', min=SMALLEST)})
     with torch.no_grad(), replacing(target) as temporary:
         # of one image, the batch would be taken as fixed
-        example = _images(2, model.bands, size)
+        example = _images(2, model, size)
         try:
             program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
             files.write(program, shapes, model, temporary)
-            difference = max(_differences(model, files.load(temporary), size, dynamic))
+            difference = _difference(model, files.load(temporary), size, dynamic)
         except (ImportError, OSError, ValueError):
             raise
         except Exception as error:  # torch.export, torch.onnx and onnxruntime share no other class
@@ -89,19 +89,25 @@ def export_model(
     return difference
 
 
-def _images(number: int, bands: int, size: tuple[int, int]) -> Tensor:
-    """Return smooth images in [0, 255]: in noise, scores of tokens would be nearly the same."""
+def _images(number: int, model: ImageModel, size: tuple[int, int]) -> Tensor:
+    """Return smooth images, two deviations about the mean at most.
+
+    In noise, scores of tokens would be nearly the same.
+    """
     generator = torch.Generator().manual_seed(number)
-    coarse = torch.rand(number, bands, 5, 5, generator=generator)
-    return 255 * interpolate(coarse, size, mode='bilinear', align_corners=True)
+    coarse = 4 * torch.rand(number, model.bands, 5, 5, generator=generator) - 2
+    smooth = interpolate(coarse, size, mode='bilinear', align_corners=True)
+    return model.mean + model.std * smooth
 
 
-def _differences(
-    model: ImageModel, run: Run, size: tuple[int, int], dynamic: bool
-) -> Iterator[float]:
+def _difference(model: ImageModel, run: Run, size: tuple[int, int], dynamic: bool) -> float:
+    """Return the largest difference, NaN if there is one."""
     height, width = size
+    differences = []
     for number, shape in (1, size), (3, size), (1, (height + 33, 2 * width + 1)):
         if shape == size or dynamic:
-            images = _images(number, model.bands, shape)
+            images = _images(number, model, shape)
             for expected, found in zip(model(images), run(images), strict=True):
-                yield (expected - found).abs().max().item()
+                differences.append((expected - found).abs().max())
+    # Python's max would pass over NaN
+    return torch.stack(differences).max().item()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +86,12 @@ def backbone(
     """
     options = dict(options, checkpoint=checkpoint, device='cpu', backend=BACKEND)
     embedder = Embedder(source, **options)
-    strides = [4 * 2**level for level in range(len(embedder.model.stages))]
+    merger_strides = (stage.merger.projection.stride[0] for stage in embedder.model.stages)
     return ImageModel(
         embedder.model,
         embedder.mean,
         embedder.std,
-        [f'stride{stride}' for stride in strides],
+        [f'stride{stride}' for stride in accumulate(merger_strides, mul)],
         _size(embedder.model),
         dict(bands=embedder.bands),
     )
@@ -109,13 +111,15 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
         ValueError: The config is of no classifier with a DynamicVis backbone, or the checkpoint is
             of another model.
     """
+    from mmpretrain.models.heads import MultiLabelClsHead
+
     cfg = config.copy() if isinstance(config, Config) else Config.fromfile(config)
     _, settings = read_config(cfg)
     if cfg.get('default_scope') != 'mmpretrain' or 'head' not in cfg.model:
         raise ValueError(f'config {cfg.filename} is of no classifier of mmpretrain')
     cfg.model.backbone.backend = BACKEND
     model = load_model(cfg, checkpoint, 'cpu')
-    exclusive = not str(cfg.model.head.type).rpartition('.')[2].startswith('MultiLabel')
+    exclusive = not isinstance(model.head, MultiLabelClsHead)
     classes = metainfo_of(cfg, cfg.test_dataloader.dataset).get('classes')
     facts = dict(classes=list(classes or ()), bands=settings['bands'])
     network, size = _Scores(model, exclusive), _size(model.backbone)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdynamicvis.apis.whole_files import replacing
+from mmdynamicvis.whole_files import replacing
 
 
 class WorkFolder:

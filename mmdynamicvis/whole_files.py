@@ -21,13 +21,14 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         OSError: The file cannot be written, since the disk is full for example; the message names
             ``path``, which is as it was before.
     """
+    temporary = None
     try:
         with TemporaryDirectory(prefix='.', dir=folder or path.parent) as hidden:
             temporary = Path(hidden, path.name)
             yield temporary
             temporary.replace(path)
     except OSError as error:
-        # what writes to an open file does not know its name
-        if error.errno is None or error.filename is not None:
+        # what writes to an open file does not know its name, others name the one that goes away
+        if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

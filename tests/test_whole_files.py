@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdynamicvis.apis.whole_files import replacing
+from mmdynamicvis.whole_files import replacing
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
