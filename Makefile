@@ -1,48 +1,65 @@
-# Every target sets up what it needs first, outside the checkout; see tools/dev/environment.py.
+# Every target sets up what it needs first, outside the checkout: tools/dev/environment.sh.
 # Variables: ARGS (more arguments), WORKERS (processes of the tests; auto: one per core), PYTHON
-# (interpreter to build from), MMDYNAMICVIS_ENV_ROOT.
+# (interpreter to build from).
 
-BUILDER := $(or $(PYTHON),python3)
-ifeq ($(shell command -v $(BUILDER)),)
-$(error $(BUILDER) not found: apt-get install python3, or name another with PYTHON=...)
-endif
 WORKERS := auto
 # One test at a time to each worker, in our order: slow ones, the last, differ most in length.
-PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
-ENVIRONMENT := $(BUILDER) tools/dev/environment.py
-RUN := $(ENVIRONMENT) run
-ifdef PYTHON
-export PYTHON
-endif
+PYTEST := python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# One environment for each checkout: mim searches checkouts for configs, so it lies elsewhere.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mmdynamicvis/environments
+VENV := $(CACHE)/$(shell printf %s '$(CURDIR)' | sha256sum | cut -c 1-12)
+SET_UP := tools/dev/environment.sh
+# What is installed depends on these; edits of them renew it.
+METADATA := setup.py pyproject.toml mmdynamicvis/version.py $(SET_UP) $(wildcard requirements/*.txt)
+# A command in an environment, which is the first on its PATH.
+in = @env -u PYTHONPATH PATH="$(1)/bin:$$PATH" VIRTUAL_ENV="$(1)"
+RUN = $(call in,$(VENV))
 
-.PHONY: help demo page test test-gpu lint format python
+.PHONY: help demo page ops test test-all test-gpu test-classic test-minimum test-wheel lint format python
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo:  ## train, test and draw on synthetic scenes, a few minutes on two cores
-	@$(RUN) python tools/demo.py $(ARGS)
+demo: $(VENV)/light  ## train, test and draw on synthetic scenes: compiles nothing
+	$(RUN) python tools/demo.py $(ARGS)
 
-page: work_dirs/demo/last_checkpoint  ## try the demo's model on a local web page
-	@$(RUN) python tools/page.py $(ARGS)
+page: $(VENV)/light work_dirs/demo/last_checkpoint  ## try the demo's model on a local web page
+	$(RUN) python tools/page.py $(ARGS)
 
-work_dirs/demo/last_checkpoint:
-	@$(RUN) python tools/demo.py
+work_dirs/demo/last_checkpoint: | $(VENV)/light
+	$(RUN) python tools/demo.py
 
-test:  ## run all tests, fast ones first, e.g. ARGS='-m "not slow"' or ARGS=tests/ops
-	@$(RUN) python -m pytest $(PARALLEL) $(ARGS)
+ops: $(VENV)/ops  ## compile mmcv's ops, which detection and segmentation need (10 to 15 minutes)
 
-test-gpu:  ## run the tests of the GPU kernels natively
-	@$(RUN) python -m pytest -m 'gpu or interpreter' $(ARGS)
+test: $(VENV)/ops  ## run the tests of every change, e.g. ARGS=tests/ops
+	$(RUN) $(PYTEST) -m 'not exhaustive' $(ARGS)
 
-lint:  ## check style, formatting and the direction of imports
-	@$(RUN) ruff check .
-	@$(RUN) ruff format --check .
-	@$(RUN) lint-imports
+test-all: $(VENV)/ops  ## run every test there is
+	$(RUN) $(PYTEST) $(ARGS)
 
-format:  ## let ruff mend what it can
-	@$(RUN) ruff check --fix .
-	@$(RUN) ruff format .
+test-gpu: $(VENV)/ops  ## run the tests of the GPU kernels natively
+	$(RUN) python -m pytest -m 'gpu or interpreter' $(ARGS)
 
-python:  ## print the path of the environment's interpreter
-	@$(ENVIRONMENT) python
+test-wheel: $(VENV)-wheel/wheel  ## build a wheel, and run it in an environment of its own
+	$(call in,$(VENV)-wheel) pytest tests/packaging/test_wheel.py $(ARGS)
+
+lint: $(VENV)/light  ## check style, formatting and the direction of imports
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) lint-imports
+
+format: $(VENV)/light  ## let ruff mend what it can
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+python: $(VENV)/light  ## print the path of the environment's interpreter
+	@echo $(VENV)/bin/python
+
+$(VENV)/light: $(METADATA)
+	@$(SET_UP) $(VENV) requirements/environment.txt light
+
+$(VENV)/ops: $(METADATA) | $(VENV)/light
+	@$(SET_UP) $(VENV) requirements/environment.txt ops
+
+$(VENV)-wheel/wheel: $(METADATA) $(shell git ls-files mmdynamicvis configs tools)
+	@$(SET_UP) $(VENV)-wheel requirements/environment.txt wheel

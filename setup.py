@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -41,6 +42,21 @@ def read_extras() -> dict[str, list[str]]:
     return extras
 
 
+def copy_for_mim(folder: Path) -> None:
+    """Put copies of what mim looks up into ``folder/.mim``."""
+    target = folder / '.mim'
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in MIM_SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            # tools/dev sets up a checkout and means nothing to an installed package.
+            skip = shutil.ignore_patterns('__pycache__', 'dev')
+            shutil.copytree(source, target / name, ignore=skip)
+        else:
+            shutil.copy2(source, target / name)
+
+
 class BuildWithMim(build_py):
     """Copies what mim looks up into `mmdynamicvis/.mim` of the build, never into the checkout.
 
@@ -53,17 +69,20 @@ class BuildWithMim(build_py):
         super().run()
         if self.editable_mode:
             return
-        target = Path(self.build_lib, 'mmdynamicvis', '.mim')
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        for name in MIM_SOURCES:
-            source = ROOT / name
-            if source.is_dir():
-                # tools/dev sets up a checkout and means nothing to an installed package.
-                skip = shutil.ignore_patterns('__pycache__', 'dev')
-                shutil.copytree(source, target / name, ignore=skip)
-            else:
-                shutil.copy2(source, target / name)
+        copy_for_mim(Path(self.build_lib, 'mmdynamicvis'))
+
+
+class WheelForBothMims(bdist_wheel):
+    """Puts the copies into the dist-info folder, too.
+
+    openmim looks for them in the package. onedl-mim 0.5.1 takes the folder of the first installed
+    file for the package, and for this name the dist-info folder sorts first.
+    """
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        """Make the dist-info folder, then add the copies."""
+        super().egg2dist(egginfo_path, distinfo_path)
+        copy_for_mim(Path(distinfo_path))
 
 
 class SdistWithoutEggInfo(sdist):
@@ -94,6 +113,7 @@ with tempfile.TemporaryDirectory(prefix='mmdynamicvis-build-') as scratch:
             'Programming Language :: Python :: 3.10',
             'Programming Language :: Python :: 3.11',
             'Programming Language :: Python :: 3.12',
+            'Programming Language :: Python :: 3.13',
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
             'Topic :: Scientific/Engineering :: GIS',
         ],
@@ -102,7 +122,11 @@ with tempfile.TemporaryDirectory(prefix='mmdynamicvis-build-') as scratch:
         python_requires='>=3.10',
         install_requires=read_requirements('runtime.txt')[''],
         extras_require=read_extras(),
-        cmdclass={'build_py': BuildWithMim, 'sdist': SdistWithoutEggInfo},
+        cmdclass={
+            'bdist_wheel': WheelForBothMims,
+            'build_py': BuildWithMim,
+            'sdist': SdistWithoutEggInfo,
+        },
         options={'build': {'build_base': scratch}, 'egg_info': {'egg_base': scratch}},
         zip_safe=False,
     )

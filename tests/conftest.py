@@ -1,13 +1,17 @@
-"""What all tests share: sample data, the order of tests, a summary of what was skipped."""
+"""What all tests share: sample data, a fresh global state, the order, what was skipped."""
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -18,9 +22,49 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 if shutil.which('nvidia-smi') is None:
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
+# The same examples on every day.
+settings.register_profile('steady', deadline=None, derandomize=True)
+settings.load_profile('steady')
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Seed every generator before the test and its fixtures, whatever ran before it."""
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def _mmengine_as_before() -> Iterator[None]:
+    """Restore the default scope, loggers, message hubs and visualizers of mmengine."""
+    from mmengine.utils import ManagerMixin
+
+    before = {manager: manager._instance_dict.copy() for manager in _managers(ManagerMixin)}
+    yield
+    for manager in _managers(ManagerMixin):
+        manager._instance_dict.clear()
+        manager._instance_dict.update(before.get(manager, {}))
+
+
+_after_each_test = pytest.fixture(_mmengine_as_before, autouse=True)
+# and what fixtures of a module have made
+_after_each_module = pytest.fixture(_mmengine_as_before, autouse=True, scope='module')
+
+
+def _managers(base: type) -> Iterator[type]:
+    for manager in base.__subclasses__():
+        yield manager
+        yield from _managers(manager)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run fast tests first: a simple mistake shows within seconds."""
+    for item in items:
+        if item.get_closest_marker('exhaustive'):
+            item.add_marker('slow')
     items.sort(key=lambda item: item.get_closest_marker('slow') is not None)
 
 

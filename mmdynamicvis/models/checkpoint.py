@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import logging
 import os
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -119,13 +119,18 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     return part
 
 
-@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
-def load_from_safetensors(filename: str, map_location: object = None) -> dict[str, Tensor]:
-    """Read a local .safetensors file for mmengine's own loading, onto the CPU.
+@functools.cache
+def register_safetensors() -> None:
+    """Let mmengine's own loading read local .safetensors files, onto the CPU.
 
     So ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)`` of a neck, say, take such files.
     """
-    return load_weights(filename)
+    # mmengine.runner takes longer to import than all of this package
+    from mmengine.runner import CheckpointLoader
+
+    @CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+    def load(filename: str, map_location: object = None) -> dict[str, Tensor]:
+        return load_weights(filename)
 
 
 def save_weights(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from mmdynamicvis.models.checkpoint import LoadReport, load_weights
+from mmdynamicvis.models.checkpoint import LoadReport, load_weights, register_safetensors
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
@@ -173,6 +173,7 @@ class DynamicVis(BaseModule):
             )
         check_backend('DynamicVis', BACKENDS, backend)
         show_ops_log()
+        register_safetensors()
 
         self.in_channels = in_channels
         self.embed_dims = embed_dims

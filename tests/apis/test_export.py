@@ -87,7 +87,7 @@ def test_onnx_of_the_backbone_takes_images_of_any_size(weights: Path, tmp_path: 
     assert not onnx.load(target).functions
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_onnx_of_a_classifier(config: Path, classifier_weights: Path, tmp_path: Path) -> None:
     model, target = classifier(config, classifier_weights), tmp_path / 'classifier.onnx'
     assert model.size == (64, 64)
@@ -108,7 +108,7 @@ def test_onnx_of_a_classifier(config: Path, classifier_weights: Path, tmp_path: 
     assert json.loads(facts['classes']) == ['a', 'b', 'c', 'd', 'e']
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pt2_runs_in_a_process_that_knows_the_ops(weights: Path, tmp_path: Path) -> None:
     model, target = backbone(weights, scan_mode='forward'), tmp_path / 'backbone.pt2'
     assert export_model(model, target, dynamic=True) < 1e-4
@@ -132,7 +132,7 @@ def test_nothing_is_written_when_outputs_differ(weights: Path, tmp_path: Path) -
     assert not list(tmp_path.glob('*.pt2'))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_nan_is_a_difference(weights: Path, tmp_path: Path) -> None:
     """In one map of several, too."""
     model = backbone(weights)

@@ -66,6 +66,7 @@ def test_levir_cd(shared_data, checkout, tmp_path):
     assert learn(tmp_path, list(LEVIR_CORNERS), checkout) >= 95
 
 
+@pytest.mark.exhaustive
 def test_oscd(shared_data, checkout, tmp_path):
     """From the publishers' layout, through the tool: what it writes is what the config reads."""
     pytest.importorskip('rasterio')

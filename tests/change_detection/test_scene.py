@@ -96,7 +96,7 @@ def test_map_of_change_lies_where_the_rasters_do(tmp_path, trained):
     assert (change == expected).all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pair_of_the_size_of_whu_cd_fits_into_four_gigabytes(tmp_path, trained, checkout):
     """The first 200 of 3400 tiles: two rows of them are blended into a row of blocks."""
     height, width = 15354, 32507

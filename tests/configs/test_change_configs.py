@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 
 from mmdynamicvis.registry import DATASETS
 
-from .training import SMALL, training_step
+from .training import SMALL, once_per_model, training_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVERY = sorted((CHECKOUT / 'configs/change_detection').glob('*.py'))
@@ -86,10 +86,15 @@ def test_config_predicts_and_augments_at_test_time(path):
         METRICS.build(evaluator)
     if cfg.model.test_cfg.mode == 'slide':
         cfg.model.test_cfg.update(crop_size=(64, 64), stride=(32, 32))
-    cfg.model.data_preprocessor = cfg.data_preprocessor
-    model = MODELS.build(dict(cfg.tta_model, module=cfg.model)).eval()
-    (sample,) = model.module.test_step(batch(cfg, 1, (64, 96)))
-    assert sample.pred_sem_seg.data.shape == (1, 64, 96)
+    assert predicted_shape(cfg, batch(cfg, 1, (64, 96))) == (1, 64, 96)
+
+
+@once_per_model
+def predicted_shape(cfg: Config, data: dict) -> tuple[int, ...]:
+    module = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
+    model = MODELS.build(dict(cfg.tta_model, module=module)).eval()
+    (sample,) = model.module.test_step(data)
+    return sample.pred_sem_seg.data.shape
 
 
 @each_config

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, TRANSFORMS, init_default_scope
 
 from mmdynamicvis.registry import DATASETS
 
-from .training import shrink, training_step
+from .training import once_per_model, shrink, training_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DETECTION = sorted((CHECKOUT / 'configs/detection').glob('*.py'))
@@ -66,14 +67,19 @@ def test_config_trains_a_step_and_predicts(path):
     losses = training_step(cfg, data)
     assert 0 < losses['loss'] < 100  # DINO adds those of all layers
     assert ('loss_mask' in losses) == (path in INSTANCES)
-    model = MODELS.build(dict(cfg.tta_model, module=cfg.model))
-    model.module.init_weights()
-    with torch.no_grad():
-        results = model.eval().test_step(flipped_views(data))
+    results = predictions(cfg, data)
     assert len(results) == len(data['inputs'])
     for result in results:
         assert len(result.pred_instances) <= cfg.tta_model.tta_cfg.max_per_img
         assert result.pred_instances.bboxes.isfinite().all()
+
+
+@once_per_model
+@torch.no_grad()
+def predictions(cfg: Config, data: dict) -> list[DetDataSample]:
+    model = MODELS.build(dict(cfg.tta_model, module=cfg.model))
+    model.module.init_weights()
+    return model.eval().test_step(flipped_views(data))
 
 
 def flipped_views(data: dict) -> dict:

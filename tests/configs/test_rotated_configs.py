@@ -4,12 +4,13 @@ import copy
 from pathlib import Path
 
 import pytest
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
 from mmrotate.registry import DATASETS
 from mmrotate.testing import demo_mm_inputs
 
-from .training import shrink, training_step
+from .training import once_per_model, shrink, training_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((CHECKOUT / 'configs/rotated_detection').glob('*.py'))
@@ -77,10 +78,20 @@ def test_config_predicts_and_augments_at_test_time(path):
                 TRANSFORMS.build(transform)
     for transform in cfg.tta_pipeline:
         TRANSFORMS.build(transform)
-    cfg.model.data_preprocessor = cfg.data_preprocessor
-    model = MODELS.build(dict(cfg.tta_model, module=cfg.model)).eval()
+    data = batch(n_classes(path))
+    results = predictions(cfg, data)
+    assert len(results) == len(data['inputs'])
+    for result in results:
+        assert len(result.pred_instances) <= cfg.tta_model.tta_cfg.max_per_img
+        assert result.pred_instances.bboxes.isfinite().all()
+
+
+@once_per_model
+def predictions(cfg: Config, sample: dict) -> list[DetDataSample]:
+    """Predict on each image as it is and mirrored."""
+    module = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
+    model = MODELS.build(dict(cfg.tta_model, module=module)).eval()
     model.module.init_weights()
-    sample = batch(n_classes(path))
     data = dict(inputs=[], data_samples=[])
     for direction in (None, 'horizontal', 'vertical'):
         samples = copy.deepcopy(sample['data_samples'])
@@ -90,11 +101,7 @@ def test_config_predicts_and_augments_at_test_time(path):
             )
         data['inputs'].append(sample['inputs'])
         data['data_samples'].append(samples)
-    results = model.test_step(data)
-    assert len(results) == len(sample['inputs'])
-    for result in results:
-        assert len(result.pred_instances) <= cfg.tta_model.tta_cfg.max_per_img
-        assert result.pred_instances.bboxes.isfinite().all()
+    return model.test_step(data)
 
 
 @each_config

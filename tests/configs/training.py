@@ -1,8 +1,16 @@
-"""Build a config of the suite with a small backbone and take one step on made data."""
+"""Build a config of the suite with a small backbone and take one step on made data.
+
+Made small, many configs become one model: of several widths, or with weights from a file. Each
+distinct model is built and run once per process.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -39,6 +47,22 @@ def shrink(cfg: Config) -> None:
         cfg.model.head.in_channels = SMALL['embed_dims'][-1]
 
 
+def once_per_model(run: Callable[[Config, dict], Any]) -> Callable[[Config, dict], Any]:
+    """Return what ``run`` returned before if it was called with an equal model."""
+    done = {}
+
+    @functools.wraps(run)
+    def wrapped(cfg: Config, data: dict) -> Any:
+        parts = ('model', 'tta_model', 'data_preprocessor', 'optim_wrapper', 'default_scope')
+        key = json.dumps([cfg.get(part) for part in parts], sort_keys=True, default=str)
+        if key not in done:
+            done[key] = run(cfg, data)
+        return done[key]
+
+    return wrapped
+
+
+@once_per_model
 def training_step(cfg: Config, data: dict) -> dict[str, float]:
     """Build the model and optimizer of ``cfg``, take a step, and return the losses."""
     init_default_scope(cfg.default_scope)

@@ -56,7 +56,7 @@ def made_samples(n: int) -> list[dict]:
     return [dict(inputs=image, data_samples=sample) for image, sample in pairs]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_long_runs_do_not_grow(checkout: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     cfg = Config.fromfile(checkout / CONFIG)

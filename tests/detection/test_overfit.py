@@ -16,9 +16,9 @@ SIZE = (128, 128)
 @pytest.mark.parametrize(
     ('config', 'steps'),
     [
-        ('detection/fcos', 900),
-        ('detection/faster-rcnn', 600),
-        ('detection/dino', 900),
+        pytest.param('detection/fcos', 900, marks=pytest.mark.exhaustive),
+        pytest.param('detection/faster-rcnn', 600, marks=pytest.mark.exhaustive),
+        pytest.param('detection/dino', 900, marks=pytest.mark.exhaustive),
         ('instance_segmentation/mask-rcnn', 600),
     ],
 )

@@ -23,7 +23,7 @@ N_IMAGES = 3
 @pytest.mark.parametrize(
     ('config', 'metrics'),
     [
-        ('detection/fcos', {'coco/bbox_mAP'}),
+        pytest.param('detection/fcos', {'coco/bbox_mAP'}, marks=pytest.mark.exhaustive),
         ('instance_segmentation/mask-rcnn', {'coco/bbox_mAP', 'coco/segm_mAP'}),
     ],
 )

@@ -40,7 +40,10 @@ def gradients(model: DynamicVis, outputs: tuple[Tensor, ...]) -> dict[str, Tenso
 
 @pytest.mark.parametrize(
     ('backend', 'sizes'),
-    [('inductor', [(64, 64)]), ('aot_eager', [(64, 64), (48, 80)])],
+    [
+        pytest.param('inductor', [(64, 64)], marks=pytest.mark.exhaustive),
+        ('aot_eager', [(64, 64), (48, 80)]),
+    ],
 )
 def test_compiled_model_gives_the_same(
     small: Callable, make_images: Callable, backend: str, sizes: list[tuple[int, int]]

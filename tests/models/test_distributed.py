@@ -18,8 +18,13 @@ SCRIPT = Path(__file__).with_name('in_processes.py')
     [
         # every process draws its own noise, so only without it a single process does the same
         dict(selection_noise=None),
-        dict(selection_noise=None, with_cp=True, frozen_stages=0, scan_mode='gate'),
-        dict(reduction_ratios=None, out_type='avg_featmap'),
+        pytest.param(
+            dict(selection_noise=None, with_cp=True, frozen_stages=0, scan_mode='gate'),
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            dict(reduction_ratios=None, out_type='avg_featmap'), marks=pytest.mark.exhaustive
+        ),
     ],
     ids=['default', 'checkpointing, frozen stage, gate', 'dense, averaged'],
 )

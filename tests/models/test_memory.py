@@ -12,7 +12,9 @@ SCRIPT = Path(__file__).with_name('in_little_memory.py')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('size', 'limit'), [(512, 600), (2048, 3072)])
+@pytest.mark.parametrize(
+    ('size', 'limit'), [(512, 600), pytest.param(2048, 3072, marks=pytest.mark.exhaustive)]
+)
 def test_base_stays_within_its_memory(size: int, limit: float) -> None:
     """The limit is the growth of the resident memory in MiB, weights and image not counted."""
     command = [sys.executable, SCRIPT, 'base', str(size)]

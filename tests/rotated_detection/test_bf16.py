@@ -40,7 +40,7 @@ def load(checkout, head: str) -> Config:
     return Config.fromfile(checkout / 'configs/rotated_detection' / name)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.shared_data
 @pytest.mark.parametrize('head', HEADS)
 def test_no_loss_is_infinite_in_200_steps(head, shared_data, checkout, tmp_path):

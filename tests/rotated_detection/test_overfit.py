@@ -12,7 +12,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.shared_data]
 
 
 @pytest.mark.parametrize(
-    ('head', 'steps'), [('oriented-rcnn', 600), ('rotated-fcos', 400), ('rotated-retinanet', 400)]
+    ('head', 'steps'),
+    [
+        ('oriented-rcnn', 600),
+        pytest.param('rotated-fcos', 400, marks=pytest.mark.exhaustive),
+        pytest.param('rotated-retinanet', 400, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_head_learns_eight_images(head, steps, shared_data, checkout, tmp_path):
     source = shared_data / 'nwpu_vhr10'

@@ -18,8 +18,13 @@ INPUT = 2 * SIZE
     ('name', 'images', 'masks', 'threshold'),
     [
         ('cil_roads', 'images/*.png', 'groundtruth/*.png', 127),
-        ('massachusetts_roads', 'images/*.jpg', 'masks/*.png', None),
-        ('whu_building', '*/image/*.tif', '*/label/*.tif', None),
+        pytest.param(
+            *('massachusetts_roads', 'images/*.jpg', 'masks/*.png', None),
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            *('whu_building', '*/image/*.tif', '*/label/*.tif', None), marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_it_learns_four_windows(shared_data, checkout, tmp_path, name, images, masks, threshold):

@@ -51,10 +51,14 @@ def load() -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-@torch.compiler.assume_constant_result
 def unavailable() -> str | None:
     """Return why the kernels cannot run on this machine, or None if they can."""
     return _unavailable()
+
+
+# All that torch.compiler.assume_constant_result sets; calling it would import torch._dynamo, which
+# takes longer than the rest of this package.
+unavailable._dynamo_marked_constant = True
 
 
 def unsupported(*tensors: Tensor) -> str | None:

@@ -16,7 +16,7 @@ from mmdynamicvis.apis.scenes import Pace, infer_scene
 from .scenes import noise, write
 from .test_infer_scene import BOXES, ROADS, Trained
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 HOLD = 'mount -t tmpfs -o size=1m none "$0" && echo mounted && cat'
 NO_SPACE = 'No space left on device'

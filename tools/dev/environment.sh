@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Makes a virtual environment from a list of pinned packages; the Makefile calls it.
+#
+#     tools/dev/environment.sh VENV PINS light    # mmcv without compiled ops, enough to classify
+#     tools/dev/environment.sh VENV PINS ops      # mmcv with its ops: 10 to 15 minutes, once
+#     tools/dev/environment.sh VENV PINS wheel    # the same, and the checkout built as a wheel
+#
+# uv installs from its cache by hard links, so a second environment takes seconds. mmcv is compiled
+# once per torch and Python, into the folder mmdynamicvis of the user's cache. A rerun continues.
+# Variables: PYTHON (interpreter to build from), MAX_JOBS (compiler processes),
+# MMDYNAMICVIS_CUDA_OPS=1 (compile mmcv's ops for CUDA too; needs nvcc of torch's CUDA version).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+venv=$1 pins=$2 stage=$3
+uv_version=0.13.9
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mmdynamicvis
+export UV_PYTHON_DOWNLOADS=never PATH=$cache/uv-$uv_version/bin:$PATH
+unset PYTHONPATH PYTHONHOME
+
+say() { echo "[environment] $*" >&2; }
+fail() { say "$*"; exit 1; }
+pinned() { grep -v '^#' "$pins" | grep "$@"; }
+install() { uv pip install --python "$venv/bin/python" --no-deps --no-build-isolation "$@"; }
+ask() { "$venv/bin/python" -c "$1"; }
+
+mkdir -p "$cache" || fail "cannot write to $cache: name another folder with XDG_CACHE_HOME"
+exec 9> "$cache/lock"
+flock --nonblock 9 || { say 'another process is setting up; waiting for it'; flock 9; }
+
+if ! uv --version 2> /dev/null | grep -qF " $uv_version"; then
+    say "installing uv $uv_version"
+    "${PYTHON:-python3}" -m venv "$cache/uv-$uv_version" ||
+        fail 'no virtual environment: apt-get install python3-venv'
+    "$cache/uv-$uv_version/bin/python" -m pip install --quiet "uv==$uv_version"
+fi
+
+if ! cmp --silent "$pins" "$venv/pins.txt"; then
+    say "new environment $venv"
+    uv venv --quiet --clear --python "${PYTHON:->=3.10,<3.14}" "$venv" ||
+        fail 'Python 3.10 to 3.13 is needed: apt-get install python3, or name one with PYTHON'
+    say 'packages, about 3 GB to fetch the first time'
+    install --requirements <(pinned -vE '^(onedl-|open)?m(m|im)')
+    cp "$pins" "$venv/pins.txt"
+fi
+
+mmcv=$(pinned -E '^(onedl-)?mmcv==')
+torch=$(ask 'from importlib.metadata import version as v; print(v("torch"))')
+wheels=$cache/wheels/torch-${torch%%+*}${MMDYNAMICVIS_CUDA_OPS:+-cuda}
+wheel() {
+    local name=${mmcv%==*} tag
+    tag=$(ask 'import sys; print("cp%d%d" % sys.version_info[:2])')
+    find "$wheels" -name "${name//-/_}-${mmcv#*==}-$tag-*.whl" 2> /dev/null | head -n 1
+}
+compile() {
+    command -v g++ > /dev/null || fail 'mmcv is compiled by g++: apt-get install g++'
+    ask 'import os, sysconfig as s; open(os.path.join(s.get_path("include"), "Python.h"))' \
+        2> /dev/null || fail 'mmcv is compiled with Python.h: apt-get install python3-dev'
+    local memory_gb jobs log=$wheels/compile.log built
+    memory_gb=$(awk '/^MemTotal/ {print int($2 / 1048576)}' /proc/meminfo)
+    jobs=$((memory_gb / 2 < $(nproc) ? memory_gb / 2 : $(nproc)))
+    mkdir -p "$wheels"
+    built=$(mktemp --directory "$wheels/build.XXXX")
+    trap "rm -rf '$built'" EXIT
+    say "compiling mmcv, once for torch $torch: 10 to 15 minutes on two cores; log: $log"
+    # without a GPU in sight mmcv asks for no nvcc; -g, Python's own, triples the size
+    [ -n "${MMDYNAMICVIS_CUDA_OPS:-}" ] && export FORCE_CUDA=1 || export CUDA_VISIBLE_DEVICES=''
+    PATH=$venv/bin:$PATH TMPDIR=$built CFLAGS="${CFLAGS:--O2 -g0}" MMCV_WITH_OPS=1 \
+        MAX_JOBS=${MAX_JOBS:-$((jobs > 0 ? jobs : 1))} "$venv/bin/python" -m pip wheel --verbose \
+        --no-cache-dir --no-deps --no-build-isolation --wheel-dir "$built/wheel" "$mmcv" 2>&1 |
+        tee "$log" | sed -un 's/^ *\[\([0-9]*\)\/\([0-9]*\)\].*/[environment] \1 of \2 files/p' >&2 ||
+        { tail -n 25 "$log" >&2; fail 'mmcv was not compiled; out of memory? MAX_JOBS=1'; }
+    mv "$built"/wheel/*.whl "$wheels"
+}
+[ "$stage" = light ] || [ -n "$(wheel)" ] || compile
+if [ -n "$(wheel)" ]; then
+    install --quiet "$(wheel)"
+else
+    MMCV_WITH_OPS=0 install --quiet "$mmcv"
+fi
+say 'the OpenMMLab packages and this checkout'
+install --quiet --requirements <(pinned -E '^(onedl-|open)?m(m|im)' | grep -v mmcv)
+if [ "$stage" = wheel ]; then
+    uv build --quiet --wheel --no-build-isolation --python "$venv/bin/python" --out-dir "$venv/dist" .
+    install --quiet --reinstall "$venv"/dist/*.whl
+else
+    install --quiet --editable .
+fi
+touch "$venv/light" "$venv/$stage" $([ -z "$(wheel)" ] || echo "$venv/ops")
