@@ -231,6 +231,30 @@ class DynamicVis(BaseModule):
             state_dict = load_weights(cfg['checkpoint'], cfg.get('prefix'))
             self.load_state_dict(state_dict, strict=False)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths, for layer-wise learning rates.
+
+        mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them. The first patch
+        merger and the position embedding have depth 0, each unit one more than the unit before it,
+        the merger of a later stage that of the stage's first unit; what follows comes last.
+
+        Args:
+            param_name: Name of a parameter of the whole model.
+            prefix: What the names of the backbone's parameters begin with, 'backbone.' for example.
+        """
+        depths = [len(stage.units) for stage in self.stages]
+        count = sum(depths) + 2
+        name = param_name.removeprefix(prefix)
+        if not param_name.startswith(prefix) or not name.startswith(('stages.', 'pos_embed')):
+            return count - 1, count
+        if name.startswith(('pos_embed', 'stages.0.merger')):
+            return 0, count
+        _, stage, part, unit, *_ = name.split('.')
+        before = sum(depths[: int(stage)])
+        last = depths[int(stage)]
+        offset = int(unit) + 1 if part == 'units' else last if part == 'norm' else 1
+        return before + offset, count
+
     def train(self, mode: bool = True) -> DynamicVis:
         """Set the mode; frozen stages stay in eval mode."""
         super().train(mode)

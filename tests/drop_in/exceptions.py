@@ -117,8 +117,3 @@ UNFIT = (
         error='mmcls.models',
     ),
 )
-
-
-def fits(shipped: Shipped) -> bool:
-    """Whether no reason is known why a config would not do."""
-    return not any(shipped in unfit for unfit in UNFIT)

@@ -1,26 +1,28 @@
-"""Every detection config that mmdet and mmrotate ship, with DynamicVis tiny as its backbone."""
+"""Every config that the hosts ship, tried with DynamicVis tiny as its backbone."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import hashlib
+import json
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmengine.config import Config, ConfigDict
-from mmengine.structures import InstanceData
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
-from .cases import BACKBONE, CHANNELS
-from .tasks import NUM_BOXES, Batch, Size
+from .batches import Batch, batch_options, make_batch
+from .step import build, take_step
+from .swaps import is_candidate, swap
 
-HOSTS = ('mmdet', 'mmrotate')
+HOSTS = ('mmdet', 'mmrotate', 'mmseg', 'mmpretrain')
 
 SIZE = (64, 96)
-SIZES = {'mmdet/ddod': (264, 264)}
-"""Larger images where the last level, of stride 128, must have 3 x 3 places."""
+"""Height and width in pixels."""
+SIZES = {'mmdet/ddod': (264, 264), 'mmseg/mobilenet_v3': (800, 800)}
+"""Larger images where the map of stride 128 must have 3 x 3 places, and that of stride 16 49 x 49."""
 
 # No number of these is part of an interface; all of them cost time.
 _MOST = dict(nms_pre=50, max_per_img=20, num_queries=20, num_proposals=20)
@@ -45,9 +47,46 @@ class Shipped(NamedTuple):
         """Read the host's config as it is."""
         return Config.fromfile(_folder(self.host) / self.config)
 
-    def batch(self, cfg: Config) -> Batch:
+
+class Trial:
+    """A shipped config with DynamicVis in it, small enough for a quick step."""
+
+    def __init__(self, shipped: Shipped) -> None:
+        self.host = shipped.host
+        self.cfg = shipped.load()
+        self.is_candidate = is_candidate(shipped.host, self.cfg)
+        if not self.is_candidate:
+            return
+        swap(shipped.host, self.cfg)
+        if shipped.host == 'mmpretrain':
+            self.cfg.model.setdefault('data_preprocessor', self.cfg.get('data_preprocessor'))
+            # heads of zeros, as ViT's, give the backbone no gradient in the first step
+            self.cfg.model.head.init_cfg = dict(type='TruncNormal', layer='Linear', std=0.02)
+        make_small(self.cfg.model)
+        make_small(self.cfg.optim_wrapper)
+        self.options = batch_options(self.host, self.cfg, SIZES.get(shipped.family, SIZE))
+
+    @property
+    def key(self) -> str:
+        """What tells one trial from another: widths and depths of other backbones do not."""
+        parts = [self.host, self.cfg.model, self.cfg.optim_wrapper, self.options]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def batch(self) -> Batch:
         """Return made data for a training step."""
-        return _batch(self.host, cfg, SIZES.get(self.family, SIZE))
+        return make_batch(self.host, self.options)
+
+    def train(self) -> None:
+        """Train a step; every weight of the backbone must get a gradient, and some must change."""
+        torch.manual_seed(0)
+        import_module(f'{self.host}.models')
+        with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+            model = build(self.host, self.cfg)
+            before = take_step(model, self.cfg.optim_wrapper, self.batch())
+        after = model.backbone.named_parameters()
+        # a host's small learning rate and clipped gradients may leave some weights as they were
+        assert any(not torch.equal(weight, before[name]) for name, weight in after)
 
 
 def _folder(host: str) -> Path:
@@ -55,63 +94,13 @@ def _folder(host: str) -> Path:
 
 
 def all_shipped() -> list[Shipped]:
-    """Return every config of the hosts but the parts that others inherit."""
+    """Return every config of the hosts, in order."""
     return [
         Shipped(host, str(path.relative_to(_folder(host))))
         for host in HOSTS
         for path in sorted(_folder(host).rglob('*.py'))
         if '_base_' not in path.parts
     ]
-
-
-def draw(seed: int, count: int, wanted: Callable[[Shipped], bool]) -> Iterator[Shipped]:
-    """Yield so many wanted configs with an FPN-like neck, at random, each of another family."""
-    rng = random.Random(seed)
-    families = defaultdict(list)
-    for shipped in all_shipped():
-        if wanted(shipped):
-            families[shipped.family].append(shipped)
-    order = sorted(families)
-    rng.shuffle(order)
-    for family in order:
-        members = families[family]
-        rng.shuffle(members)
-        fitting = next((shipped for shipped in members if first_neck(shipped.load())), None)
-        if fitting is None:
-            continue
-        yield fitting
-        count -= 1
-        if count == 0:
-            return
-
-
-def first_neck(cfg: Config) -> ConfigDict | None:
-    """Return the neck that takes the backbone's maps, or None.
-
-    That is what FPN-like means here: the model has a backbone, and its (first) neck lists the
-    channels of the maps that it takes. Wrappers (tracking, semi-supervised) and heads that take
-    the maps without a neck have no such list.
-    """
-    model = cfg.get('model') or {}
-    necks = model.get('neck') or {}
-    neck = necks[0] if isinstance(necks, list) else necks
-    if 'backbone' in model and isinstance(neck.get('in_channels'), (list, tuple)):
-        return neck
-    return None
-
-
-def swap(cfg: Config) -> None:
-    """Put DynamicVis tiny in place of the backbone, and its channels into the neck, in place.
-
-    Of our four maps the neck gets the deepest, as many as it took. Nothing else changes.
-    """
-    neck = first_neck(cfg)
-    count = len(neck.in_channels)
-    channels = CHANNELS[-count:]
-    deepest_first = neck.in_channels[0] > neck.in_channels[-1]
-    neck.in_channels = channels[::-1] if deepest_first else channels
-    backbone = {key: value for key, value in BACKBONE.items() if key != '_delete_'}
-    cfg.model.backbone = ConfigDict(backbone, out_indices=tuple(range(4))[-count:])
 
 
 def make_small(node: Any) -> None:
@@ -124,10 +113,10 @@ def make_small(node: Any) -> None:
     for key, value in node.items():
         if key in _MOST and isinstance(value, int):
             node[key] = min(value, _MOST[key])
-        elif key == 'sampler' and 'num' in value:
+        elif key == 'sampler' and value and 'num' in value:
             value.num = min(value.num, _MOST_SAMPLES)
-        elif key == 'crop_size':  # of what a detector makes of the image itself
-            node[key] = SIZE
+        elif key == 'crop_size' or (key == 'size' and value and 'pad_val' in node):
+            node[key] = SIZE  # of what a model makes of the image itself
         elif key == 'batch_augments' or (key == 'init_cfg' and 'Pretrained' in str(value)):
             node[key] = None  # the first pad to the full size
         elif key == 'type' and value in ('SyncBN', 'MMSyncBN'):
@@ -139,46 +128,3 @@ def make_small(node: Any) -> None:
     if node.get('type') == 'OptimWrapper':
         for option in ('dtype', 'loss_scale'):
             node.pop(option, None)
-
-
-def _batch(host: str, cfg: Config, size: Size) -> Batch:
-    """Two images with boxes, and with whatever else a pipeline could deliver, all of class 0."""
-    pipeline = list(_transforms(cfg.get('train_dataloader')))
-    scales = [t.get('scale_factor') for t in pipeline if t.type == 'SegRescale']
-    scales += [t['seg_scale_factor'] for t in pipeline if 'seg_scale_factor' in t]
-    options = dict(with_mask=True, with_semantic=True)
-    options['sem_seg_output_strides'] = round(1 / scales[0]) if scales else 1
-    if host == 'mmrotate':
-        options = dict(use_qbox=_box_type(pipeline) == 'qbox')
-    batch = import_module(f'{host}.testing').demo_mm_inputs(
-        batch_size=2,
-        image_shapes=[(3, *size)] * 2,
-        num_items=[NUM_BOXES] * 2,
-        num_classes=2,
-        use_box_type=True,
-        **options,
-    )
-    for sample in batch['data_samples']:
-        sample.gt_instances.labels.zero_()
-        sample.proposals = InstanceData(bboxes=sample.gt_instances.bboxes.tensor.clone())
-    return batch
-
-
-def _transforms(node: Any) -> Iterator[ConfigDict]:
-    """Yield everything with a type in a loader's config, pipelines in their order."""
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _transforms(value)
-    elif isinstance(node, dict):
-        if 'type' in node:
-            yield node
-        for value in node.values():
-            yield from _transforms(value)
-
-
-def _box_type(pipeline: list[ConfigDict]) -> str:
-    """Return the boxes that a pipeline delivers: as loaded, or as last converted."""
-    types = ['hbox']
-    types += [t.box_type for t in pipeline if 'box_type' in t]
-    types += [t.box_type_mapping.gt_bboxes for t in pipeline if 'box_type_mapping' in t]
-    return types[-1]

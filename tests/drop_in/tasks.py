@@ -52,10 +52,12 @@ def _batch(images: Iterable[torch.Tensor], samples: Iterable[BaseDataElement]) -
     return pseudo_collate([dict(inputs=image, data_samples=sample) for image, sample in pairs])
 
 
-def _classes_batch(sizes: Sequence[Size]) -> Batch:
+def make_classes(sizes: Sequence[Size], multi_label: bool = False) -> Batch:
+    """Return an image of each size with a label, its place, or a list of that label."""
     from mmpretrain.structures import DataSample
 
-    return _batch(_images(sizes), [DataSample().set_gt_label(i) for i in range(len(sizes))])
+    labels = [[i] if multi_label else i for i in range(len(sizes))]
+    return _batch(_images(sizes), [DataSample().set_gt_label(label) for label in labels])
 
 
 def _check_classes(result: BaseDataElement, size: Size) -> None:
@@ -106,7 +108,8 @@ def _check_masks(result: BaseDataElement, size: Size) -> None:
     assert masks.dtype == torch.bool
 
 
-def _maps_batch(sizes: Sequence[Size], num_classes: int, channels: int = 3) -> Batch:
+def make_maps(sizes: Sequence[Size], num_classes: int, channels: int = 3) -> Batch:
+    """Return an image of each size with stripes of all classes."""
     from mmseg.structures import SegDataSample
 
     samples = []
@@ -125,9 +128,9 @@ def _check_map(result: BaseDataElement, size: Size, num_classes: int) -> None:
     assert result.seg_logits.data.isfinite().all()
 
 
-CLASSES = Task(_classes_batch, _check_classes)
+CLASSES = Task(make_classes, _check_classes)
 BOXES = Task(_boxes_batch, partial(_check_boxes, box_dim=4, num_classes=80))
 MASKS = Task(partial(_boxes_batch, with_mask=True), _check_masks)
 ROTATED_BOXES = Task(_rotated_boxes_batch, partial(_check_boxes, box_dim=5, num_classes=15))
-SEMANTIC = Task(partial(_maps_batch, num_classes=19), partial(_check_map, num_classes=19))
-CHANGE = Task(partial(_maps_batch, num_classes=2, channels=6), partial(_check_map, num_classes=2))
+SEMANTIC = Task(partial(make_maps, num_classes=19), partial(_check_map, num_classes=19))
+CHANGE = Task(partial(make_maps, num_classes=2, channels=6), partial(_check_map, num_classes=2))

@@ -1,57 +1,75 @@
-"""Configs that the hosts ship, drawn at random, with DynamicVis as their backbone."""
+"""Configs that the hosts ship, with DynamicVis as their backbone; the whole is a table.
+
+`tools/dev/sweep_shipped.py` tries every config and writes the table.
+"""
 
 from __future__ import annotations
 
-import os
-from datetime import date
+import csv
+import sys
 from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import pytest
-import torch
-from mmengine.registry import DefaultScope
 
-from .exceptions import UNFIT, Unfit, fits
-from .shipped import Shipped, all_shipped, draw, make_small, swap
-from .step import build, take_step
+from .exceptions import UNFIT, Unfit
+from .shipped import Shipped, Trial, all_shipped
 
-COUNT = 10
-SEED = int(os.environ.get('MMDYNAMICVIS_SEED') or date.today().toordinal())
-"""Another draw every day; to repeat one, set the variable to the seed that a failure names."""
+SAMPLE = (
+    'mmdet/atss/atss_r50_fpn_1x_coco.py',
+    'mmdet/deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    'mmdet/queryinst/queryinst_r50_fpn_1x_coco.py',
+    'mmrotate/roi_trans/roi-trans-le90_r50_fpn_1x_dota.py',
+    'mmseg/deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py',
+    'mmseg/segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py',
+    'mmpretrain/convnext/convnext-tiny_32xb128_in1k.py',
+    'mmpretrain/swin_transformer/swin-tiny_16xb64_in1k.py',
+)
+"""Two or three of each host, of methods that the other tests of this folder do not try."""
 
 
-@pytest.fixture(scope='module')
-def drawn() -> list[Shipped]:
-    return list(draw(SEED, COUNT, fits))
+@pytest.mark.parametrize('name', SAMPLE)
+def test_config_trains(name: str) -> None:
+    trial = Trial(Shipped(*name.split('/', 1)))
+    assert trial.is_candidate
+    trial.train()
 
 
-def train(shipped: Shipped) -> None:
-    cfg = shipped.load()
-    swap(cfg)
-    make_small(cfg.model)
-    make_small(cfg.optim_wrapper)
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = build(shipped.host, cfg)
-        before = take_step(model, cfg.optim_wrapper, shipped.batch(cfg))
-    after = model.backbone.named_parameters()
-    # a host's small learning rate and clipped gradients may leave some weights as they were
-    assert any(not torch.equal(weight, before[name]) for name, weight in after)
+@pytest.fixture
+def sweep(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(checkout / 'tools/dev')
+    return import_module('sweep_shipped')
+
+
+def test_table_has_every_config_and_nothing_unexplained(sweep: ModuleType) -> None:
+    if sweep.TABLE.read_text().split('\n')[0] != sweep.header():
+        pytest.skip(f'the table is of other versions than {sweep.header()}')
+    rows = sweep.read(sweep.TABLE)
+    assert [row.config for row in rows] == sorted(map(str, all_shipped()))
+    reasons = {unfit.reason for unfit in UNFIT}
+    assert [r for r in rows if r.verdict == sweep.FAILS and r.reason not in reasons] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('number', range(COUNT))
-def test_drawn_config_trains(drawn: list[Shipped], number: int) -> None:
-    print(f'MMDYNAMICVIS_SEED={SEED}: {drawn[number]}')
-    train(drawn[number])
-
-
-@pytest.mark.slow
-def test_draws_differ_by_seed_and_repeat(drawn: list[Shipped]) -> None:
-    assert len({shipped.family for shipped in drawn}) == COUNT
-    wanted = drawn.__contains__
-    assert set(draw(SEED, COUNT, wanted)) == set(drawn)
-    assert list(draw(0, COUNT, wanted)) == list(draw(0, COUNT, wanted))
-    assert list(draw(0, COUNT, wanted)) != list(draw(1, COUNT, wanted))
+def test_a_stopped_sweep_goes_on(
+    sweep: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    table = tmp_path / 'table.csv'
+    done = 'mmseg/unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py'
+    sweep.write(table, [sweep.Row(done, sweep.TRAINS, '', 'abc')])
+    with table.open('a') as file:
+        file.write('mmseg/unet/unet_s5-d16_deepl')  # killed while it wrote
+    others = [Shipped('mmseg', done.split('/', 1)[1]), Shipped('mmseg', 'unet/no_such.py')]
+    monkeypatch.setattr(sweep, 'all_shipped', lambda: others)
+    monkeypatch.setattr(sys, 'argv', ['sweep', '--out', str(table)])
+    sweep.main()
+    assert [row[:2] for row in csv.reader(table.read_text().splitlines()[2:])] == [
+        ['mmseg/unet/no_such.py', sweep.FAILS],
+        [done, sweep.TRAINS],
+    ]
+    assert '1 of 1' in capsys.readouterr().out
 
 
 def test_all_exceptions_are_shipped() -> None:
@@ -66,7 +84,7 @@ def examples(unfit: Unfit) -> list[Shipped]:
     return [next(s for s in every if fnmatch(str(s), pattern)) for pattern in unfit.patterns]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('unfit', UNFIT, ids=lambda unfit: unfit.patterns[0])
 def test_exception_is_real(unfit: Unfit) -> None:
     assert (unfit.error is None) != (unfit.shown is None)
@@ -75,5 +93,5 @@ def test_exception_is_real(unfit: Unfit) -> None:
             assert unfit.shown(shipped.load().model), shipped
             continue
         with pytest.raises(Exception) as raised:
-            train(shipped)
+            Trial(shipped).train()
         assert unfit.error in repr(raised.value), shipped
