@@ -52,7 +52,8 @@ class DualInputsSimpleFusionNeck(PairFusion):
             raise ValueError(f'in_channels is {in_channels}; all levels must have the same')
         super().__init__(in_channels[0], len(in_channels), bias=True, init_cfg=init_cfg)
         self.return_tuple = return_tuple
-        self.register_load_state_dict_pre_hook(_rename_fusion)
+        # the public name is torch 2.5's
+        self._register_load_state_dict_pre_hook(_rename_fusion, with_module=True)
 
     def forward(self, x1: Maps, x2: Maps) -> list[Tensor] | tuple[list[Tensor]]:
         """Return one map per level."""

@@ -33,6 +33,7 @@ class BandsVisualizationHook(SegVisualizationHook):
         if len(bands) != 3:
             raise ValueError(f'bands is {bands}; give three, for red, green and blue')
         super().__init__(**kwargs)
+        self.tested = 0
         self.load = TRANSFORMS.build(dict(type='mmdynamicvis.LoadGeoTIFF', bands=list(bands)))
 
     def after_val_iter(
@@ -49,8 +50,8 @@ class BandsVisualizationHook(SegVisualizationHook):
         """Draw every sample."""
         if self.draw:
             for sample in outputs:
-                self._test_index += 1
-                self._draw('test', sample, self._test_index)
+                self.tested += 1
+                self._draw('test', sample, self.tested)
 
     def _draw(self, split: str, sample: SegDataSample, step: int) -> None:
         loaded = self.load(dict(img_path=sample.img_path))

@@ -82,6 +82,7 @@ def test_coco_files(image, tmp_path):
 
 
 def test_dota_files(image, tmp_path):
+    pytest.importorskip('mmrotate')
     cfg, checkpoint = small(ROTATED, tmp_path, CLASSES)
     inferencer = load_inferencer(cfg, checkpoint, 'cpu', show_progress=False)
     samples = inferencer(image, return_datasamples=True)['predictions']
@@ -105,6 +106,7 @@ def test_dota_files(image, tmp_path):
 
 def test_checkpoints_of_other_models(tmp_path):
     """Hosts say it in the log, and predict with what is random."""
+    pytest.importorskip('mmrotate')
     (tmp_path / 'roads').mkdir()
     _, roads = small(ROADS, tmp_path / 'roads', ('background', 'building'))
     for name in (SCENES, MASKS, ROTATED):
@@ -124,6 +126,7 @@ def test_checkpoints_that_are_no_weights(tmp_path):
 
 
 def test_models_of_several_hosts_at_once(image, tmp_path):
+    pytest.importorskip('mmrotate')
     models = []
     for name in (SCENES, ROADS, ROTATED):
         (tmp_path / name).mkdir()

@@ -3,12 +3,14 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, TRANSFORMS, init_default_scope
+from mmengine.utils import digit_version
 
 from mmdynamicvis.registry import DATASETS
 
@@ -18,6 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DETECTION = sorted((CHECKOUT / 'configs/detection').glob('*.py'))
 INSTANCES = sorted((CHECKOUT / 'configs/instance_segmentation').glob('*.py'))
 CONFIGS = [*DETECTION, *INSTANCES]
+DINO_TINY = 'dino_dynamicvis-tiny_1xb4-12e_nwpu-256px'
 
 each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
@@ -63,6 +66,8 @@ def n_classes(dataset: str) -> int:
 @each_config
 def test_config_trains_a_step_and_predicts(path):
     cfg = load(path)
+    if path.stem == DINO_TINY and digit_version(mmdet.__version__) < digit_version('3.5'):
+        pytest.skip("mmdet's own DINO has 256 channels, onedl-mmdetection's any number")
     data = batch(cfg)
     losses = training_step(cfg, data)
     assert 0 < losses['loss'] < 100  # DINO adds those of all layers

@@ -25,6 +25,8 @@ def params(cases: list[Case]) -> list:
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
     case = request.param
+    if case.host == 'mmrotate':
+        pytest.importorskip('mmrotate')
     if case.host == 'opencd' and case.path() is None:
         pytest.skip('open-cd is not installed from a clone, which alone has its configs')
     return case

@@ -52,7 +52,7 @@ def test_every_pin_is_exact_and_given_once(checkout: Path, file: str) -> None:
     names = []
     for line in (checkout / 'requirements' / file).read_text().splitlines():
         if not line.startswith('#'):
-            pin = re.fullmatch(r'([a-z0-9-]+)==[\w.]+( ; python_version < "3.11")?', line)
+            pin = re.fullmatch(r'([a-z0-9-]+)==[\w.]+( ; python_version [<>]=? "3\.\d+")?', line)
             assert pin, f'{file}: {line!r} is no exact pin'
             names.append(pin.group(1))
     assert len(names) == len(set(names))

@@ -61,6 +61,7 @@ def test_overlapping_windows_are_averaged(model):
 def test_scales_and_flips(cfg, tmp_path):
     cfg.model = dict(cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.default_hooks.visualization.interval = 1  # mmseg 1.2 draws every 50th otherwise
     metrics = Runner.from_cfg(cfg).test()
     assert 0 <= metrics['aAcc'] <= 100
     assert len(list(tmp_path.glob('work/*/error_maps/*.png'))) == 2

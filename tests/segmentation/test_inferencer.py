@@ -31,7 +31,7 @@ def inferencer(checkout, tmp_path):
             cfg.test_dataloader.dataset.pipeline[0] = dict(type='LoadImageFromFile')
         else:
             cfg.test_dataloader.dataset.pipeline = pipeline
-        return MMSegInferencer(cfg, str(tmp_path / 'random.pth'), device='cpu', show_progress=False)
+        return MMSegInferencer(cfg, str(tmp_path / 'random.pth'), device='cpu')
 
     return build
 

@@ -142,6 +142,8 @@ def test_change_of_two_dates(tmp_path, checkout):
 
 @pytest.mark.parametrize('config', [BOXES, MASKS, ROTATED])
 def test_objects(tmp_path, checkout, config):
+    if config == ROTATED:
+        pytest.importorskip('mmrotate')
     trained = Trained(checkout / 'configs' / config, tmp_path)
     image, raster = image_and_raster(tmp_path, 'a')
     found = trained.on_images(img_path=image).pred_instances
