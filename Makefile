@@ -11,10 +11,20 @@ VENV := $(CACHE)/$(shell printf %s '$(CURDIR)' | sha256sum | cut -c 1-12)
 SET_UP := tools/dev/environment.sh
 # What is installed depends on these; edits of them renew it.
 METADATA := setup.py pyproject.toml mmdynamicvis/version.py $(SET_UP) $(wildcard requirements/*.txt)
+# What the lanes of other versions run: all that does not need the newest packages.
+LANE := tests/annotations/test_coco.py tests/apis/scenes tests/apis/test_embedder.py \
+	tests/apis/test_inferencers.py tests/change_detection tests/classification tests/compat \
+	tests/configs tests/detection tests/drop_in/test_drop_in.py tests/engine tests/models tests/ops \
+	tests/pretraining tests/retrieval tests/segmentation tests/test_registry.py tests/transforms \
+	tests/visualization --ignore=tests/configs/test_rotated_configs.py
+LANE_SLOW := tests/tools/test_mim.py tests/drop_in/test_drop_in.py \
+	tests/segmentation/test_bands_visualization.py tests/change_detection/test_overfit.py::test_levir_cd
 # A command in an environment, which is the first on its PATH.
 in = @env -u PYTHONPATH PATH="$(1)/bin:$$PATH" VIRTUAL_ENV="$(1)"
 RUN = $(call in,$(VENV))
 
+# test-classic: the classic OpenMMLab packages, PYTHON=python3.11; test-minimum: the oldest versions
+# that are supported, PYTHON=python3.10.
 .PHONY: help demo page ops test test-all test-gpu test-classic test-minimum test-wheel lint format python
 
 help:  ## show this list
@@ -43,6 +53,10 @@ test-gpu: $(VENV)/ops  ## run the tests of the GPU kernels natively
 test-wheel: $(VENV)-wheel/wheel  ## build a wheel, and run it in an environment of its own
 	$(call in,$(VENV)-wheel) pytest tests/packaging/test_wheel.py $(ARGS)
 
+test-classic test-minimum: test-%: $(VENV)-%/wheel
+	$(call in,$(VENV)-$*) $(PYTEST) $(LANE) -m 'not slow and not interpreter' $(ARGS)
+	$(call in,$(VENV)-$*) $(PYTEST) $(LANE_SLOW) -m 'slow and not exhaustive' $(ARGS)
+
 lint: $(VENV)/light  ## check style, formatting and the direction of imports
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -61,5 +75,10 @@ $(VENV)/light: $(METADATA)
 $(VENV)/ops: $(METADATA) | $(VENV)/light
 	@$(SET_UP) $(VENV) requirements/environment.txt ops
 
-$(VENV)-wheel/wheel: $(METADATA) $(shell git ls-files mmdynamicvis configs tools)
+# The environments of other lanes hold the checkout as a wheel, as openmim finds configs.
+SOURCES := $(shell git ls-files mmdynamicvis configs tools)
+$(VENV)-wheel/wheel: $(METADATA) $(SOURCES)
 	@$(SET_UP) $(VENV)-wheel requirements/environment.txt wheel
+
+$(VENV)-classic/wheel $(VENV)-minimum/wheel: $(VENV)-%/wheel: $(METADATA) $(SOURCES)
+	@$(SET_UP) $(VENV)-$* requirements/$*.txt wheel

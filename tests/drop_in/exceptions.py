@@ -47,7 +47,7 @@ UNFIT = (
         shown=lambda model: model.bbox_head.anchor_generator.strides == [8, 16, 32, 64],
     ),
     Unfit(
-        ('mmdet/ssd/*', 'mmdet/legacy_1.x/ssd*'),
+        ('mmdet/ssd/*', 'mmdet/*/ssd*'),
         "the neck hands the backbone's maps on: it and the head name their channels once more",
         error='AssertionError',
     ),
@@ -57,8 +57,8 @@ UNFIT = (
         shown=lambda model: 'rfp_backbone' in model.neck,
     ),
     Unfit(
-        ('mmdet/carafe/*',),
-        'mmcv has CARAFE for GPUs alone',
+        ('mmdet/carafe/*', 'mmdet/dcn/*_dpool_*', 'mmdet/dcnv2/*_mdpool_*'),
+        'mmcv has CARAFE and deformable RoI pooling for GPUs alone',
         error='implementation for device cpu not found',
     ),
     Unfit(
@@ -82,8 +82,13 @@ UNFIT = (
         error='install e2cnn',
     ),
     Unfit(
-        ('mmdet/convnext/*',),
-        "learning rates go by the names of ConvNeXt's layers; fit with the usual optimizer",
+        (
+            'mmdet/convnext/*',
+            'mmseg/beit/*',
+            'mmseg/convnext/*',
+            'mmseg/mae/*',
+        ),
+        "learning rates go by the names of another backbone's layers; fit with the usual optimizer",
         error='NotImplementedError',
     ),
     Unfit(
@@ -110,6 +115,46 @@ UNFIT = (
         ('mmrotate/s2anet/s2anet-le135_r50_fpn_3x_hrsc.py',),
         'names a detector that mmrotate has no more',
         error='S2ANet is not in the',
+    ),
+    Unfit(
+        ('mmdet/rtmdet/rtmdet_l_convnext_b_*', 'mmdet/rtmdet/rtmdet_l_swin_b_*'),
+        "the neck has a norm of 32 groups, which do not divide tiny's 48 channels; base fits",
+        error='must be divisible by num_groups',
+    ),
+    Unfit(
+        (
+            'mmseg/dpt/*',
+            'mmseg/setr/setr_vit-l_mla_*',
+            'mmseg/pidnet/*',
+            'mmseg/ddrnet/*',
+            'mmpretrain/conformer/*',
+            'mmpretrain/deit/*distilled*',
+        ),
+        'the neck or head takes the outputs of its own kind of backbone',
+        error='Error',
+    ),
+    Unfit(
+        ('mmseg/ocrnet/ocrnet_r101-d8_*',),
+        'two heads combine maps of strides 16 and 32 as if of one size, as in a dilated ResNet',
+        error='Expected size for first two dimensions',
+    ),
+    Unfit(
+        (
+            'mmdet/cascade_rpn/cascade-rpn_*',
+            'mmdet/v3det/fcos_*',
+            'mmseg/swin/swin-tiny-patch4-window7_upernet_1xb8-20k_levir-256x256.py',
+            'mmseg/unet/unet-s5-d16_fcn_4xb4-160k_hsidrive-192x384.py',
+            'mmpretrain/levit/*',
+            'mmpretrain/resnet/resnet50_8xb32-cutmix_in1k.py',
+            'mmpretrain/vision_transformer/vit-base-p16_4xb544-ipu_in1k.py',
+        ),
+        'the host does not build or train it as shipped, with any backbone',
+        error='Error',
+    ),
+    Unfit(
+        ('mmpretrain/replknet/*', 'mmpretrain/swin_transformer_v2/swinv2-*_in21k-192px.py'),
+        'cannot be read',
+        error='Error',
     ),
     Unfit(
         ('mmrotate/convnext/*',),

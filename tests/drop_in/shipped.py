@@ -22,7 +22,7 @@ HOSTS = ('mmdet', 'mmrotate', 'mmseg', 'mmpretrain')
 SIZE = (64, 96)
 """Height and width in pixels."""
 SIZES = {'mmdet/ddod': (264, 264), 'mmseg/mobilenet_v3': (800, 800)}
-"""Larger images where the map of stride 128 must have 3 x 3 places, and that of stride 16 49 x 49."""
+"""Larger where the map of stride 128 must have 3 x 3 places, and that of stride 16 49 x 49."""
 
 # No number of these is part of an interface; all of them cost time.
 _MOST = dict(nms_pre=50, max_per_img=20, num_queries=20, num_proposals=20)

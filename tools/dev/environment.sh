@@ -75,7 +75,8 @@ compile() {
 if [ -n "$(wheel)" ]; then
     install --quiet "$(wheel)"
 else
-    MMCV_WITH_OPS=0 install --quiet "$mmcv"
+    # built apart, where no torch is in sight, it has no ops
+    uv pip install --quiet --python "$venv/bin/python" --no-deps "$mmcv"
 fi
 say 'the OpenMMLab packages and this checkout'
 install --quiet --requirements <(pinned -E '^(onedl-|open)?m(m|im)' | grep -v mmcv)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(CHECKOUT / 'tests'))  # what is tried is what the tests t
 from drop_in.exceptions import UNFIT  # noqa: E402
 from drop_in.shipped import HOSTS, Shipped, Trial, all_shipped  # noqa: E402
 
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.whole_files import replacing  # noqa: E402
 
 TABLE = CHECKOUT / 'benchmarks/results/drop_in.csv'
 COLUMNS = ('config', 'verdict', 'reason', 'key')
