@@ -47,9 +47,9 @@ UNFIT = (
         shown=lambda model: model.bbox_head.anchor_generator.strides == [8, 16, 32, 64],
     ),
     Unfit(
-        ('mmdet/ssd/*', 'mmdet/*/ssd*'),
+        ('mmdet/ssd/*', 'mmdet/*/ssd*', 'mmseg/fastfcn/*'),
         "the neck hands the backbone's maps on: it and the head name their channels once more",
-        error='AssertionError',
+        error='Error',
     ),
     Unfit(
         ('mmdet/detectors/*rfp*', 'mmdet/detectors/detectors_*'),
@@ -124,7 +124,9 @@ UNFIT = (
     Unfit(
         (
             'mmseg/dpt/*',
-            'mmseg/setr/setr_vit-l_mla_*',
+            'mmseg/cgnet/*',
+            'mmseg/setr/*mla_*',
+            'mmseg/vpd/*',
             'mmseg/pidnet/*',
             'mmseg/ddrnet/*',
             'mmpretrain/conformer/*',
@@ -142,9 +144,15 @@ UNFIT = (
         (
             'mmdet/cascade_rpn/cascade-rpn_*',
             'mmdet/v3det/fcos_*',
+            'mmrotate/rotated_fcos/*_kld_*',
+            'mmseg/bisenetv2/bisenetv2_fcn_4xb4-ohem-*',
+            'mmseg/upernet/upernet_r18_4xb4-*0k_ade20k-*',
+            'mmseg/upernet/upernet_r18_4xb4-*0k_voc12aug-*',
             'mmseg/swin/swin-tiny-patch4-window7_upernet_1xb8-20k_levir-256x256.py',
             'mmseg/unet/unet-s5-d16_fcn_4xb4-160k_hsidrive-192x384.py',
+            'mmpretrain/efficientformer/*',
             'mmpretrain/levit/*',
+            'mmpretrain/mae/*-ds-*',
             'mmpretrain/resnet/resnet50_8xb32-cutmix_in1k.py',
             'mmpretrain/vision_transformer/vit-base-p16_4xb544-ipu_in1k.py',
         ),
