@@ -39,6 +39,8 @@ if ! cmp --silent "$pins" "$venv/pins.txt"; then
     uv venv --quiet --clear --python "${PYTHON:->=3.10,<3.14}" "$venv" ||
         fail 'Python 3.10 to 3.13 is needed: apt-get install python3, or name one with PYTHON'
     say 'packages, about 3 GB to fetch the first time'
+    # what comes as source is built with these
+    install --quiet --requirements <(pinned -E '^(setuptools|wheel)==')
     install --requirements <(pinned -vE '^(onedl-|open)?m(m|im)')
     cp "$pins" "$venv/pins.txt"
 fi
