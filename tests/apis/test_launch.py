@@ -43,6 +43,9 @@ def test_compilation_that_fails_is_an_error(own_environment: Path) -> None:
         launch.require_compiled_ops('mmseg')
 
 
-def test_environments_of_users_are_left_alone() -> None:
+def test_environments_of_users_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
     with pytest.raises(RuntimeError, match='MMCV_WITH_OPS=1'):
         launch.require_compiled_ops('mmrotate')
