@@ -39,7 +39,7 @@ CASES = [
 def backends() -> Iterator[object]:
     """Every backend of the scan but the oracle, which is slow."""
     for backend in SCAN_BACKENDS[:-1]:
-        slow = [pytest.mark.slow] if backend.name == 'triton' else []
+        slow = [pytest.mark.exhaustive] if backend.name == 'triton' else []
         yield pytest.param(backend.name, marks=[*marks(backend), *slow])
 
 

@@ -47,7 +47,7 @@ def outcome(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, stdout.strip(), stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_compiled_once_even_by_processes_that_start_together(
     run: Callable[..., subprocess.Popen], tmp_path: Path
 ) -> None:

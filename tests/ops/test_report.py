@@ -11,7 +11,7 @@ from mmdynamicvis.ops.causal_conv1d import BACKENDS, eager
 from mmdynamicvis.ops.dispatch import NAMES, Backend
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_table_has_a_line_for_every_backend(capsys: pytest.CaptureFixture) -> None:
     assert report.main() == 0
     lines = capsys.readouterr().out.splitlines()[2:]

@@ -20,7 +20,7 @@ CONFIG = 'configs/pretraining/mil_dynamicvis-tiny_1xb16-1e_fmow-192px.py'
 TASK = 'configs/classification/dynamicvis_tiny_1xb32-10e-nwpu_aid150-128px.py'
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_from_raw_to_task(tmp_path, checkout):
     def call(tool, *arguments):
         command = [sys.executable, checkout / 'tools' / tool, *arguments]

@@ -22,7 +22,7 @@ def test_alone_it_returns_its_arguments():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('n_processes', [2, 3])
+@pytest.mark.parametrize('n_processes', [2, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_processes_with_uneven_counts_train_as_one(n_processes):
     """Equal losses and gradients to 1e-6; one process has no regions."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']

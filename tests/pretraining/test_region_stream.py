@@ -514,7 +514,7 @@ def test_the_runner_builds_it(folder):
     assert {'img_id', 'img_path', 'ori_shape', 'img_shape', 'flip'} <= set(sample.metainfo_keys())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ranks_and_spawned_workers(folder, keys, tmp_path):
     """Two real processes, each with workers that are started afresh."""
     single = write_shards(tmp_path / 'single', (9,))

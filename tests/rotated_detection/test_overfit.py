@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.shared_data]
 @pytest.mark.parametrize(
     ('head', 'steps'),
     [
-        ('oriented-rcnn', 600),
+        pytest.param('oriented-rcnn', 600, marks=pytest.mark.exhaustive),
         pytest.param('rotated-fcos', 400, marks=pytest.mark.exhaustive),
-        pytest.param('rotated-retinanet', 400, marks=pytest.mark.exhaustive),
+        ('rotated-retinanet', 400),
     ],
 )
 def test_a_head_learns_eight_images(head, steps, shared_data, checkout, tmp_path):

@@ -58,7 +58,7 @@ def test_a_published_layout_is_read(data, write, classes, checkout, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('with_tta', [False, True])
+@pytest.mark.parametrize('with_tta', [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_a_test_on_dota_writes_a_submission(with_tta, checkout, tmp_path):
     name = 'rotated-retinanet_dynamicvis-base_1xb2-12e-scratch_dota-1024px'
     cfg = load(checkout, name, tmp_path)

@@ -68,7 +68,7 @@ def test_ops_times_every_op_at_every_stage(run):
     assert torch.cuda.is_available() or 'triton' in skipped
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_models_times_models_in_turns_and_fits_their_growth(run):
     models = ('--models', 'dynamicvis', 'published', 'vim')
     sizes = ('--sizes', 64, 96)
@@ -85,7 +85,7 @@ def test_models_times_models_in_turns_and_fits_their_growth(run):
     assert content['notes'].keys() >= {'growth of dynamicvis in float32'}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_models_takes_training_steps_and_counts_images(run):
     options = ('--models', 'dynamicvis', '--sizes', 64, '--batch', 2, '--tasks', 'training_step')
     done, content = run('models.py', *TINY, *options, '--throughput', '--max-batch', 2)
@@ -96,7 +96,7 @@ def test_models_takes_training_steps_and_counts_images(run):
     assert throughput['batch'] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_first_use_starts_with_empty_caches(run):
     done, content = run('first_use.py', *TINY, '--size', 64)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,7 +104,7 @@ def test_first_use_starts_with_empty_caches(run):
     assert [row['task'] for row in content['rows']] == ['forward', 'training_step']
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_scan_candidates_are_checked_and_timed(run):
     options = ('--size', 64, '--stages', 4, '--candidates', 'numba', 'eager')
     done, content = run('cpu_scan_candidates.py', *TINY, *options)
@@ -277,7 +277,7 @@ def test_plot_draws_what_there_is(load, monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out.count('nothing to draw') == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_loading_counts_samples_beside_decoding(run):
     arguments = ('--n-images', 2, '--samples', 16, '--workers', 1, '--batch-size', 2)
     done, content = run('loading.py', *arguments, '--repeats', 1)

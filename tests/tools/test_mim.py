@@ -84,6 +84,7 @@ def test_train_resume_test(mim, work_dir, tmp_path):
     mim('test', '--checkpoint', checkpoint, '--work-dir', work_dir, '--tta')
 
 
+@pytest.mark.exhaustive
 def test_gridsearch(mim, work_dir):
     prefix = work_dir / 'grid'
     search = '--optim_wrapper.optimizer.lr 1e-3 4e-4'
@@ -96,6 +97,7 @@ def test_gridsearch(mim, work_dir):
         assert re.search(rf'lr={rate}\b', last_log(work_dir / folder))
 
 
+@pytest.mark.exhaustive
 def test_two_processes(mim, work_dir):
     folder = work_dir / 'two'
     launch = ('--launcher', 'pytorch', '--gpus', 2)

@@ -19,7 +19,7 @@ def run(checkout, script, *options):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_models_are_compared_by_their_vectors(checkout, tmp_path):
     write_scenes(tmp_path / 'data', AID.METAINFO['classes'][::3], per_class=2)
     options = ['--data-root', tmp_path / 'data', '--out', tmp_path / 'a.json']

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_small_scene_from_end_to_end(checkout, tmp_path):
     script = checkout / 'tools/benchmark/scenes.py'
     options = ['--side', '700', '--tile', '128', '--out', tmp_path / 'a.json']

@@ -36,7 +36,7 @@ def train(checkout: Path, folder: Path, steps: int = 2) -> Path:
     return folder / 'run'
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_figures_of_a_training(segmentation, checkout, tmp_path, monkeypatch):
     folder = train(checkout, tmp_path)
     out, curves, maps = (tmp_path / name for name in ('figures.json', 'curves.png', 'maps.png'))
