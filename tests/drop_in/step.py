@@ -41,7 +41,7 @@ def take_step(model: BaseModel, optim_wrapper: dict[str, Any], batch: Batch) -> 
     model.train()
     losses = model.train_step(batch, optim_wrapper)
 
-    assert losses['loss'].isfinite()
+    assert losses['loss'].isfinite(), 'the loss is not finite'
     assert grad_norms.keys() == weights.keys()
     assert all(norm.isfinite() and norm > 0 for norm in grad_norms.values()), grad_norms
     return before
