@@ -57,6 +57,7 @@ class Trial:
 
     def __init__(self, shipped: Shipped, own: bool = False) -> None:
         self.host = shipped.host
+        self.own = own
         self.cfg = shipped.load()
         self.is_candidate = is_candidate(shipped.host, self.cfg)
         if not self.is_candidate:
@@ -69,7 +70,10 @@ class Trial:
             self.cfg.model.head.init_cfg = dict(type='TruncNormal', layer='Linear', std=0.02)
         make_small(self.cfg.model)
         make_small(self.cfg.optim_wrapper)
-        self.options = batch_options(self.host, self.cfg, SIZES.get(shipped.family, SIZE))
+        size = SIZES.get(shipped.family, SIZE)
+        if own and self.host == 'mmpretrain':
+            size = (224, 224)  # many of its backbones take this alone
+        self.options = batch_options(self.host, self.cfg, size)
 
     @property
     def key(self) -> str:
@@ -90,6 +94,7 @@ class Trial:
         import_module(f'{self.host}.models')
         with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
             model = build(self.host, self.cfg)
+            assert self.own or all(weight.requires_grad for weight in model.backbone.parameters())
             before = take_step(model, self.cfg.optim_wrapper, self.batch())
         after = model.backbone.named_parameters()
         # a host's small learning rate and clipped gradients may leave some weights as they were

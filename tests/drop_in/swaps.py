@@ -128,7 +128,7 @@ def _fit_change_detector(model: ConfigDict) -> dict[str, Any]:
 def _last_map(model: ConfigDict) -> int:
     """Return the deepest map that a head takes: stages after it would not be trained."""
     indices = [head.get('in_index', _DEEPEST) for head in _heads(model)]
-    indices = [max(index) if isinstance(index, list) else index for index in indices]
+    indices = [max(i) if isinstance(i, (list, tuple)) else i for i in indices]
     return _DEEPEST if -1 in indices else max(indices)
 
 
