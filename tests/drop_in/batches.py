@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
 from .tasks import NUM_BOXES, Batch, Size, make_classes, make_maps
 
@@ -16,11 +17,18 @@ Options = dict[str, Any]
 
 def batch_options(host: str, cfg: Config, size: Size) -> Options:
     """Return what the data of a config depend on, plain values that can be compared."""
+    if host == 'mmseg' and cfg.model.type == 'DepthEstimator':
+        return dict(size=size, num_classes=1, with_depth=True)
     if host == 'mmseg':
         heads = cfg.model.decode_head
         head = heads[-1] if isinstance(heads, list) else heads
         classes = head.get('num_classes') or head.kernel_generate_head.num_classes
         return dict(size=size, num_classes=classes)
+    if host == 'opencd':
+        head = cfg.model.decode_head
+        semantic = head.get('semantic_cd_head') or {}
+        classes = (head.get('binary_cd_head') or head).get('num_classes', 2)
+        return dict(size=size, num_classes=classes, semantic_classes=semantic.get('num_classes'))
     if host == 'mmpretrain':
         multi_label = cfg.model.head.type.startswith(('MultiLabel', 'CSRA'))
         return dict(size=size, num_classes=cfg.model.head.num_classes, multi_label=multi_label)
@@ -39,7 +47,13 @@ def make_batch(host: str, options: Options) -> Batch:
     options = dict(options)
     size = options.pop('size')
     if host == 'mmseg':
-        return make_maps([size] * 2, options['num_classes'])
+        batch = make_maps([size] * 2, options['num_classes'])
+        if options.get('with_depth'):
+            for sample in batch['data_samples']:
+                sample.gt_depth_map = PixelData(data=1 + torch.rand(1, *size))
+        return batch
+    if host == 'opencd':
+        return _make_changes([size] * 2, options['num_classes'], options['semantic_classes'])
     if host == 'mmpretrain':
         return make_classes([size] * 2, multi_label=options['multi_label'])
     batch = import_module(f'{host}.testing').demo_mm_inputs(
@@ -53,6 +67,17 @@ def make_batch(host: str, options: Options) -> Batch:
     for sample in batch['data_samples']:
         sample.gt_instances.labels.zero_()
         sample.proposals = InstanceData(bboxes=sample.gt_instances.bboxes.tensor.clone())
+    return batch
+
+
+def _make_changes(sizes: list[Size], num_classes: int, semantic_classes: int | None) -> Batch:
+    """Return pairs with maps of change and, where a number is given, of the classes in both."""
+    batch = make_maps(sizes, num_classes, channels=6)
+    if semantic_classes is not None:
+        semantic = make_maps(sizes, semantic_classes)['data_samples']
+        for sample, classes in zip(batch['data_samples'], semantic, strict=True):
+            sample.gt_sem_seg_from = classes.gt_sem_seg.clone()
+            sample.gt_sem_seg_to = classes.gt_sem_seg.clone()
     return batch
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from .batches import Batch, batch_options, make_batch
 from .step import build, take_step
 from .swaps import is_candidate, swap
 
-HOSTS = ('mmdet', 'mmrotate', 'mmseg', 'mmpretrain')
+HOSTS = ('mmdet', 'mmrotate', 'mmseg', 'mmpretrain', 'opencd')
 
 SIZE = (64, 96)
 """Height and width in pixels."""
@@ -49,22 +50,30 @@ class Shipped(NamedTuple):
 
 
 class Trial:
-    """A shipped config with DynamicVis in it, small enough for a quick step."""
+    """A shipped config with DynamicVis in it, small enough for a quick step.
 
-    def __init__(self, shipped: Shipped) -> None:
+    With ``own`` it keeps its own backbone, to tell what fails with any.
+    """
+
+    def __init__(self, shipped: Shipped, own: bool = False) -> None:
         self.host = shipped.host
+        self.own = own
         self.cfg = shipped.load()
         self.is_candidate = is_candidate(shipped.host, self.cfg)
         if not self.is_candidate:
             return
-        swap(shipped.host, self.cfg)
+        if not own:
+            swap(shipped.host, self.cfg)
         if shipped.host == 'mmpretrain':
             self.cfg.model.setdefault('data_preprocessor', self.cfg.get('data_preprocessor'))
             # heads of zeros, as ViT's, give the backbone no gradient in the first step
             self.cfg.model.head.init_cfg = dict(type='TruncNormal', layer='Linear', std=0.02)
         make_small(self.cfg.model)
         make_small(self.cfg.optim_wrapper)
-        self.options = batch_options(self.host, self.cfg, SIZES.get(shipped.family, SIZE))
+        size = SIZES.get(shipped.family, SIZE)
+        if own and self.host == 'mmpretrain':
+            size = (224, 224)  # many of its backbones take this alone
+        self.options = batch_options(self.host, self.cfg, size)
 
     @property
     def key(self) -> str:
@@ -80,9 +89,12 @@ class Trial:
     def train(self) -> None:
         """Train a step; every weight of the backbone must get a gradient, and some must change."""
         torch.manual_seed(0)
+        if self.host == 'opencd':
+            import_module('mmdynamicvis.change_detection.opencd')
         import_module(f'{self.host}.models')
         with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
             model = build(self.host, self.cfg)
+            assert self.own or all(weight.requires_grad for weight in model.backbone.parameters())
             before = take_step(model, self.cfg.optim_wrapper, self.batch())
         after = model.backbone.named_parameters()
         # a host's small learning rate and clipped gradients may leave some weights as they were
@@ -90,17 +102,41 @@ class Trial:
 
 
 def _folder(host: str) -> Path:
-    return Path(find_spec(host).origin).parent / '.mim/configs'
+    package = package_of(host)
+    beside = package.parent / 'configs'  # a clone, as open-cd is
+    return beside if host == 'opencd' else package / '.mim/configs'
+
+
+def package_of(host: str) -> Path:
+    """Return the folder of a host's package."""
+    return Path(find_spec(host).origin).parent
+
+
+def installed_hosts() -> list[str]:
+    """Return the hosts that are here with their configs; open-cd is only where it was cloned."""
+    found = []
+    for host in HOSTS:
+        spec = find_spec(host)
+        if spec is not None and spec.origin is not None and _folder(host).is_dir():
+            found.append(host)
+    return found
 
 
 def all_shipped() -> list[Shipped]:
-    """Return every config of the hosts, in order."""
+    """Return every config of the hosts that are installed, in order."""
     return [
         Shipped(host, str(path.relative_to(_folder(host))))
-        for host in HOSTS
+        for host in installed_hosts()
         for path in sorted(_folder(host).rglob('*.py'))
-        if '_base_' not in path.parts
+        if '_base_' not in path.relative_to(_folder(host)).parts
     ]
+
+
+def described(error: Exception) -> str:
+    """Return what was raised, and where, in a line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = ' '.join(f'{type(error).__name__}: {error}'.split())
+    return f'{text} ({"/".join(Path(last.filename).parts[-2:])}:{last.lineno})'
 
 
 def make_small(node: Any) -> None:
@@ -119,6 +155,8 @@ def make_small(node: Any) -> None:
             node[key] = SIZE  # of what a model makes of the image itself
         elif key == 'batch_augments' or (key == 'init_cfg' and 'Pretrained' in str(value)):
             node[key] = None  # the first pad to the full size
+        elif key == 'pretrained' and isinstance(value, str):
+            node[key] = None  # DetectoRS' neck has a backbone of its own to load
         elif key == 'type' and value in ('SyncBN', 'MMSyncBN'):
             node[key] = 'BN'
         elif key == 'type' and value == 'AmpOptimWrapper':

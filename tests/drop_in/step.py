@@ -24,14 +24,16 @@ def build(host: str, cfg: Config) -> BaseModel:
 def take_step(model: BaseModel, optim_wrapper: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
     """Train one step; return the backbone's weights as they were.
 
-    Every weight of the backbone must have got a gradient, and the loss must be finite.
+    Every weight of the backbone that is not frozen must have got a gradient, and the loss must be
+    finite.
     """
     optim_wrapper = build_optim_wrapper(model, optim_wrapper)
     weights = dict(model.backbone.named_parameters())
     before = {name: weight.detach().clone() for name, weight in weights.items()}
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
     # the step clears the gradients, so they are looked at when they come
     grad_norms = {}
-    for name, weight in weights.items():
+    for name, weight in trained.items():
         weight.register_post_accumulate_grad_hook(
             lambda w, name=name: grad_norms.update({name: w.grad.norm()})
         )
@@ -41,7 +43,7 @@ def take_step(model: BaseModel, optim_wrapper: dict[str, Any], batch: Batch) -> 
     model.train()
     losses = model.train_step(batch, optim_wrapper)
 
-    assert losses['loss'].isfinite()
-    assert grad_norms.keys() == weights.keys()
+    assert losses['loss'].isfinite(), 'the loss is not finite'
+    assert grad_norms.keys() == trained.keys()
     assert all(norm.isfinite() and norm > 0 for norm in grad_norms.values()), grad_norms
     return before

@@ -11,6 +11,14 @@ from .cases import BACKBONE, CHANNELS
 
 _BACKBONE = {key: value for key, value in BACKBONE.items() if key != '_delete_'}
 _DEEPEST = len(CHANNELS) - 1
+_INNER_HEADS = (
+    'kernel_generate_head',
+    'seg_head_cfg',
+    'binary_cd_head',
+    'semantic_cd_head',
+    'semantic_cd_head_aux',
+)
+_SIAMESE = ('SiamEncoderDecoder', 'SiamEncoderMultiDecoder')
 
 
 def is_candidate(host: str, cfg: Config) -> bool:
@@ -18,15 +26,18 @@ def is_candidate(host: str, cfg: Config) -> bool:
 
     mmdet, mmrotate: the first neck has a list ``in_channels``. mmseg: so have it, or the decode
     head has ``in_channels``. mmpretrain: classifiers whose head or first neck has ``in_channels``.
+    open-cd: as mmseg, of the models that show each image to the backbone by itself.
     """
     model = cfg.get('model') or {}
     if not isinstance(model, dict) or 'backbone' not in model:
         return False
     if host == 'mmpretrain' and model.type != 'ImageClassifier':
         return False
+    if host == 'opencd' and model.type not in _SIAMESE:
+        return False
     if _takes_maps(_first_neck(model)):
         return True
-    if host == 'mmseg':
+    if host in ('mmseg', 'opencd'):
         return any('in_channels' in head for head in _heads(model))
     return host == 'mmpretrain' and 'in_channels' in (model.get('head') or {})
 
@@ -46,13 +57,15 @@ def swap(host: str, cfg: Config) -> None:
         channels = channels[::-1] if deepest_first else channels
         neck.in_channels = type(neck.in_channels)(channels)  # some insist on a tuple
         options = dict(out_indices=tuple(range(len(CHANNELS)))[-count:])
+    elif host == 'opencd':
+        options = _fit_change_detector(model)
     elif host == 'mmseg':
         for head in _heads(model):
             _fit_segmentation_head(head)
         options = dict(out_indices=tuple(range(_last_map(model) + 1)))
     else:
         options = _fit_classifier(model)
-    if host == 'mmseg':
+    if host in ('mmseg', 'opencd'):
         model.pop('pretrained', None)  # of the backbone that is no more
     model.backbone = ConfigDict(_BACKBONE, **options)
 
@@ -71,7 +84,8 @@ def _heads(model: ConfigDict) -> Iterator[ConfigDict]:
     for name in ('decode_head', 'auxiliary_head'):
         heads: Any = model.get(name) or []
         for head in heads if isinstance(heads, list) else [heads]:
-            yield head.get('kernel_generate_head', head)
+            inner = [head[name] for name in _INNER_HEADS if head.get(name)]
+            yield from inner or [head]
 
 
 def _fit_segmentation_head(head: ConfigDict) -> None:
@@ -85,16 +99,36 @@ def _fit_segmentation_head(head: ConfigDict) -> None:
         head.in_channels = CHANNELS[head.in_index]
     else:
         count = len(head.in_channels)
-        head.in_index = list(head.get('in_index') or range(len(CHANNELS))[-count:])
-        head.in_channels = [CHANNELS[min(index, _DEEPEST)] for index in head.in_index]
+        indices = list(head.get('in_index') or range(len(CHANNELS))[-count:])
+        head.in_channels = [CHANNELS[min(index, _DEEPEST)] for index in indices]
     if 'c1_in_channels' in head:
         head.c1_in_channels = CHANNELS[0]
+
+
+def _fit_change_detector(model: ConfigDict) -> dict[str, Any]:
+    """Give open-cd's heads the channels of the maps that the backbone returned.
+
+    A neck may concatenate the maps of both images. open-cd's own heads part them again, and so
+    name one image's channels; a head of mmseg names those of both.
+    """
+    indices = tuple(model.backbone.get('out_indices', range(len(CHANNELS))))
+    channels = [CHANNELS[index] for index in indices]
+    both = _first_neck(model).get('policy') == 'concat' and model.decode_head.type.startswith(
+        'mmseg.'
+    )
+    for head in _heads(model):
+        fitted = [(2 if both else 1) * channel for channel in channels]
+        if isinstance(head.in_channels, int):
+            head.in_channels = fitted[head.get('in_index', -1)]
+        else:
+            head.in_channels = [fitted[index] for index in head.in_index]
+    return dict(out_indices=indices)
 
 
 def _last_map(model: ConfigDict) -> int:
     """Return the deepest map that a head takes: stages after it would not be trained."""
     indices = [head.get('in_index', _DEEPEST) for head in _heads(model)]
-    indices = [max(index) if isinstance(index, list) else index for index in indices]
+    indices = [max(i) if isinstance(i, (list, tuple)) else i for i in indices]
     return _DEEPEST if -1 in indices else max(indices)
 
 

@@ -3,6 +3,7 @@
     python tools/dev/sweep_shipped.py
     python tools/dev/sweep_shipped.py --only mmseg/upernet --out /tmp/some.csv
 
+open-cd counts where a clone of it is on PYTHONPATH; the rows of a host that is not here stay.
 Writes a table: config, verdict, reason. A run that was stopped goes on where it was; to try all
 anew, remove the table. Configs that become one model with another's backbone gone are tried once.
 """
@@ -12,15 +13,14 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import signal
+import runpy
+import socket
 import sys
 import time
-import traceback
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,15 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / 'tests'))  # what is tried is what the tests try
 
 from drop_in.exceptions import UNFIT  # noqa: E402
-from drop_in.shipped import HOSTS, Shipped, Trial, all_shipped  # noqa: E402
+from drop_in.shipped import (  # noqa: E402
+    HOSTS,
+    Shipped,
+    Trial,
+    all_shipped,
+    described,
+    installed_hosts,
+    package_of,
+)
 
 from mmdynamicvis.whole_files import replacing  # noqa: E402
 
@@ -37,7 +45,14 @@ COLUMNS = ('config', 'verdict', 'reason', 'key')
 TRAINS, FAILS, UNTRIED, NO_CANDIDATE = 'trains', 'fails', 'not tried', 'no candidate'
 LIMIT = 300
 """Seconds for one config."""
-PACKAGES = dict(mmdet='mmdetection', mmseg='mmsegmentation')
+DISTRIBUTIONS = dict(
+    mmdet=('onedl-mmdetection', 'mmdet'),
+    mmrotate=('onedl-mmrotate', 'mmrotate'),
+    mmseg=('onedl-mmsegmentation', 'mmsegmentation'),
+    mmpretrain=('onedl-mmpretrain', 'mmpretrain'),
+    opencd=('open-cd',),
+)
+"""Of each host: the fork, the classic package."""
 
 
 class Row(NamedTuple):
@@ -50,65 +65,78 @@ class Row(NamedTuple):
     """The first digits of a hash of the model; configs with equal ones are one model."""
 
 
-def explained(shipped: Shipped) -> str | None:
-    """Return the known reason why a config does not fit, or None."""
-    return next((unfit.reason for unfit in UNFIT if shipped in unfit), None)
+def explained(shipped: Shipped, error: str) -> str | None:
+    """Return the known reason for what trying a config raised, or None."""
+    known = (unfit for unfit in UNFIT if shipped in unfit and unfit.error is not None)
+    return next((unfit.reason for unfit in known if unfit.error in error), None)
 
 
 def attempt(shipped: Shipped, known: dict[str, Row]) -> Row:
     """Try one config; ``known`` has a row for each model that was tried before, by its key."""
-    name, why = str(shipped), explained(shipped)
-    if any(shipped in unfit and unfit.error is None for unfit in UNFIT):
-        return Row(name, UNTRIED, why)  # shown by its config alone: trying it would download
+    name = str(shipped)
     key = ''
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(LIMIT)
     try:
         trial = Trial(shipped)
         if not trial.is_candidate:
             return Row(name, NO_CANDIDATE)
+        for unfit in UNFIT:
+            if shipped in unfit and unfit.shown is not None and unfit.shown(trial.cfg.model):
+                return Row(name, UNTRIED, unfit.reason)
         key = trial.key[:12]
         if key in known:
             return known[key]._replace(config=name)
         trial.train()
     except Exception as error:  # any of a thousand configs may fail in its own way
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = ' '.join(f'{type(error).__name__}: {error}'.split())[:160]
-        where = '/'.join(Path(last.filename).parts[-2:])
-        return Row(name, FAILS, why or f'{text} ({where}:{last.lineno})', key)
-    finally:
-        signal.alarm(0)
+        raised = described(error)
+        why = explained(shipped, raised) or raised[:200]
+        return Row(name, FAILS, why, key)
     return Row(name, TRAINS, '', key)
 
 
-def _too_long(*_: object) -> None:
-    raise TimeoutError(f'no step within {LIMIT} s')
-
-
 class Worker:
-    """A process that tries configs, and another one if it dies."""
+    """A process that tries configs; another one takes its place if it dies or hangs."""
 
     def __init__(self) -> None:
-        self._pool = self._start()
+        self._start()
 
     def attempt(self, shipped: Shipped, known: dict[str, Row]) -> Row:
         """Try one config in the process."""
-        try:
-            return self._pool.submit(attempt, shipped, known).result()
-        except BrokenProcessPool:
-            self._pool = self._start()
-            return Row(str(shipped), FAILS, explained(shipped) or 'the process died')
+        self._pipe.send((shipped, known))
+        ended = f'no step within {LIMIT} s'
+        if self._pipe.poll(LIMIT):
+            try:
+                return self._pipe.recv()
+            except EOFError:
+                ended = 'the process died'
+        self._process.kill()  # also where it hangs in a host's native code
+        self._process.join()
+        self._start()
+        return Row(str(shipped), FAILS, ended)
 
-    @staticmethod
-    def _start() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=get_context('spawn'), initializer=_be_quiet)
+    def _start(self) -> None:
+        context = get_context('spawn')
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # ours alone would keep a dead worker's pipe open
 
 
-def _be_quiet() -> None:
+def _work(pipe: Connection) -> None:
+    """Answer what comes through the pipe until it closes."""
     os.environ['TRITON_INTERPRET'] = '0'
+    socket.getaddrinfo = _no_network
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # hosts print and warn
         os.dup2(null, stream)
+    while True:
+        try:
+            pipe.send(attempt(*pipe.recv()))
+        except EOFError:
+            return
+
+
+def _no_network(*_: object, **__: object) -> None:
+    raise OSError('a trial must not download')
 
 
 def read(path: Path) -> list[Row]:
@@ -120,25 +148,37 @@ def read(path: Path) -> list[Row]:
     return [Row(*row) for row in rows[1:] if len(row) == len(COLUMNS)]
 
 
-def header() -> str:
-    """Return a line with the versions of the hosts."""
-    found = []
-    for host in HOSTS:
-        name = PACKAGES.get(host, host)
-        for package in (f'onedl-{name}', name.replace('mmdetection', 'mmdet')):
-            try:
-                found.append(f'{package} {version(package)}')
-                break
-            except ModuleNotFoundError:
-                continue
-    return f'# {", ".join(found)}'
+def installed_versions() -> dict[str, str]:
+    """Return what each host that is here is, e.g. mmrotate: 'onedl-mmrotate 1.2.1'."""
+    return {host: _version(host) for host in installed_hosts()}
+
+
+def _version(host: str) -> str:
+    for package in DISTRIBUTIONS[host]:
+        try:
+            return f'{package} {version(package)}'
+        except ModuleNotFoundError:
+            continue
+    number = runpy.run_path(str(package_of(host) / 'version.py'))['__version__']  # a clone
+    return f'{package} {number}'
+
+
+def table_versions(path: Path) -> dict[str, str]:
+    """Return the same of the hosts in a table, from its first line."""
+    if not path.exists():
+        return {}
+    hosts = {package: host for host, packages in DISTRIBUTIONS.items() for package in packages}
+    parts = path.read_text().split('\n')[0].removeprefix('# ').split(', ')
+    return {hosts[part.split(' ')[0]]: part for part in parts}
 
 
 def write(path: Path, rows: list[Row]) -> None:
     """Write the whole table, in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    found = table_versions(path) | installed_versions()
+    header = ', '.join(found[host] for host in HOSTS if host in found)
     with replacing(path) as temporary, temporary.open('w', newline='') as file:
-        file.write(f'{header()}\n')
+        file.write(f'# {header}\n')
         csv.writer(file, lineterminator='\n').writerows([COLUMNS, *sorted(rows)])
 
 
@@ -157,8 +197,9 @@ def main() -> None:
     rows = read(args.out)
     if args.again:
         rows = [row for row in rows if args.again not in f'{row.verdict} {row.reason}']
-    if args.out.exists() and args.out.read_text().split('\n')[0] != header():
-        raise SystemExit(f'{args.out} is of other versions than {header()}: remove it first')
+    written, here = table_versions(args.out), installed_versions()
+    if others := [written[host] for host in here if written.get(host, here[host]) != here[host]]:
+        raise SystemExit(f'{args.out} has rows of {", ".join(others)}: remove it first')
     write(args.out, rows)
     done = {row.config for row in rows}
     known = {row.key: row for row in rows if row.key}
