@@ -38,7 +38,8 @@ def batch_options(host: str, cfg: Config, size: Size) -> Options:
     scales = [t.get('scale_factor') for t in pipeline if t.type == 'SegRescale']
     scales += [t['seg_scale_factor'] for t in pipeline if 'seg_scale_factor' in t]
     strides = round(1 / scales[0]) if scales else 1
-    masks = any(t.get('with_mask') for t in pipeline)
+    panoptic = 'LoadPanopticAnnotations'  # masks are its default
+    masks = any(t.get('with_mask', t.type == panoptic) for t in pipeline)
     return dict(size=size, with_mask=masks, with_semantic=True, sem_seg_output_strides=strides)
 
 

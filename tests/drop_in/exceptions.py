@@ -152,7 +152,7 @@ UNFIT = (
         'S2ANet is not in the',
         anyway=True,
     ),
-    Unfit(('mmpretrain/replknet/*',), _UNREADABLE, 'config/config.py', anyway=True),
+    Unfit(('mmpretrain/replknet/*31B*',), _UNREADABLE, 'config/config.py', anyway=True),
     Unfit(
         ('mmpretrain/swin_transformer_v2/swinv2-*_in21k-192px.py',),
         _UNREADABLE,
