@@ -8,16 +8,11 @@ from overfitting import overfit
 
 from .few_images import N_IMAGES, dataset_of, resize, write_subset
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared_data]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.shared_data]
 
 
 @pytest.mark.parametrize(
-    ('head', 'steps'),
-    [
-        pytest.param('oriented-rcnn', 600, marks=pytest.mark.exhaustive),
-        pytest.param('rotated-fcos', 400, marks=pytest.mark.exhaustive),
-        ('rotated-retinanet', 400),
-    ],
+    ('head', 'steps'), [('oriented-rcnn', 600), ('rotated-fcos', 400), ('rotated-retinanet', 400)]
 )
 def test_a_head_learns_eight_images(head, steps, shared_data, checkout, tmp_path):
     source = shared_data / 'nwpu_vhr10'

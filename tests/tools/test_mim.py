@@ -34,6 +34,7 @@ def data_root(tmp_path_factory):
 def work_dir(checkout):
     """Below the checkout, where mim looks for configs by name and finds what a run dumps."""
     folder = checkout / 'work_dirs' / f'test-{uuid4().hex}'
+    folder.mkdir(parents=True)  # not every test writes to it
     yield folder
     shutil.rmtree(folder)
 
