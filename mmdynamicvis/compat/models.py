@@ -1,4 +1,4 @@
-"""The backbone with the arguments of the published implementation."""
+"""The published design of the backbone, with the arguments of the published implementation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _ARCHS = {'b': 'base', 'l': 'large'}
 
 
 class DynamicVisBackbone(DynamicVis):
-    """:class:`DynamicVis` with the published argument names; the others mean the same.
+    """The published design of :class:`DynamicVis` with the published argument names.
+
+    The other arguments mean the same.
 
     Args:
         arch: 'b' or 'base', 'l' or 'large', or what :class:`DynamicVis` takes.
@@ -67,6 +69,7 @@ class DynamicVisBackbone(DynamicVis):
                 position=global_token_cfg.get('pos', 'head'), num=num if num > 0 else None
             ),
             selection_noise=sampling_scale,
+            published=True,
             update_unselected=is_softmax_on_x,
             normalize_importance=norm_topk_prob,
             position_embedding=with_pe,

@@ -241,13 +241,18 @@ class LoadReport:
         Published names become ours, the position embedding is resized to the model's grid, and a
         stem for three bands is repeated over the model's bands.
 
+        The model takes over the published design from a checkpoint of that design.
+
         Raises:
-            RuntimeError: Nothing fits the model, or a tensor has another shape.
+            RuntimeError: Nothing fits the model, a tensor has another shape, or the model is of the
+                published design and the checkpoint is not.
         """
         own = {name: tensor.shape for name, tensor in model.state_dict().items()}
         given = {}
         for name in [name for name in state_dict if name.startswith(prefix)]:
             given[to_ours(name.removeprefix(prefix))] = state_dict.pop(name)
+        if _fit_design(model, given):
+            own = {name: tensor.shape for name, tensor in model.state_dict().items()}
         report = cls(total=len(own))
         for name, adapt in ((_POSITION, _resize_position), (_STEM, _repeat_bands)):
             if name in own and name in given and given[name].shape != own[name]:
@@ -287,6 +292,28 @@ class LoadReport:
                 text += f'; {len(names)} {title}: {_names(names)}'
         incomplete = self.missing or self.unexpected
         print_log(text, 'current', logging.WARNING if incomplete else logging.INFO)
+
+
+def _fit_design(model: DynamicVis, given: dict[str, Tensor]) -> bool:
+    """Return whether the model has become another design, that of the tensors."""
+    stages = [name for name in given if name.startswith('stages.')]
+    if not stages:
+        return False
+    published = not any('.local.' in name for name in stages)
+    if model.published and not published:
+        raise RuntimeError(
+            'the checkpoint is not of the published design, but the model is: build the backbone '
+            'with published=False, which is the default'
+        )
+    if model.published == published:
+        return False
+    model.use_published_design()
+    print_log(
+        'DynamicVis: the weights are of the published design, which the model takes over. '
+        'Training on several GPUs needs published=True in the config',
+        'current',
+    )
+    return True
 
 
 def _names(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
 from mmdynamicvis.models.checkpoint import LoadReport, load_weights, register_safetensors
+from mmdynamicvis.models.local_mixing import LocalMixing
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
@@ -36,7 +37,8 @@ class StageSelection(NamedTuple):
     """The tokens that the last unit of a stage selected."""
 
     indices: Tensor
-    """(B, K) int64, places in row-major order of the grid, the highest score first."""
+    """(B, K) int64, places in row-major order of the grid, as they were scanned: ascending, or the
+    highest score first by the published rule."""
     importance: Tensor
     """(B, H * W) float32, softmax of the scores."""
     grid: tuple[int, int]
@@ -44,11 +46,18 @@ class StageSelection(NamedTuple):
 
 
 class Stage(nn.Module):
-    """Patch merger, STIM units, norm."""
+    """Patch merger, local mixing (None: published), STIM units, norm."""
 
-    def __init__(self, merger: PatchMerger, units: Sequence[STIM], norm: nn.Module) -> None:
+    def __init__(
+        self,
+        merger: PatchMerger,
+        local: LocalMixing | None,
+        units: Sequence[STIM],
+        norm: nn.Module,
+    ) -> None:
         super().__init__()
         self.merger = merger
+        self.local = local
         self.units = nn.ModuleList(units)
         self.norm = norm
 
@@ -63,17 +72,20 @@ class Stage(nn.Module):
             if is_open or position_BCHW.shape[2:] != grid:
                 position_BCHW = interpolate(position_BCHW, grid, mode=interpolate_mode)
             tokens_BLC = tokens_BLC + position_BCHW.flatten(2).transpose(1, 2)
+        if self.local is not None:
+            tokens_BLC = self.local(tokens_BLC, grid)
         selection = None
         for unit in self.units:
             if with_cp and torch.is_grad_enabled():
                 tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
             else:
-                tokens_BLC, selection = unit(tokens_BLC, grid)
+                tokens_BLC, selection = unit(tokens_BLC, grid, inplace=True)
         # transposed first, one image would get a stride that no convolution takes for channels last
         x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
             return x_BCHW, None
-        return x_BCHW, StageSelection(selection.indices, selection.importance, grid)
+        indices_BK, scores_BL = selection
+        return x_BCHW, StageSelection(indices_BK, scores_BL.softmax(-1), grid)
 
 
 @MODELS.register_module()
@@ -81,8 +93,13 @@ class DynamicVis(BaseModule):
     """Remote-sensing backbone that computes where the targets are (DynamicVis, arXiv 2503.16426).
 
     Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and
-    32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``; checkpoints of the published
-    implementation load as they are.
+    32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``.
+
+    Two designs have the units, their parameters and their cost in common. Ours is for training: its
+    patch mergers have batch norms and GELU, a convolution mixes all tokens at the start of a stage,
+    and what a unit adds to the tokens that it selects does not depend on how many there are. The
+    published one is the paper's. A model takes it over from a checkpoint of the published
+    implementation, or of a version of this package that had no other.
 
     Args:
         arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths`` (STIM
@@ -99,8 +116,11 @@ class DynamicVis(BaseModule):
             per row of tokens.
         selection_noise: ``type`` 'fixed' or 'decay' (to zero at the end of a Runner's training) and
             ``val``, the scale of the Gumbel noise that training adds to the scores; None for none.
-        update_unselected: Weight the tokens that were not selected, too.
-        normalize_importance: Divide the importances of the selected tokens by their sum.
+        published: Build the published design. Needed only to train it from scratch, or on several
+            GPUs, which do not bear parameters that loading a checkpoint takes away.
+        update_unselected: In the published design, weight the tokens that were not selected, too.
+        normalize_importance: In the published design, divide the importances of the selected tokens
+            by their sum.
         position_embedding: Add a learnable position embedding to the tokens of the first stage.
         interpolate_mode: How the position embedding is interpolated: 'bicubic' or 'bilinear'.
         out_indices: Stages whose maps are returned. Stages after the last are not built. All by
@@ -111,7 +131,8 @@ class DynamicVis(BaseModule):
             and stay in eval mode; -1 freezes nothing.
         drop_path_rate: Stochastic depth rate of the last unit; rises linearly from 0.
         with_cp: Trade time for memory: activation checkpointing of each unit.
-        norm_cfg: Norm of the patch mergers and stages, ``type`` 'LN' or 'RMSNorm'.
+        norm_cfg: Norm of the stages, and of the published patch mergers, ``type`` 'LN' or
+            'RMSNorm'.
         backend: Backend of the ops, 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'; ops that
             lack it, and all with 'auto', take the first that can run.
         init_cfg: mmengine's initialisation, on top of the modules' own; ``type='Pretrained'`` loads
@@ -137,6 +158,7 @@ class DynamicVis(BaseModule):
         scan_mode: ScanMode = 'mean',
         global_tokens: dict | None = None,
         selection_noise: dict | None = dict(type='decay', val=0.1),
+        published: bool = False,
         update_unselected: bool = True,
         normalize_importance: bool = False,
         position_embedding: bool = True,
@@ -181,6 +203,8 @@ class DynamicVis(BaseModule):
         self.frozen_stages = frozen_stages
         self.interpolate_mode = interpolate_mode
         self.with_cp = with_cp
+        self.published = published
+        self._norm_cfg = norm_cfg
         self._debug = os.environ.get('MMDYNAMICVIS_DEBUG', '0') not in ('', '0')
 
         self.pos_embed = None
@@ -200,6 +224,7 @@ class DynamicVis(BaseModule):
                     global_tokens or {},
                     selection_noise,
                     scan_mode,
+                    published,
                     update_unselected,
                     normalize_importance,
                     drop_path_rates[sum(depths[:i]) + j],
@@ -207,8 +232,11 @@ class DynamicVis(BaseModule):
                 )
                 for j in range(depths[i])
             ]
-            merger = PatchMerger(channels, embed_dims[i], patch_sizes[i], strides[i], norm_cfg)
-            self.stages.append(Stage(merger, units, build_norm(norm_cfg, embed_dims[i])))
+            dim = embed_dims[i]
+            merger_norm = norm_cfg if published else None
+            merger = PatchMerger(channels, dim, patch_sizes[i], strides[i], merger_norm)
+            local = None if published else LocalMixing(dim)
+            self.stages.append(Stage(merger, local, units, build_norm(norm_cfg, dim)))
         self.post_norm = None
         if out_type == 'avg_featmap':
             self.post_norm = build_norm(norm_cfg, embed_dims[n_stages - 1])
@@ -231,12 +259,25 @@ class DynamicVis(BaseModule):
             state_dict = load_weights(cfg['checkpoint'], cfg.get('prefix'))
             self.load_state_dict(state_dict, strict=False)
 
+    def use_published_design(self) -> None:
+        """Become the published design, with the parameters that both have in common."""
+        if self.published:
+            return
+        self.published = True
+        for stage in self.stages:
+            stage.local = None
+            stage.merger.use_published_design(self._norm_cfg)
+            for unit in stage.units:
+                unit.published = True
+        self.train(self.training)
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter and the number of depths, for layer-wise learning rates.
 
-        mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them. The first patch
-        merger and the position embedding have depth 0, each unit one more than the unit before it,
-        the merger of a later stage that of the stage's first unit; what follows comes last.
+        mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them. The position
+        embedding, the first patch merger and its local mixing have depth 0, each unit one more than
+        the unit before it, the merger and the local mixing of a later stage that of the stage's
+        first unit; what follows comes last.
 
         Args:
             param_name: Name of a parameter of the whole model.
@@ -247,7 +288,7 @@ class DynamicVis(BaseModule):
         name = param_name.removeprefix(prefix)
         if not param_name.startswith(prefix) or not name.startswith(('stages.', 'pos_embed')):
             return count - 1, count
-        if name.startswith(('pos_embed', 'stages.0.merger')):
+        if name.startswith(('pos_embed', 'stages.0.merger', 'stages.0.local')):
             return 0, count
         _, stage, part, unit, *_ = name.split('.')
         before = sum(depths[: int(stage)])
@@ -305,11 +346,17 @@ class DynamicVis(BaseModule):
                 f'the images have shape {tuple(x_BCHW.shape)}; need (B, {self.in_channels}, H, W) '
                 f'as in_channels={self.in_channels}'
             )
-        if min(x_BCHW.shape[2:]) < self.min_size:
-            height, width = x_BCHW.shape[2:]
+        height, width = x_BCHW.shape[2:]
+        if min(height, width) < self.min_size:
             raise ValueError(
                 f'the images are {height} x {width} pixels; need at least {self.min_size} '
                 'each way: resize or pad them'
+            )
+        n_last = len(x_BCHW) * -(-height // self.min_size) * -(-width // self.min_size)
+        if self.training and not self.published and n_last == 1:
+            raise ValueError(
+                f'training on one image of {height} x {width} pixels leaves the batch norm of the '
+                'last stage a single token: train on larger images or more of them, or call eval()'
             )
         if self._debug:
             if not x_BCHW.is_floating_point():

@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from mmdynamicvis.models.norm import build_norm
 
 
 class PatchMerger(nn.Module):
-    """Strided convolution, then a norm over the channels (DynamicVis, table 1).
+    """Strided convolution, batch norm and GELU; the paper's, table 1, has a layer norm alone.
 
     Args:
         in_channels: Channels of the map.
         embed_dim: Channels of the tokens.
         patch_size: Kernel size; the padding is half of it.
         stride: Stride of the convolution.
-        norm_cfg: Norm of the tokens.
+        norm_cfg: Norm over the channels of a token, for the paper's merger; None for ours.
     """
 
     def __init__(
-        self, in_channels: int, embed_dim: int, patch_size: int, stride: int, norm_cfg: dict
+        self,
+        in_channels: int,
+        embed_dim: int,
+        patch_size: int,
+        stride: int,
+        norm_cfg: dict | None = None,
     ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, embed_dim, patch_size, stride, patch_size // 2)
         # The bias stays as torch draws it. Were it 0, padding would give tokens that are exactly 0,
-        # and every norm of the model multiplies the gradient of such a token by hundreds.
+        # and every norm of a token multiplies the gradient of such a token by hundreds.
         nn.init.kaiming_normal_(self.projection.weight, nonlinearity='linear')
-        self.norm = build_norm(norm_cfg, embed_dim)
+        self.published = norm_cfg is not None
+        self.norm = build_norm(norm_cfg, embed_dim) if norm_cfg else nn.BatchNorm2d(embed_dim)
+
+    def use_published_design(self, norm_cfg: dict) -> None:
+        """Become the paper's merger, with the same parameters."""
+        norm = build_norm(norm_cfg, self.projection.out_channels)
+        for name, _ in list(norm.named_parameters()):
+            setattr(norm, name, getattr(self.norm, name))
+        self.norm, self.published = norm, True
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens (B, L, C) in row-major order, and their grid (H, W)."""
         # channels last in memory, as the tokens are: what comes out needs no transposition
         x_BCHW = self.projection(x_BCHW.contiguous(memory_format=torch.channels_last))
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
-        return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid
+        if self.published:
+            return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid
+        return gelu(self.norm(x_BCHW)).flatten(2).transpose(1, 2), grid

@@ -87,11 +87,16 @@ def convert_layout(
             square by default.
 
     Raises:
-        ValueError: The layout is unknown, or the position embedding has another number of tokens
-            than the grid.
+        ValueError: The layout is unknown, the published layout has no place for a tensor, or the
+            position embedding has another number of tokens than the grid.
     """
     if layout not in ('ours', 'published'):
         raise ValueError(f"layout is {layout!r}; choose 'ours' or 'published'")
+    if layout == 'published' and any('.local.' in name for name in state_dict):
+        raise ValueError(
+            'the weights are not of the published design: its layout has no local mixing, and the '
+            'published code would compute something else'
+        )
     whole_model = any(name.startswith('backbone.') for name in state_dict)
     prefix = 'backbone.' if whole_model else ''
     rename = to_ours if layout == 'ours' else to_published

@@ -1,4 +1,4 @@
-"""STIM: the selective token incremental modelling unit (DynamicVis, equations 10 to 13)."""
+"""STIM: the selective token incremental modelling unit (DynamicVis, section 3.3)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,48 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
+from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
 from mmdynamicvis.models.selection_noise import SelectionNoise
-from mmdynamicvis.ops import TokenSelection, token_select, token_update
+from mmdynamicvis.ops import token_select, token_update
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS
 
 GlobalPosition = Literal['head', 'mid', 'headtail', 'none']
+
+SLOPE = 0.2
+"""Of the weight 1 + 0.2 tanh(score), which starts near 1 (p-MoD, arXiv 2412.04449)."""
 
 
 class STIM(nn.Module):
     """Update the most important tokens of a sequence, together with global tokens.
 
-    The kept tokens, in descending order of score, and one mean token per row of the grid go through
-    ``z + mix(norm(z))``; the global tokens are dropped; the result is added back weighted with the
-    importance. Without selection the unit is that block over the global tokens and all tokens.
+    All tokens are scored, and the best are kept. They go through a mixer after one mean token per
+    row of the grid, which is then dropped. What the mixer returns is added to them.
+
+    | | ours | published |
+    |---|---|---|
+    | scores of | normalized tokens | tokens |
+    | scanned in | raster order | descending order of score |
+    | added to a kept token | (1 + 0.2 tanh(score)) mix | w (token + mix) |
+    | added to others | nothing | w token |
+
+    The published rule is the paper's (equations 10 to 13), for its weights. Its w is the softmax of
+    the scores of all L tokens, about 1 / L, so that a model hardly learns from the increment.
+    Without selection both rules are token + mix for all tokens.
 
     Args:
         dim: Channels C of the tokens.
-        reduction_ratio: Share of the tokens that is dropped, in [0, 1); 0 still orders and weights
-            the tokens by importance. None: no selection.
+        reduction_ratio: Share of the tokens that is dropped, in [0, 1). None: no selection.
         global_tokens: ``position`` of the global tokens in the sequence, 'head', 'mid', 'headtail'
-            or 'none', and their ``num``; None is one per row of the grid.
+            or 'none', and their ``num``; None is one per row of the grid. A selection that is not
+            the published one takes one per row at the head, or none.
         selection_noise: Arguments of :class:`SelectionNoise`, or None for none.
         scan_mode: See :class:`MambaMixer`.
-        update_unselected: Add w s to the tokens that were not selected.
-        normalize_importance: Divide the importances of the selected tokens by their sum.
+        published: Update by the published rule; no parameter depends on it.
+        update_unselected: With the published rule, add w s to the tokens that were not selected.
+        normalize_importance: With the published rule, divide the importances of the selected tokens
+            by their sum.
         drop_path_rate: Probability that an image skips the unit in training.
-        backend: Backend of the ops.
+        backend: Backend of the ops; the published rule selects in plain torch.
 
     Raises:
         ValueError: An argument is out of its range; the message names it.
@@ -48,6 +64,7 @@ class STIM(nn.Module):
         global_tokens: dict,
         selection_noise: dict | None,
         scan_mode: ScanMode = 'mean',
+        published: bool = False,
         update_unselected: bool = True,
         normalize_importance: bool = False,
         drop_path_rate: float = 0.0,
@@ -63,6 +80,19 @@ class STIM(nn.Module):
             raise ValueError(f'drop_path_rate is {drop_path_rate}; it must lie in [0, 1)')
         self.reduction_ratio = reduction_ratio
         self.global_position, self.num_global_tokens = _parse_global_tokens(**global_tokens)
+        at_head = self.global_position == 'head' and self.num_global_tokens is None
+        fits = published or reduction_ratio is None or at_head or self.global_position == 'none'
+        if not fits:
+            raise ValueError(
+                f'global_tokens is {global_tokens}; one per row at the head, or none, can be '
+                'selected with. Others are for published weights: published=True'
+            )
+        if not published and (normalize_importance or not update_unselected):
+            raise ValueError(
+                f'update_unselected is {update_unselected} and normalize_importance '
+                f'{normalize_importance}: these are options of published=True'
+            )
+        self.published = published
         self.update_unselected = update_unselected
         self.normalize_importance = normalize_importance
         self.drop_path_rate = drop_path_rate
@@ -84,13 +114,18 @@ class STIM(nn.Module):
         return max(1, length * numerator // denominator)
 
     def forward(
-        self, tokens_BLC: Tensor, grid: tuple[int, int]
-    ) -> tuple[Tensor, TokenSelection | None]:
+        self, tokens_BLC: Tensor, grid: tuple[int, int], inplace: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """Return the new tokens (B, L, C), and what was selected (None without selection).
+
+        That is the indices (B, K) int64 of the kept tokens in the order in which they were scanned,
+        and the scores (B, L) of all, without gradient; of the published rule the
+        logarithm of the importance.
 
         Args:
             tokens_BLC: Tokens in row-major order of the grid.
             grid: Height and width of the grid, L = H * W.
+            inplace: The tokens may be written to, which saves a copy of them.
         """
         keep_B1 = self._keep(tokens_BLC)
         if self.reduction_ratio is None:
@@ -98,36 +133,55 @@ class STIM(nn.Module):
             if keep_B1 is not None:
                 updated_BLC = tokens_BLC + keep_B1.unsqueeze(-1) * (updated_BLC - tokens_BLC)
             return updated_BLC, None
-
         noise_BL = self.noise(tokens_BLC) if self.training and self.noise is not None else None
+        if self.published:
+            return self._published(tokens_BLC, grid, noise_BL, keep_B1)
+
+        tokens_BLC = tokens_BLC if inplace else tokens_BLC.clone()
+        with_means = self.global_position != 'none'
         selection = token_select(
             tokens_BLC,
             self.scorer.weight.squeeze(0),
+            self.norm.weight,
             self.num_kept(tokens_BLC.shape[1]),
             noise_BL,
-            grid if self.global_position != 'none' and self.num_global_tokens is None else None,
+            grid if with_means else None,
+            self.norm.eps,
             self.selection_backend,
         )
-        globals_BGC = selection.row_means
-        if globals_BGC is None:
-            globals_BGC = self._global_tokens(tokens_BLC, grid)
-        updated_BKC = self._block(selection.tokens, globals_BGC)
-        weight_BL = selection.importance
+        mix_BKC = self.mixer(selection.normed, slice(grid[0] if with_means else 0, None))
+        weight_BK = 1 + SLOPE * selection.kept_scores.tanh()
+        if keep_B1 is not None:
+            weight_BK = weight_BK * keep_B1
+        tokens_BLC = token_update(
+            tokens_BLC, mix_BKC, selection.indices, weight_BK, self.selection_backend
+        )
+        return tokens_BLC, (selection.indices, selection.scores)
+
+    def _published(
+        self,
+        tokens_BLC: Tensor,
+        grid: tuple[int, int],
+        noise_BL: Tensor | None,
+        keep_B1: Tensor | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        scorer_C = self.scorer.weight.squeeze(0)
+        k = self.num_kept(tokens_BLC.shape[1])
+        tokens_BKC, indices_BK, importance_BL = select_by_importance(
+            tokens_BLC, scorer_C, k, noise_BL
+        )
+        updated_BKC = self._block(tokens_BKC, self._global_tokens(tokens_BLC, grid))
+        weight_BL = importance_BL
         if self.normalize_importance:
-            kept_BK = weight_BL.gather(1, selection.indices)
+            kept_BK = weight_BL.gather(1, indices_BK)
             kept_BK = kept_BK / kept_BK.sum(-1, keepdim=True)
-            weight_BL = weight_BL.scatter(1, selection.indices, kept_BK)
+            weight_BL = weight_BL.scatter(1, indices_BK, kept_BK)
         if keep_B1 is not None:
             weight_BL = weight_BL * keep_B1
-        tokens_BLC = token_update(
-            tokens_BLC,
-            updated_BKC,
-            selection.indices,
-            weight_BL,
-            self.update_unselected,
-            self.selection_backend,
+        tokens_BLC = update_by_importance(
+            tokens_BLC, updated_BKC, indices_BK, weight_BL, self.update_unselected
         )
-        return tokens_BLC, selection
+        return tokens_BLC, (indices_BK, importance_BL.detach().log())
 
     def _global_tokens(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor | None:
         if self.global_position == 'none':

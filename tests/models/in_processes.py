@@ -18,7 +18,11 @@ N_STEPS = 3
 def build() -> DynamicVis:
     torch.manual_seed(0)
     arch = dict(embed_dims=(16, 24, 32, 48), depths=(1, 1, 2, 1))
-    return DynamicVis(arch, img_size=64, **OPTIONS).train()
+    model = DynamicVis(arch, img_size=64, **OPTIONS).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # in train mode, what it normalizes by depends on the size of the batch
+    return model
 
 
 def train(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

@@ -53,10 +53,10 @@ def test_compiled_model_gives_the_same(
     for size in sizes:
         images = make_images(2, 3, *size)
         expected = model(images)
-        outputs = compiled(images)
-        for output, wanted in zip(outputs, expected, strict=True):
-            torch.testing.assert_close(output, wanted, rtol=1e-4, atol=1e-4)
         wanted = gradients(model, expected)
+        outputs = compiled(images)
+        for output, value in zip(outputs, expected, strict=True):
+            torch.testing.assert_close(output, value, rtol=1e-4, atol=1e-4)
         for name, grad in gradients(model, outputs).items():
             torch.testing.assert_close(grad, wanted[name], rtol=1e-3, atol=1e-5)
 

@@ -77,7 +77,7 @@ def test_debug_mode_finds_images_that_were_not_normalised(
 ) -> None:
     monkeypatch.setenv('MMDYNAMICVIS_DEBUG', '1')
     with pytest.raises(ValueError, match=r'images are torch\.uint8; normalise'):
-        build()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        build().eval()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize('value', [None, '', '0'])

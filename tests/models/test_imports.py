@@ -33,7 +33,7 @@ def test_registry_finds_the_backbone_without_custom_imports() -> None:
     code = f"""
 import torch
 from mmengine.registry import MODELS
-backbone = MODELS.build(dict(type='mmdynamicvis.DynamicVis', arch={ARCH}, img_size=32))
+backbone = MODELS.build(dict(type='mmdynamicvis.DynamicVis', arch={ARCH}, img_size=32)).eval()
 print(*[tuple(x.shape) for x in backbone(torch.zeros(1, 3, 32, 32))])
 print(*(sys.modules.keys() & {{'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mmrotate'}}))
 """

@@ -32,8 +32,8 @@ def test_extreme_sizes_train(
     build: Callable, make_images: Callable, size: tuple[int, int], options: dict
 ) -> None:
     model = build(**options).train()
-    outputs = model(make_images(1, 3, *size))
-    assert_sizes(outputs, 1, *size)
+    outputs = model(make_images(2, 3, *size))
+    assert_sizes(outputs, 2, *size)
     sum(output.square().mean() for output in outputs).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
@@ -62,7 +62,6 @@ def test_selection_at_any_size(build: Callable, make_images: Callable) -> None:
         assert selection.importance.shape == (2, length)
         torch.testing.assert_close(selection.importance.sum(1), torch.ones(2))
         chosen = selection.importance.gather(1, selection.indices)
-        assert (chosen.diff(dim=1) <= 0).all()
-        assert all(len(set(row)) == len(row) for row in selection.indices.tolist())
+        assert (selection.indices.diff(dim=1) > 0).all()
         left_out = selection.importance.scatter(1, selection.indices, 0)
         assert (left_out.amax(1) <= chosen.amin(1)).all()

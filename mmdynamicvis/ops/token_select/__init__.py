@@ -1,7 +1,10 @@
-"""Region-aware token selection (DynamicVis, arXiv 2503.16426, equations 10 to 13).
+"""Token selection for a block that updates few tokens of many (DynamicVis, arXiv 2503.16426).
 
-:func:`token_select` takes the most important tokens out of a sequence; a state-space block updates
-them; :func:`token_update` adds the weighted increment back to the whole sequence.
+:func:`token_select` scores all tokens and returns the best of them, normalized and in their order
+in the image; a state-space block mixes them; :func:`token_update` adds what it returns back.
+
+The paper's own rule (equations 10 to 13) weights with a softmax over the whole sequence and scans
+in descending order: :mod:`mmdynamicvis.models.published_rule`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.token_select import cpu, eager, naive
 
 
-def _triton_select(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _triton_select(*args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     from mmdynamicvis.ops.token_select import triton
 
     return triton.token_select(*args)
@@ -47,39 +50,43 @@ __all__ = ['SELECT_BACKENDS', 'UPDATE_BACKENDS', 'TokenSelection', 'token_select
 class TokenSelection(NamedTuple):
     """What :func:`token_select` returns."""
 
-    tokens: Tensor
-    """(B, K, C), the selected tokens, the highest score first."""
+    normed: Tensor
+    """(B, G + K, C) in the dtype of the tokens: RMS norm of the mean of each of the G rows of the
+    grid (G = 0 without a grid), then of the selected tokens by ascending index."""
+    kept_scores: Tensor
+    """(B, K) float32 (float64 for float64 tokens), the scores of the selected tokens."""
     indices: Tensor
-    """(B, K) int64, where they stand in the sequence."""
-    importance: Tensor
-    """(B, L) float32 (float64 for float64 tokens), softmax of the scores over the sequence."""
-    row_means: Tensor | None = None
-    """(B, H, C) in the dtype of the tokens, the mean of each row of the grid; None without grid."""
+    """(B, K) int64, where they stand in the sequence, ascending."""
+    scores: Tensor
+    """(B, L), the scores of all tokens; without gradient."""
 
 
 def token_select(
     tokens: Tensor,
-    weight: Tensor,
+    scorer: Tensor,
+    norm_weight: Tensor,
     k: int,
     noise: Tensor | None = None,
     grid: tuple[int, int] | None = None,
+    eps: float = 1e-5,
     backend: str = 'auto',
 ) -> TokenSelection:
-    """Score all tokens and take the k most important ones, in descending order of importance.
+    """Score all tokens, and return the k best in raster order, normalized, after the row means.
 
-    The order matters: it is the order in which the tokens are scanned. Of equal importance the
-    lower index comes first. Tokens whose importance underflows to zero come last: on a GPU the
-    lower index first, on the CPU in the order of the published implementation, torch.topk's.
-    Scores, importance and means are computed in float32 at least, autocast or not.
-    Gradients flow through the tokens, the importance and the means, not through the choice.
+    With x' = x / sqrt(mean(x^2) + eps), the score of a token is ``x' @ scorer``, free of the
+    token's scale, and what is returned of it is ``x' * norm_weight`` (RMSNorm, arXiv 1910.07467).
+    Of equal scores the lower index is taken. Scores, means and norms are computed in float32 at
+    least, autocast or not. Gradients flow through what is returned, not through the choice.
 
     Args:
         tokens: (B, L, C).
-        weight: (C), the scorer w; the scores are ``tokens @ w``.
+        scorer: (C).
+        norm_weight: (C).
         k: How many tokens to take, 1 <= k <= L.
-        noise: (B, L), added to the scores for the choice only; the importance is free of it.
+        noise: (B, L), added to the scores for the choice only.
         grid: Height and width of the grid whose rows the sequence holds one after another, to have
             their means, L = H * W.
+        eps: Of the norm.
         backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Raises:
@@ -89,8 +96,11 @@ def token_select(
     if tokens.dim() != 3:
         raise ValueError(f'tokens have shape {tuple(tokens.shape)}; need (B, L, C)')
     n_batch, length, n_channels = tokens.shape
-    if tuple(weight.shape) != (n_channels,):
-        raise ValueError(f'weight has shape {tuple(weight.shape)}; the tokens need ({n_channels},)')
+    for name, weight in (('scorer', scorer), ('norm_weight', norm_weight)):
+        if tuple(weight.shape) != (n_channels,):
+            raise ValueError(
+                f'{name} has shape {tuple(weight.shape)}; the tokens need ({n_channels},)'
+            )
     if not 1 <= k <= length:
         raise ValueError(f'k is {k}; of {length} tokens 1 to {length} can be selected')
     if noise is not None and tuple(noise.shape) != (n_batch, length):
@@ -99,34 +109,28 @@ def token_select(
         )
     if grid is not None and (min(grid) < 1 or grid[0] * grid[1] != length):
         raise ValueError(f'grid is {tuple(grid)}; its H * W must be the {length} tokens')
-    check_device('token_select', tokens, weight, noise)
+    check_device('token_select', tokens, scorer, norm_weight, noise)
     noise = None if noise is None else noise.detach()
-    function = choose('token_select', SELECT_BACKENDS, backend, tokens, weight)
-    return TokenSelection(*function(tokens, weight, k, noise, grid))
+    function = choose('token_select', SELECT_BACKENDS, backend, tokens, scorer, norm_weight)
+    return TokenSelection(*function(tokens, scorer, norm_weight, k, noise, grid, eps))
 
 
 def token_update(
-    tokens: Tensor,
-    updated: Tensor,
-    indices: Tensor,
-    importance: Tensor,
-    update_unselected: bool = True,
-    backend: str = 'auto',
+    tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor, backend: str = 'auto'
 ) -> Tensor:
-    """Add the weighted increment.
+    """Add weighted increments to some tokens, in place: s_i <- s_i + w_i m_i.
 
-    The result is s + w x' where a token was selected and updated to x', and s + w s elsewhere.
+    The other tokens are neither read nor written, forward or backward.
 
     Args:
-        tokens: (B, L, C), the sequence s.
-        updated: (B, K, C), the selected tokens after the state-space block.
-        indices: (B, K) int64, their places, each at most once.
-        importance: (B, L), the weights w.
-        update_unselected: If False, tokens that were not selected stay as they are.
+        tokens: (B, L, C), the sequence s; written to.
+        increment: (B, K, C), m.
+        indices: (B, K) int64, places of the tokens that change, each at most once.
+        weight: (B, K), w.
         backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
-        (B, L, C) in the dtype of ``tokens``.
+        ``tokens``. The oracle returns a new tensor.
 
     Raises:
         ValueError: A shape or the backend does not fit; the message names it.
@@ -134,15 +138,16 @@ def token_update(
     """
     if tokens.dim() != 3:
         raise ValueError(f'tokens have shape {tuple(tokens.shape)}; need (B, L, C)')
-    n_batch, length, n_channels = tokens.shape
+    n_batch, _, n_channels = tokens.shape
+    k = indices.shape[-1]
     expected = {
-        'updated': (updated, (n_batch, indices.shape[-1], n_channels)),
-        'indices': (indices, (n_batch, indices.shape[-1])),
-        'importance': (importance, (n_batch, length)),
+        'increment': (increment, (n_batch, k, n_channels)),
+        'indices': (indices, (n_batch, k)),
+        'weight': (weight, (n_batch, k)),
     }
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(f'{name} has shape {tuple(tensor.shape)}; the tokens need {shape}')
-    check_device('token_update', tokens, updated, indices, importance)
-    function = choose('token_update', UPDATE_BACKENDS, backend, tokens, updated)
-    return function(tokens, updated, indices, importance, update_unselected)
+    check_device('token_update', tokens, increment, indices, weight)
+    function = choose('token_update', UPDATE_BACKENDS, backend, tokens, increment)
+    return function(tokens, increment, indices, weight)

@@ -1,4 +1,4 @@
-"""Token selection on a CPU, each direction in one pass over the tokens: the kernels of ops/cpu."""
+"""Token selection on a CPU, in one pass over the tokens: the kernels of ops/cpu."""
 
 from __future__ import annotations
 
@@ -9,104 +9,102 @@ from torch import Tensor
 
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.cpu.arguments import contiguous, pointer
-from mmdynamicvis.ops.token_select.fused import register_select, register_update
-from mmdynamicvis.ops.token_select.ranking import rank
+from mmdynamicvis.ops.token_select import eager
+from mmdynamicvis.ops.token_select.fused import make_update, register_select
 
-_TASK = 64  # rows whose gradients of the weight are added up by one task of the kernel
+_TASK = 64  # rows whose gradients of the weights are added up by one task of the kernel
 
 
-def _call(name: str, *arguments) -> None:
-    """Call a kernel with tensors (None: a null pointer) and integers."""
+def _call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a kernel with tensors (None: a null pointer), integers and floats."""
+    kinds = {int: ctypes.c_int64, float: ctypes.c_float}
     getattr(library.load(), name)(
         *(
-            ctypes.c_int64(x) if isinstance(x, int) else ctypes.c_void_p(pointer(x))
+            kinds[type(x)](x) if type(x) in kinds else ctypes.c_void_p(pointer(x))
             for x in arguments
         ),
         torch.get_num_threads(),
     )
 
 
-def _select(tokens, weight, k, noise, width):
+def _select(tokens, scorer, norm_weight, k, noise, width, eps, keep):
     n_batch, length, n_channels = tokens.shape
-    rows, weight = contiguous(tokens), contiguous(weight)
-    scores = rows.new_empty(n_batch, length)
-    row_means = rows.new_empty(n_batch, length // width if width else 0, n_channels)
+    x = contiguous(tokens)
+    n_means = length // width if width else 0
+    means = x.new_empty(n_batch, n_means, n_channels) if n_means else None
+    scores = x.new_empty(n_batch, length)
     _call(
         'token_scores',
-        *(rows, weight, scores, row_means if width else None),
-        *(n_batch * length, n_channels, width or _TASK),
+        *(x, contiguous(scorer), scores, means),
+        *(n_batch * length, n_channels, width or _TASK, eps),
     )
-    importance = scores.softmax(-1)
-    indices = _rank(importance if noise is None else (scores + contiguous(noise)).softmax(-1), k)
-    first = torch.arange(0, n_batch * length, length, device='cpu').unsqueeze(1)
-    selected = tokens.reshape(-1, n_channels).index_select(0, (indices + first).flatten())
-    return selected.view(n_batch, k, n_channels), indices, importance, row_means.to(tokens.dtype)
-
-
-def _rank(importance: Tensor, k: int) -> Tensor:
-    """Do what :func:`rank` does, without sorting tokens that are not selected."""
-    indices = importance.new_empty(len(importance), k, dtype=torch.int64)
-    _call('token_rank', importance, indices, *importance.shape, k)
-    if (importance.gather(1, indices[:, -1:]) > 0).all():
-        return indices
-    return rank(importance, k)  # which knows the order among zeros
+    indices = torch.empty(n_batch, k, dtype=torch.int64, device='cpu')
+    ranked = scores if noise is None else scores + contiguous(noise)
+    _call('token_best', ranked, indices, n_batch, length, k)
+    normed = x.new_empty(n_batch, n_means + k, n_channels)
+    rows = x.new_empty(n_batch, n_means + k if keep else 0, n_channels)
+    _call(
+        'token_gather',
+        *(x, contiguous(norm_weight), indices, means, normed, rows if keep else None),
+        *(n_batch, length, n_channels, n_means, k, eps),
+    )
+    dtype = tokens.dtype
+    return normed.to(dtype), scores.gather(1, indices), indices, scores, rows.to(dtype)
 
 
 def _select_backward(
-    d_selected, d_importance, d_row_means, tokens, weight, indices, importance, width
+    d_normed, d_kept_scores, rows, scorer, norm_weight, indices, length, width, eps
 ):
-    n_batch, length, n_channels = tokens.shape
-    rows = contiguous(tokens)
-    d_tokens = torch.empty_like(rows)
-    d_scores, d_weights = None, rows.new_zeros(1, n_channels)
-    if d_importance is not None:
-        product = d_importance * importance
-        d_scores = product - importance * product.sum(-1, keepdim=True)
-        d_weights = rows.new_empty(-(-n_batch * length // _TASK), n_channels)
-    ranks = None if d_selected is None else _ranks(indices, length)
-    d_selected, d_row_means = contiguous(d_selected), contiguous(d_row_means)
+    n_batch, n_rows, n_channels = rows.shape
+    k = indices.shape[1]
+    d_rows = torch.empty(rows.shape, device='cpu')
+    d_weights = d_rows.new_empty(2, -(-n_batch * n_rows // _TASK), n_channels)
+    weights = contiguous(scorer), contiguous(norm_weight)
     _call(
-        'token_scores_backward',
-        *(d_selected, d_scores, d_row_means, rows, contiguous(weight), ranks, d_tokens, d_weights),
-        *(n_batch * length, n_channels, width or length),
+        'token_norm_backward',
+        *(contiguous(d_normed), contiguous(d_kept_scores), contiguous(rows), *weights),
+        *(d_rows, d_weights, n_batch * n_rows, n_channels, n_rows, n_rows - k, eps),
     )
-    return d_tokens.to(tokens.dtype), d_weights.sum(0).to(weight.dtype)
+    ranks = torch.full((n_batch, length), -1, dtype=torch.int32, device='cpu')
+    order = torch.arange(n_rows - k, n_rows, dtype=torch.int32, device='cpu')
+    ranks.scatter_(1, indices, order.expand(n_batch, k))
+    d_tokens = d_rows.new_empty(n_batch, length, n_channels)
+    _call(
+        'token_scatter',
+        *(d_rows, ranks, d_tokens, n_batch, length, n_channels, n_rows, width),
+    )
+    d_scorer, d_norm_weight = d_weights.sum(1)
+    return (
+        d_tokens.to(rows.dtype),
+        d_scorer.to(scorer.dtype, copy=True),
+        d_norm_weight.to(norm_weight.dtype, copy=True),
+    )
 
 
-def _ranks(indices: Tensor, length: int) -> Tensor:
-    """Return (B, L) int32: the row among all B * K selected tokens, or -1."""
-    n_batch, k = indices.shape
-    ranks = indices.new_full((n_batch, length), -1, dtype=torch.int32)
-    order = torch.arange(n_batch * k, dtype=torch.int32, device='cpu').view(n_batch, k)
-    return ranks.scatter_(1, indices, order)
-
-
-def _update(tokens, updated, indices, importance, update_unselected):
-    n_batch, length, n_channels = tokens.shape
-    ranks = _ranks(indices, length)
-    rows = contiguous(tokens)
-    result = torch.empty_like(rows)
+def _update(tokens, increment, indices, weight):
     _call(
         'token_update',
-        *(rows, contiguous(updated), ranks, contiguous(importance), result),
-        *(n_batch * length, n_channels, int(update_unselected)),
+        *(tokens, contiguous(increment), indices.contiguous(), contiguous(weight)),
+        *(*indices.shape, *tokens.shape[1:]),
     )
-    return result.to(tokens.dtype), ranks
 
 
-def _update_backward(d_result, tokens, updated, ranks, importance, update_unselected):
-    n_batch, length, n_channels = tokens.shape
-    rows, updated_rows, weights = map(contiguous, (tokens, updated, importance))
-    grads = [torch.empty_like(x) for x in (rows, updated_rows, weights)]
+def _update_backward(d_tokens, increment, indices, weight):
+    d_increment = torch.empty(increment.shape, device='cpu')
+    d_weight = torch.empty(weight.shape, device='cpu')
     _call(
         'token_update_backward',
-        *(contiguous(d_result), rows, updated_rows, ranks, weights, *grads),
-        *(n_batch * length, n_channels, int(update_unselected)),
+        *(contiguous(d_tokens), contiguous(increment), indices.contiguous(), contiguous(weight)),
+        *(d_increment, d_weight, *indices.shape, *d_tokens.shape[1:]),
     )
-    return tuple(
-        grad.to(x.dtype) for grad, x in zip(grads, (tokens, updated, importance), strict=True)
-    )
+    return d_increment.to(increment.dtype), d_weight.to(weight.dtype)
 
 
 token_select = register_select('cpu', _select, _select_backward)
-token_update = register_update('cpu', _update, _update_backward)
+_update_in_float32 = make_update(_update, _update_backward)
+
+
+def token_update(tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
+    """See :func:`mmdynamicvis.ops.token_update`; half floats are left to plain torch."""
+    function = _update_in_float32 if tokens.dtype == torch.float32 else eager.token_update
+    return function(tokens, increment, indices, weight)

@@ -5,59 +5,56 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmdynamicvis.ops.token_select.ranking import rank
+from mmdynamicvis.ops.token_select.ranking import best
 
 
 def token_select(
     tokens_BLC: Tensor,
-    weight_C: Tensor,
+    scorer_C: Tensor,
+    norm_weight_C: Tensor,
     k: int,
     noise_BL: Tensor | None,
     grid: tuple[int, int] | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`mmdynamicvis.ops.token_select`."""
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
     with torch.autocast(tokens_BLC.device.type, enabled=False):
-        # Not a matrix product: BLAS rounds equal rows differently, so that ties would not be ties.
-        scores_BL = (tokens_BLC.to(wide) * weight_C.to(wide)).sum(-1)
-        importance_BL = scores_BL.softmax(-1)
-        ranked_BL = importance_BL.detach()
-        if noise_BL is not None:
-            ranked_BL = (scores_BL.detach() + noise_BL).softmax(-1)
-    indices_BK = rank(ranked_BL, k)
-    tokens_BKC = _rows(tokens_BLC).index_select(0, _row_indices(indices_BK, tokens_BLC))
-    tokens_BKC = tokens_BKC.unflatten(0, (tokens_BLC.shape[0], k))
-    row_means_BHC = None if grid is None else tokens_BLC.unflatten(1, grid).mean(2)
-    return tokens_BKC, indices_BK, importance_BL, row_means_BHC
+        with torch.no_grad():
+            scores_BL = _scores(tokens_BLC.to(wide), scorer_C.to(wide), eps)
+        indices_BK = best(scores_BL if noise_BL is None else scores_BL + noise_BL, k)
+        # whole rows are copied faster than elements are gathered
+        rows_XC = tokens_BLC.flatten(0, 1).index_select(0, flat(indices_BK, tokens_BLC.shape[1]))
+        rows_BKC = rows_XC.unflatten(0, indices_BK.shape).to(wide)
+        # once more, so that no gradient of as many tokens as there are is made for few of them
+        kept_scores_BK = _scores(rows_BKC, scorer_C.to(wide), eps)
+        if grid is not None:
+            means_BHC = tokens_BLC.unflatten(1, grid).mean(2, dtype=wide)
+            rows_BKC = torch.cat([means_BHC, rows_BKC], dim=1)
+        normed_BKC = rows_BKC * _inverse_rms(rows_BKC, eps) * norm_weight_C.to(wide)
+    return normed_BKC.to(tokens_BLC.dtype), kept_scores_BK, indices_BK, scores_BL
+
+
+def _scores(tokens_BLC: Tensor, scorer_C: Tensor, eps: float) -> Tensor:
+    # Not a matrix product: BLAS rounds equal rows differently, so that ties would not be ties.
+    return (tokens_BLC * scorer_C).sum(-1) * _inverse_rms(tokens_BLC, eps).squeeze(-1)
+
+
+def _inverse_rms(x_BLC: Tensor, eps: float) -> Tensor:
+    return (x_BLC.square().mean(-1, keepdim=True) + eps).rsqrt()
 
 
 def token_update(
-    tokens_BLC: Tensor,
-    updated_BKC: Tensor,
-    indices_BK: Tensor,
-    importance_BL: Tensor,
-    update_unselected: bool,
+    tokens_BLC: Tensor, increment_BKC: Tensor, indices_BK: Tensor, weight_BK: Tensor
 ) -> Tensor:
     """See :func:`mmdynamicvis.ops.token_update`."""
-    dtype = tokens_BLC.dtype
-    rows = _row_indices(indices_BK, tokens_BLC)
-    selected_BKC = _rows(tokens_BLC).index_select(0, rows).view_as(updated_BKC)
-    weight_BK1 = importance_BL.gather(1, indices_BK).unsqueeze(-1)
-    selected_BKC = torch.addcmul(selected_BKC, weight_BK1.to(dtype), updated_BKC.to(dtype))
-    if update_unselected:
-        result_BLC = (tokens_BLC * (1 + importance_BL.unsqueeze(-1)).to(dtype)).contiguous()
-    else:
-        result_BLC = tokens_BLC.clone(memory_format=torch.contiguous_format)
-    _rows(result_BLC).index_copy_(0, rows, selected_BKC.flatten(0, 1))
-    return result_BLC
+    increment_BKC = (weight_BK.unsqueeze(-1) * increment_BKC).to(tokens_BLC.dtype)
+    # the index of an element for each of its channels: torch has a fast path for expanded ones
+    indices_BKC = indices_BK.unsqueeze(-1).expand_as(increment_BKC)
+    return tokens_BLC.scatter_add_(1, indices_BKC, increment_BKC)
 
 
-def _rows(x_BLC: Tensor) -> Tensor:
-    """(B, L, C) -> (B * L, C): whole rows are copied faster than elements are gathered."""
-    return x_BLC.flatten(0, 1)
-
-
-def _row_indices(indices_BK: Tensor, tokens_BLC: Tensor) -> Tensor:
-    n_batch, length, _ = tokens_BLC.shape
-    first_B = length * torch.arange(n_batch, device=indices_BK.device)
+def flat(indices_BK: Tensor, length: int) -> Tensor:
+    """Return (B * K) int64, the places of tokens in the sequences of a batch put end to end."""
+    first_B = length * torch.arange(len(indices_BK), device=indices_BK.device)
     return (indices_BK + first_B.unsqueeze(1)).flatten()

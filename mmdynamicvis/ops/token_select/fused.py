@@ -8,24 +8,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_UPDATE_OPTIONS = 'Tensor importance, bool update_unselected'
+from mmdynamicvis.ops.token_select import eager
 
 
 def register_select(
     name: str,
-    forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]],
-    backward: Callable[..., tuple[Tensor, Tensor]],
-) -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor, Tensor]],
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor]],
+) -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Register a selection as the op ``mmdynamicvis::token_select_<name>``.
+
+    The tokens may be overwritten before the backward pass, which therefore gets copies of the rows
+    that it needs.
 
     Args:
         name: Of the backend.
-        forward: Takes tokens, weight, k, noise or None, and the width of the grid, 0 for no grid.
-            Returns selected tokens, indices, importance and row means, these (B, 0, C) without a
-            grid; all contiguous.
-        backward: Takes the gradients of selected tokens, importance and row means, each None if
-            there is none; then tokens, weight, indices, importance and width. Returns the gradients
-            of tokens and weight; what the latter is does not matter without one of importance.
+        forward: Takes tokens, scorer, norm_weight, k, noise or None, the width of the grid, 0 for
+            no grid, eps, and whether a backward pass may come. Returns normed tokens, kept scores,
+            indices, scores, and the rows (B, G + K, C) before their norm, (B, 0, C) if no backward
+            pass comes; all contiguous.
+        backward: Takes the gradients of normed tokens and kept scores, then rows, scorer,
+            norm_weight, indices, L, width and eps. Returns the gradients of tokens, scorer and
+            norm_weight.
 
     Returns:
         A function of the arguments of :func:`mmdynamicvis.ops.token_select` but for the backend.
@@ -34,115 +38,101 @@ def register_select(
         f'mmdynamicvis::token_select_{name}',
         forward,
         mutates_args=(),
-        schema='(Tensor tokens, Tensor weight, SymInt k, Tensor? noise, SymInt width) '
-        '-> (Tensor, Tensor, Tensor, Tensor)',
+        schema='(Tensor tokens, Tensor scorer, Tensor norm_weight, SymInt k, Tensor? noise, '
+        'SymInt width, float eps, bool keep) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
     )
     op_backward = torch.library.custom_op(
         f'mmdynamicvis::token_select_{name}_backward',
         backward,
         mutates_args=(),
-        schema='(Tensor? d_selected, Tensor? d_importance, Tensor? d_row_means, Tensor tokens, '
-        'Tensor weight, Tensor indices, Tensor importance, SymInt width) -> (Tensor, Tensor)',
+        schema='(Tensor d_normed, Tensor d_kept_scores, Tensor rows, Tensor scorer, '
+        'Tensor norm_weight, Tensor indices, SymInt length, SymInt width, float eps) '
+        '-> (Tensor, Tensor, Tensor)',
     )
 
     @op.register_fake
-    def _(tokens, weight, k, noise, width):
+    def _(tokens, scorer, norm_weight, k, noise, width, eps, keep):
         n_batch, length, n_channels = tokens.shape
+        n_rows = k + (length // width if width else 0)
         return (
-            tokens.new_empty(n_batch, k, n_channels),
+            tokens.new_empty(n_batch, n_rows, n_channels),
+            tokens.new_empty(n_batch, k, dtype=torch.float32),
             tokens.new_empty(n_batch, k, dtype=torch.int64),
             tokens.new_empty(n_batch, length, dtype=torch.float32),
-            tokens.new_empty(n_batch, length // width if width else 0, n_channels),
+            tokens.new_empty(n_batch, n_rows if keep else 0, n_channels),
         )
 
     @op_backward.register_fake
-    def _(d_selected, d_importance, d_row_means, tokens, weight, indices, importance, width):
-        return tokens.new_empty(tokens.shape), weight.new_empty(weight.shape)
+    def _(d_normed, d_kept_scores, rows, scorer, norm_weight, indices, length, width, eps):
+        d_tokens = rows.new_empty(rows.shape[0], length, rows.shape[2])
+        return d_tokens, torch.empty_like(scorer), torch.empty_like(norm_weight)
 
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        tokens, weight, _, _, ctx.width = inputs
-        _, indices, importance, _ = output
-        ctx.save_for_backward(tokens, weight, indices, importance)
-        ctx.set_materialize_grads(False)
+        tokens, scorer, norm_weight, _, _, ctx.width, ctx.eps, _ = inputs
+        _, _, indices, scores, rows = output
+        ctx.length = tokens.shape[1]
+        ctx.mark_non_differentiable(indices, scores, rows)
+        ctx.save_for_backward(rows, scorer, norm_weight, indices)
 
-    def op_autograd(ctx: Any, d_selected, _, d_importance, d_row_means) -> tuple:
-        d_row_means = d_row_means if ctx.width else None
-        d_tokens, d_weight = op_backward(
-            d_selected, d_importance, d_row_means, *ctx.saved_tensors, ctx.width
+    def op_autograd(ctx: Any, d_normed, d_kept_scores, *_) -> tuple:
+        grads = op_backward(
+            d_normed, d_kept_scores, *ctx.saved_tensors, ctx.length, ctx.width, ctx.eps
         )
-        # the choice has no gradient
-        return d_tokens, None if d_importance is None else d_weight, None, None, None
+        return *grads, None, None, None, None, None
 
     op.register_autograd(op_autograd, setup_context=setup_context)
 
     def token_select(
         tokens: Tensor,
-        weight: Tensor,
+        scorer: Tensor,
+        norm_weight: Tensor,
         k: int,
         noise: Tensor | None,
         grid: tuple[int, int] | None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        *chosen, row_means = op(tokens, weight, k, noise, 0 if grid is None else grid[1])
-        return *chosen, None if grid is None else row_means
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        width = 0 if grid is None else grid[1]
+        keep = torch.is_grad_enabled()
+        return op(tokens, scorer, norm_weight, k, noise, width, eps, keep)[:4]
 
     return token_select
 
 
-def register_update(
-    name: str,
-    forward: Callable[..., tuple[Tensor, Tensor]],
-    backward: Callable[..., tuple[Tensor, Tensor, Tensor]],
-) -> Callable[..., Tensor]:
-    """Register an update as the op ``mmdynamicvis::token_update_<name>``.
+def make_update(
+    forward: Callable[[Tensor, Tensor, Tensor, Tensor], None],
+    backward: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Make an update of a kernel that writes to the tokens.
+
+    An autograd function, as ops of torch.library that write to their arguments have no gradient.
+    torch.compile takes the eager update instead, which it fuses.
 
     Args:
-        name: Of the backend.
         forward: Takes the arguments of :func:`mmdynamicvis.ops.token_update` but for the backend,
-            in their order. Returns the new tokens, and (B, L) int32 for the backward pass: the row
-            of a selected token among all B * K, or -1.
-        backward: Takes the gradient of the new tokens, then the arguments of ``forward`` but with
-            that tensor for the indices. Returns the gradients of tokens, updated and importance.
-
-    Returns:
-        A function of the arguments of ``forward`` that returns the new tokens.
+            and writes to the first.
+        backward: Takes the gradient of the new tokens, increment, indices and weight; returns the
+            gradients of increment and weight.
     """
-    op = torch.library.custom_op(
-        f'mmdynamicvis::token_update_{name}',
-        forward,
-        mutates_args=(),
-        schema=f'(Tensor tokens, Tensor updated, Tensor indices, {_UPDATE_OPTIONS}) '
-        '-> (Tensor, Tensor)',
-    )
-    op_backward = torch.library.custom_op(
-        f'mmdynamicvis::token_update_{name}_backward',
-        backward,
-        mutates_args=(),
-        schema=f'(Tensor d_result, Tensor tokens, Tensor updated, Tensor ranks, {_UPDATE_OPTIONS}) '
-        '-> (Tensor, Tensor, Tensor)',
-    )
 
-    @op.register_fake
-    def _(tokens, updated, indices, importance, update_unselected):
-        ranks = importance.new_empty(importance.shape, dtype=torch.int32)
-        return tokens.new_empty(tokens.shape), ranks
+    class Update(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor
+        ) -> Tensor:
+            forward(tokens, increment, indices, weight)
+            ctx.mark_dirty(tokens)
+            ctx.save_for_backward(increment, indices, weight)
+            return tokens
 
-    @op_backward.register_fake
-    def _(d_result, tokens, updated, ranks, importance, update_unselected):
-        return tuple(x.new_empty(x.shape) for x in (tokens, updated, importance))
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, d_tokens: Tensor) -> tuple:
+            d_increment, d_weight = backward(d_tokens, *ctx.saved_tensors)
+            return d_tokens, d_increment, None, d_weight
 
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        tokens, updated, _, importance, ctx.update_unselected = inputs
-        ctx.save_for_backward(tokens, updated, output[1], importance)
-
-    def op_autograd(ctx: Any, d_result: Tensor, _) -> tuple:
-        d_tokens, d_updated, d_importance = op_backward(
-            d_result, *ctx.saved_tensors, ctx.update_unselected
-        )
-        return d_tokens, d_updated, None, d_importance, None
-
-    op.register_autograd(op_autograd, setup_context=setup_context)
-
-    def token_update(*args: Any) -> Tensor:
-        return op(*args)[0]
+    def token_update(tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() or not tokens.is_contiguous():
+            return eager.token_update(tokens, increment, indices, weight)
+        return Update.apply(tokens, increment, indices, weight)
 
     return token_update

@@ -18,22 +18,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LOWEST = tl.constexpr(-3.4028234663852886e38)
-"""The lowest float32: minus infinity would make NaN of the difference of two of its kind."""
-
 
 @triton.jit(do_not_specialize=['width', 'n_segments'])
 def token_scores_fwd_kernel(
     tokens,  # (B, L, C)
-    weight,  # (C)
-    noise,  # (B, L) or None
+    scorer,  # (C)
     scores,  # out: (B, L)
-    noisy,  # out: (B, L) or None, the scores with noise
-    statistics,  # out: (2 or 4, programs), maximum and sum of exponentials of scores, and of noisy
     sums,  # out: (programs, C) or None, sums of the segments
     row_stride,
     width,
     n_segments,
+    eps,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
@@ -46,6 +41,7 @@ def token_scores_fwd_kernel(
     m_L = o_L < width - i_first
     p_tokens = tokens + i_token * row_stride + o_L[:, None] * row_stride
     products_LC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
+    squares_LC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
     next_LC = _load(p_tokens, m_L, 0, C, BLOCK_C)
     for i_channel in tl.static_range(0, C, BLOCK_C):
         o_C = i_channel + tl.arange(0, BLOCK_C)
@@ -53,16 +49,13 @@ def token_scores_fwd_kernel(
         x_LC = next_LC.to(tl.float32)
         if i_channel + BLOCK_C < C:  # ahead of the sums, whose barriers no load passes
             next_LC = _load(p_tokens, m_L, i_channel + BLOCK_C, C, BLOCK_C)
-        w_C = tl.load(weight + o_C, mask=m_C, other=0)
+        w_C = tl.load(scorer + o_C, mask=m_C, other=0)
         products_LC = tl.fma(x_LC, tl.broadcast_to(w_C[None, :], (BLOCK_L, BLOCK_C)), products_LC)
+        squares_LC = tl.fma(x_LC, x_LC, squares_LC)
         if sums is not None:
             tl.store(sums + i_program.to(tl.int64) * C + o_C, tl.sum(x_LC, 0), mask=m_C)
-    scores_L = tl.sum(products_LC, 1)
-    statistics += i_program
-    _store_scores(scores + i_token + o_L, statistics, scores_L, m_L)
-    if noise is not None:
-        scores_L += tl.load(noise + i_token + o_L, mask=m_L, other=0)
-        _store_scores(noisy + i_token + o_L, statistics + 2 * tl.num_programs(0), scores_L, m_L)
+    scores_L = tl.sum(products_LC, 1) * _inverse_rms(tl.sum(squares_LC, 1), eps, C)
+    tl.store(scores + i_token + o_L, scores_L, mask=m_L)
 
 
 @triton.jit
@@ -73,108 +66,86 @@ def _load(p_L1, m_L, i_channel: tl.constexpr, C: tl.constexpr, BLOCK_C: tl.const
 
 
 @triton.jit
-def _store_scores(p_L, statistics, scores_L, m_L):
-    tl.store(p_L, scores_L, mask=m_L)
-    scores_L = tl.where(m_L, scores_L, LOWEST)
-    maximum = tl.max(scores_L, 0)
-    exponentials_L = tl.where(m_L, tl.exp(scores_L - maximum), 0)
-    tl.store(statistics, maximum)
-    tl.store(statistics + tl.num_programs(0), tl.sum(exponentials_L, 0))
+def _inverse_rms(squares_L, eps, C: tl.constexpr):
+    return 1 / tl.sqrt(squares_L / C + eps)
 
 
-@triton.jit(
-    do_not_specialize=['length', 'width', 'n_parts', 'n_segments', 'n_chunks', 'n_channels']
-)
-def token_scores_finish_kernel(
-    scores,  # in, out: (B, L), the scores become their softmax
-    noisy,  # in, out: (B, L) or None, likewise
-    statistics,  # (2 or 4, B * parts), see above
-    sums,  # (B * parts, C) or None
-    row_means,  # out: (B, H, C) or None
-    length,
-    width,
-    n_parts,
-    n_segments,
-    n_chunks,
-    n_channels,
-    BLOCK: tl.constexpr,
-):
-    """Turn a chunk of scores into importance; the programs after these average rows."""
-    i_block, i_image = tl.program_id(0), tl.program_id(1)
-    if i_block < n_chunks:
-        o_L = i_block * BLOCK + tl.arange(0, BLOCK)
-        p_L = i_image.to(tl.int64) * length + o_L
-        n_total = tl.num_programs(1) * n_parts
-        statistics += i_image * n_parts
-        _softmax(scores + p_L, o_L < length, statistics, n_parts, n_total, BLOCK)
-        if noisy is not None:
-            statistics += 2 * n_total
-            _softmax(noisy + p_L, o_L < length, statistics, n_parts, n_total, BLOCK)
-    elif sums is not None:
-        o_X = (i_block - n_chunks) * BLOCK + tl.arange(0, BLOCK)  # over H and C
-        i_row, i_channel = o_X // n_channels, o_X % n_channels
-        n_elements = n_parts // n_segments * n_channels
-        m_X = o_X < n_elements
-        p_sums = sums + (i_image * n_parts + i_row * n_segments).to(tl.int64) * n_channels
-        sum_X = tl.zeros((BLOCK,), tl.float32)
-        for i_segment in range(0, n_segments):
-            sum_X += tl.load(p_sums + i_channel + i_segment * n_channels, mask=m_X, other=0)
-        p_means = row_means + i_image.to(tl.int64) * n_elements + o_X
-        tl.store(p_means, (sum_X / width).to(row_means.dtype.element_ty), mask=m_X)
-
-
-@triton.jit
-def _softmax(p_L, m_L, statistics, n_parts, n_total, BLOCK: tl.constexpr):
-    """Every program reduces the statistics of its image anew: they are few, and in the L2 cache."""
-    o_P = tl.arange(0, BLOCK)
-    maximum_P = tl.full((BLOCK,), LOWEST, tl.float32)
-    for i_part in range(0, n_parts, BLOCK):
-        m_P = o_P < n_parts - i_part
-        part_P = tl.load(statistics + i_part + o_P, mask=m_P, other=LOWEST)
-        maximum_P = tl.maximum(maximum_P, part_P)
-    maximum = tl.max(maximum_P, 0)
-    sum_P = tl.zeros((BLOCK,), tl.float32)
-    for i_part in range(0, n_parts, BLOCK):
-        m_P = o_P < n_parts - i_part
-        part_P = tl.load(statistics + i_part + o_P, mask=m_P, other=LOWEST)
-        exponentials_P = tl.load(statistics + n_total + i_part + o_P, mask=m_P, other=0)
-        sum_P += exponentials_P * tl.exp(part_P - maximum)
-    total = tl.sum(sum_P, 0)
-    scores_L = tl.load(p_L, mask=m_L, other=LOWEST)
-    tl.store(p_L, tl.exp(scores_L - maximum) / total, mask=m_L)
-
-
-@triton.jit(do_not_specialize=['n_selected', 'k', 'length'])
+@triton.jit(do_not_specialize=['n_total', 'k', 'n_means', 'length', 'width', 'n_segments'])
 def token_gather_fwd_kernel(
     tokens,  # (B, L, C)
     indices,  # (B, K)
-    selected,  # out: (B, K, C)
+    sums,  # (B * G * segments, C) or None, as G = 0
+    norm_weight,  # (C)
+    normed,  # out: (B, G + K, C)
+    rows,  # out: (B, G + K, C) or None, what is normalized
     row_stride,
-    n_selected,  # B * K
+    n_total,  # B * (G + K)
     k,
+    n_means,  # G
     length,
+    width,
+    n_segments,
+    eps,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Copy the rows of the selected tokens."""
-    o_K = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
-    m_K = o_K < n_selected
-    i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
-    p_tokens = tokens + i_token_K[:, None] * row_stride
-    p_selected = selected + o_K.to(tl.int64)[:, None] * C
+    """Normalize the means of the grid's rows, and the selected tokens."""
+    o_R = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
+    m_R = o_R < n_total
+    i_image_R, i_row_R = o_R // (n_means + k), o_R % (n_means + k)
+    m_mean_R = m_R & (i_row_R < n_means)
+    m_token_R = m_R & (i_row_R >= n_means)
+    p_indices = indices + i_image_R * k + i_row_R - n_means
+    i_token_R = i_image_R.to(tl.int64) * length + tl.load(p_indices, mask=m_token_R, other=0)
+    p_tokens = tokens + i_token_R[:, None] * row_stride
+    i_sum_R = (i_image_R * n_means + i_row_R).to(tl.int64) * n_segments
+    squares_RC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
     for i_channel in tl.static_range(0, C, BLOCK_C):
-        x_KC = _load(p_tokens, m_K, i_channel, C, BLOCK_C)
+        x_RC = _load(p_tokens, m_token_R, i_channel, C, BLOCK_C).to(tl.float32)
+        if sums is not None:
+            x_RC += _mean(sums, i_sum_R, m_mean_R, width, n_segments, i_channel, C, BLOCK_C)
+        squares_RC += x_RC * x_RC
+    inverse_R = _inverse_rms(tl.sum(squares_RC, 1), eps, C)
+    p_out = o_R.to(tl.int64)[:, None] * C
+    for i_channel in tl.static_range(0, C, BLOCK_C):  # these loads find the cache warm
         o_C = i_channel + tl.arange(0, BLOCK_C)
-        tl.store(p_selected + o_C[None, :], x_KC, mask=m_K[:, None] & (o_C < C)[None, :])
+        x_RC = _load(p_tokens, m_token_R, i_channel, C, BLOCK_C).to(tl.float32)
+        if sums is not None:
+            x_RC += _mean(sums, i_sum_R, m_mean_R, width, n_segments, i_channel, C, BLOCK_C)
+        m_RC = m_R[:, None] & (o_C < C)[None, :]
+        if rows is not None:
+            tl.store(rows + p_out + o_C[None, :], x_RC.to(rows.dtype.element_ty), mask=m_RC)
+        w_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0)
+        y_RC = x_RC * inverse_R[:, None] * w_C[None, :]
+        tl.store(normed + p_out + o_C[None, :], y_RC.to(normed.dtype.element_ty), mask=m_RC)
 
 
-@triton.jit(do_not_specialize=['n_selected', 'k', 'length'])
+@triton.jit
+def _mean(
+    sums,
+    i_sum_R,
+    m_R,
+    width,
+    n_segments,
+    i_channel: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Add up the segments of rows of the grid."""
+    x_RC = _load(sums + i_sum_R[:, None] * C, m_R, i_channel, C, BLOCK_C)
+    for i_segment in range(1, n_segments):
+        x_RC += _load(sums + (i_sum_R + i_segment)[:, None] * C, m_R, i_channel, C, BLOCK_C)
+    return x_RC / width
+
+
+@triton.jit(do_not_specialize=['n_selected', 'k', 'n_means', 'length'])
 def token_ranks_fwd_kernel(
     indices,  # (B, K)
-    ranks,  # out: (B, L) int32, at the selected tokens: their row among the B * K selected
-    n_selected,
+    ranks,  # out: (B, L) int32, at the selected tokens: their row among the G + K of their image
+    n_selected,  # B * K
     k,
+    n_means,
     length,
     BLOCK: tl.constexpr,
 ):
@@ -182,165 +153,168 @@ def token_ranks_fwd_kernel(
     o_K = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     m_K = o_K < n_selected
     i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
-    tl.store(ranks + i_token_K, o_K, mask=m_K)
+    tl.store(ranks + i_token_K, n_means + o_K % k, mask=m_K)
 
 
-@triton.jit(do_not_specialize=['length'])
-def importance_dot_bwd_kernel(
-    d_importance,  # (B, L)
-    importance,  # (B, L)
-    dots,  # out: (B, chunks)
-    length,
-    BLOCK: tl.constexpr,
-):
-    """Sum d_importance * importance over a chunk."""
-    i_chunk, i_image = tl.program_id(0), tl.program_id(1)
-    o_L = i_chunk * BLOCK + tl.arange(0, BLOCK)
-    m_L = o_L < length
-    p_L = i_image.to(tl.int64) * length + o_L
-    d_L = tl.load(d_importance + p_L, mask=m_L, other=0)
-    dot = tl.sum(d_L * tl.load(importance + p_L, mask=m_L, other=0), 0)
-    tl.store(dots + i_image * tl.num_programs(0) + i_chunk, dot)
-
-
-@triton.jit(do_not_specialize=['width', 'height', 'n_segments', 'n_chunks'])
-def token_select_bwd_kernel(
-    d_selected,  # (B, K, C) or None
-    d_importance,  # (B, L) or None
-    d_row_means,  # (B, H, C) or None
-    tokens,  # (B, L, C)
-    weight,  # (C)
-    ranks,  # (B, L) or None, as d_selected
-    importance,  # (B, L)
-    dots,  # (B, chunks) or None, as d_importance
-    d_tokens,  # out: (B, L, C)
-    d_weights,  # out: (programs, C) or None, as d_importance: to be summed
-    row_stride,
-    width,
-    height,
-    n_segments,
-    n_chunks,
+@triton.jit(do_not_specialize=['n_total', 'k', 'n_means'])
+def token_norm_bwd_kernel(
+    d_normed,  # (B, G + K, C)
+    d_kept_scores,  # (B, K)
+    rows,  # (B, G + K, C)
+    scorer,  # (C)
+    norm_weight,  # (C)
+    d_rows,  # out: (B, G + K, C) float32
+    d_weights,  # out: (2, programs, C) of the scorer and of the norm, to be summed
+    n_total,  # B * (G + K)
+    k,
+    n_means,
+    eps,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
-    BLOCK_DOTS: tl.constexpr,
 ):
-    """Gradients of a segment of tokens, in one pass: of rows, of scores, of row means."""
+    """Gradients of what was normalized."""
+    i_program = tl.program_id(0)
+    o_R = i_program * BLOCK_L + tl.arange(0, BLOCK_L)
+    m_R = o_R < n_total
+    i_image_R, i_row_R = o_R // (n_means + k), o_R % (n_means + k)
+    p_scores = d_kept_scores + i_image_R * k + i_row_R - n_means
+    d_score_R = tl.load(p_scores, mask=m_R & (i_row_R >= n_means), other=0)
+    o_rows = o_R.to(tl.int64)[:, None] * C
+    squares_RC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
+    products_RC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
+    for i_channel in tl.static_range(0, C, BLOCK_C):
+        x_RC = _load(rows + o_rows, m_R, i_channel, C, BLOCK_C).to(tl.float32)
+        d_RC = _load(d_normed + o_rows, m_R, i_channel, C, BLOCK_C).to(tl.float32)
+        squares_RC += x_RC * x_RC
+        d_RC = _d_normalized(d_RC, d_score_R, scorer, norm_weight, i_channel, C, BLOCK_C)
+        products_RC += d_RC * x_RC
+    inverse_R = _inverse_rms(tl.sum(squares_RC, 1), eps, C)
+    mean_R = tl.sum(products_RC, 1) * inverse_R / C
+    d_weights += i_program.to(tl.int64) * C
+    n_programs = tl.num_programs(0).to(tl.int64)
+    for i_channel in tl.static_range(0, C, BLOCK_C):
+        o_C = i_channel + tl.arange(0, BLOCK_C)
+        x_RC = _load(rows + o_rows, m_R, i_channel, C, BLOCK_C).to(tl.float32)
+        x_RC *= inverse_R[:, None]
+        d_RC = _load(d_normed + o_rows, m_R, i_channel, C, BLOCK_C).to(tl.float32)
+        tl.store(d_weights + o_C, tl.sum(d_score_R[:, None] * x_RC, 0), mask=o_C < C)
+        tl.store(d_weights + n_programs * C + o_C, tl.sum(d_RC * x_RC, 0), mask=o_C < C)
+        d_RC = _d_normalized(d_RC, d_score_R, scorer, norm_weight, i_channel, C, BLOCK_C)
+        d_RC = inverse_R[:, None] * (d_RC - mean_R[:, None] * x_RC)
+        tl.store(d_rows + o_rows + o_C[None, :], d_RC, mask=m_R[:, None] & (o_C < C)[None, :])
+
+
+@triton.jit
+def _d_normalized(
+    d_RC,
+    d_score_R,
+    scorer,
+    norm_weight,
+    i_channel: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """The gradient of x / rms(x), which score and normed token have in common."""
+    o_C = i_channel + tl.arange(0, BLOCK_C)
+    w_C = tl.load(scorer + o_C, mask=o_C < C, other=0)
+    norm_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0)
+    return d_RC * norm_C[None, :] + d_score_R[:, None] * w_C[None, :]
+
+
+@triton.jit(do_not_specialize=['width', 'height', 'n_segments', 'n_rows'])
+def token_scatter_bwd_kernel(
+    d_rows,  # (B, G + K, C) float32
+    ranks,  # (B, L)
+    d_tokens,  # out: (B, L, C)
+    width,
+    height,
+    n_segments,
+    n_rows,  # G + K
+    HAS_MEANS: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK_L: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Gradients of a segment of tokens: of selected rows, and of the mean of the grid's row."""
     i_program = tl.program_id(0)
     i_row = i_program // n_segments
     i_first = (i_program % n_segments) * BLOCK_L
     i_token = i_row.to(tl.int64) * width + i_first
     o_L = tl.arange(0, BLOCK_L)
     m_L = o_L < width - i_first
-    if d_importance is not None:
-        dots += i_row // height * n_chunks
-        o_D = tl.arange(0, BLOCK_DOTS)
-        dots_D = tl.zeros((BLOCK_DOTS,), tl.float32)
-        for i_chunk in range(0, n_chunks, BLOCK_DOTS):
-            dots_D += tl.load(dots + i_chunk + o_D, mask=o_D < n_chunks - i_chunk, other=0)
-        d_importance_L = tl.load(d_importance + i_token + o_L, mask=m_L, other=0)
-        importance_L = tl.load(importance + i_token + o_L, mask=m_L, other=0)
-        d_score_L = importance_L * (d_importance_L - tl.sum(dots_D, 0))
-    if d_selected is not None:
-        rank_L = tl.load(ranks + i_token + o_L, mask=m_L, other=-1)
-        m_selected_L = rank_L >= 0
-        p_selected = d_selected + rank_L.to(tl.int64)[:, None] * C
-    p_tokens = tokens + i_token * row_stride + o_L[:, None] * row_stride
+    rank_L = tl.load(ranks + i_token + o_L, mask=m_L, other=-1)
+    d_rows += (i_row // height).to(tl.int64) * n_rows * C
+    p_rows = d_rows + rank_L.to(tl.int64)[:, None] * C
     p_d_tokens = d_tokens + i_token * C + o_L[:, None] * C
     for i_channel in tl.static_range(0, C, BLOCK_C):
         o_C = i_channel + tl.arange(0, BLOCK_C)
         m_C = o_C < C
-        d_LC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
-        if d_selected is not None:
-            d_LC = _load(p_selected, m_selected_L, i_channel, C, BLOCK_C).to(tl.float32)
-        if d_importance is not None:
-            w_C = tl.load(weight + o_C, mask=m_C, other=0)
-            d_LC += d_score_L[:, None] * w_C[None, :]
-            x_LC = _load(p_tokens, m_L, i_channel, C, BLOCK_C).to(tl.float32)
-            d_weight_C = tl.sum(d_score_L[:, None] * x_LC, 0)
-            tl.store(d_weights + i_program.to(tl.int64) * C + o_C, d_weight_C, mask=m_C)
-        if d_row_means is not None:
-            d_mean_C = tl.load(d_row_means + i_row.to(tl.int64) * C + o_C, mask=m_C, other=0)
-            d_LC += (d_mean_C.to(tl.float32) * (1.0 / width))[None, :]
+        d_LC = _load(p_rows, rank_L >= 0, i_channel, C, BLOCK_C)
+        if HAS_MEANS:
+            d_mean_C = tl.load(d_rows + i_row % height * C + o_C, mask=m_C, other=0)
+            d_LC += (d_mean_C * (1.0 / width))[None, :]
         d_LC = d_LC.to(d_tokens.dtype.element_ty)
         tl.store(p_d_tokens + o_C[None, :], d_LC, mask=m_L[:, None] & m_C[None, :])
 
 
-@triton.jit(do_not_specialize=['n_tokens'])
+@triton.jit(do_not_specialize=['n_selected', 'k', 'length'])
 def token_update_fwd_kernel(
-    tokens,  # (B, L, C)
-    updated,  # (B, K, C)
-    ranks,  # (B, L)
-    importance,  # (B, L)
-    result,  # out: (B, L, C)
-    row_stride,
-    n_tokens,  # B * L
-    UPDATE_UNSELECTED: tl.constexpr,
+    tokens,  # in, out: (B, L, C)
+    increment,  # (B, K, C)
+    indices,  # (B, K)
+    weight,  # (B, K)
+    n_selected,  # B * K
+    k,
+    length,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Add the weighted increment to a tile of tokens."""
-    i_token = tl.program_id(0).to(tl.int64) * BLOCK_L
-    o_L = tl.arange(0, BLOCK_L)
-    m_L = o_L < n_tokens - i_token
-    rank_L = tl.load(ranks + i_token + o_L, mask=m_L, other=-1)
-    importance_L = tl.load(importance + i_token + o_L, mask=m_L, other=0)
-    m_selected_L = rank_L >= 0
-    p_tokens = tokens + i_token * row_stride + o_L[:, None] * row_stride
-    p_updated = updated + rank_L.to(tl.int64)[:, None] * C
-    p_result = result + i_token * C + o_L[:, None] * C
+    """Add the weighted increments to a tile of selected tokens."""
+    o_K = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
+    m_K = o_K < n_selected
+    i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
+    w_K = tl.load(weight + o_K, mask=m_K, other=0)
+    p_tokens = tokens + i_token_K[:, None] * C
+    p_increment = increment + o_K.to(tl.int64)[:, None] * C
     for i_channel in tl.static_range(0, C, BLOCK_C):
-        s_LC = _load(p_tokens, m_L, i_channel, C, BLOCK_C).to(tl.float32)
-        x_LC = _load(p_updated, m_selected_L, i_channel, C, BLOCK_C).to(tl.float32)
-        if UPDATE_UNSELECTED:
-            x_LC = tl.where(m_selected_L[:, None], x_LC, s_LC)
-        result_LC = (s_LC + importance_L[:, None] * x_LC).to(result.dtype.element_ty)
         o_C = i_channel + tl.arange(0, BLOCK_C)
-        tl.store(p_result + o_C[None, :], result_LC, mask=m_L[:, None] & (o_C < C)[None, :])
+        s_KC = _load(p_tokens, m_K, i_channel, C, BLOCK_C).to(tl.float32)
+        x_KC = _load(p_increment, m_K, i_channel, C, BLOCK_C).to(tl.float32)
+        s_KC = (s_KC + w_K[:, None] * x_KC).to(tokens.dtype.element_ty)
+        tl.store(p_tokens + o_C[None, :], s_KC, mask=m_K[:, None] & (o_C < C)[None, :])
 
 
-@triton.jit(do_not_specialize=['n_tokens'])
+@triton.jit(do_not_specialize=['n_selected', 'k', 'length'])
 def token_update_bwd_kernel(
-    d_result,  # (B, L, C)
-    tokens,  # (B, L, C)
-    updated,  # (B, K, C)
-    ranks,  # (B, L)
-    importance,  # (B, L)
-    d_tokens,  # out: (B, L, C)
-    d_updated,  # out: (B, K, C)
-    d_importance,  # out: (B, L)
-    row_stride,
-    n_tokens,
-    UPDATE_UNSELECTED: tl.constexpr,
+    d_tokens,  # (B, L, C)
+    increment,  # (B, K, C)
+    indices,  # (B, K)
+    weight,  # (B, K)
+    d_increment,  # out: (B, K, C)
+    d_weight,  # out: (B, K)
+    n_selected,  # B * K
+    k,
+    length,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Gradients of a tile of tokens, in one pass."""
-    i_token = tl.program_id(0).to(tl.int64) * BLOCK_L
-    o_L = tl.arange(0, BLOCK_L)
-    m_L = o_L < n_tokens - i_token
-    rank_L = tl.load(ranks + i_token + o_L, mask=m_L, other=-1)
-    importance_L = tl.load(importance + i_token + o_L, mask=m_L, other=0)
-    m_selected_L = rank_L >= 0
-    p_tokens = tokens + i_token * row_stride + o_L[:, None] * row_stride
-    o_updated = rank_L.to(tl.int64)[:, None] * C
-    o_tokens = i_token * C + o_L[:, None] * C
-    products_LC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
+    """Gradients of a tile of increments and their weights, in one pass."""
+    o_K = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
+    m_K = o_K < n_selected
+    i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
+    w_K = tl.load(weight + o_K, mask=m_K, other=0)
+    p_tokens = d_tokens + i_token_K[:, None] * C
+    o_increment = o_K.to(tl.int64)[:, None] * C
+    products_KC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
     for i_channel in tl.static_range(0, C, BLOCK_C):
-        o_C = i_channel + tl.arange(0, BLOCK_C)[None, :]
-        d_LC = _load(d_result + o_tokens, m_L, i_channel, C, BLOCK_C).to(tl.float32)
-        x_LC = _load(updated + o_updated, m_selected_L, i_channel, C, BLOCK_C).to(tl.float32)
-        d_tokens_LC = d_LC
-        if UPDATE_UNSELECTED:
-            x_LC += _load(p_tokens, m_L & (rank_L < 0), i_channel, C, BLOCK_C).to(tl.float32)
-            factor_L = tl.where(m_selected_L, 1.0, 1.0 + importance_L)
-            d_tokens_LC = factor_L[:, None] * d_LC
-        products_LC += d_LC * x_LC
-        d_tokens_LC = d_tokens_LC.to(d_tokens.dtype.element_ty)
-        tl.store(d_tokens + o_tokens + o_C, d_tokens_LC, mask=m_L[:, None] & (o_C < C))
-        d_updated_LC = (importance_L[:, None] * d_LC).to(d_updated.dtype.element_ty)
-        m_selected_LC = m_selected_L[:, None] & (o_C < C)
-        tl.store(d_updated + o_updated + o_C, d_updated_LC, mask=m_selected_LC)
-    tl.store(d_importance + i_token + o_L, tl.sum(products_LC, 1), mask=m_L)
+        o_C = i_channel + tl.arange(0, BLOCK_C)
+        d_KC = _load(p_tokens, m_K, i_channel, C, BLOCK_C).to(tl.float32)
+        x_KC = _load(increment + o_increment, m_K, i_channel, C, BLOCK_C).to(tl.float32)
+        products_KC += d_KC * x_KC
+        d_KC = (w_K[:, None] * d_KC).to(d_increment.dtype.element_ty)
+        m_KC = m_K[:, None] & (o_C < C)[None, :]
+        tl.store(d_increment + o_increment + o_C[None, :], d_KC, mask=m_KC)
+    tl.store(d_weight + o_K, tl.sum(products_KC, 1), mask=m_K)

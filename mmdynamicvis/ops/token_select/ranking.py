@@ -1,20 +1,15 @@
-"""The order of the selected tokens, the same for every backend of a device."""
+"""Which tokens are selected: the same for every backend, whatever order they are scanned in."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
-def rank(importance_BL: Tensor, k: int) -> Tensor:
-    """Return the indices (B, K) int64 of the k most important tokens, in descending order.
+def best(scores_BL: Tensor, k: int) -> Tensor:
+    """Return the indices (B, K) int64 of the k highest scores, ascending.
 
-    Of equal importance the lower index comes first. Where scores lie so far apart that importances
-    underflow to zero, published weights were trained with the order of torch.topk, which is kept on
-    the CPU; a GPU goes by the lower index there too, which saves it a second search.
+    Of equal scores the lower index is taken.
     """
     # A stable sort, since topk leaves the order of equal values open.
-    ranked_BK, indices_BK = (x[:, :k] for x in importance_BL.sort(stable=True, descending=True))
-    if importance_BL.device.type == 'cpu':
-        indices_BK = torch.where(ranked_BK > 0, indices_BK, importance_BL.topk(k).indices)
-    return indices_BK.contiguous()
+    indices_BL = scores_BL.sort(dim=-1, stable=True, descending=True).indices
+    return indices_BL[:, :k].sort(dim=-1).values
