@@ -42,7 +42,7 @@ val_dataloader = dict(num_workers=1, dataset=dataset)
 test_dataloader = dict(num_workers=1, dataset=dataset)
 
 model = dict(
-    backbone=dict(arch='tiny', img_size=128),
+    backbone=dict(arch='tiny', published=False, img_size=128),
     head=dict(in_channels=384, num_classes=8),
     train_cfg=None,
 )

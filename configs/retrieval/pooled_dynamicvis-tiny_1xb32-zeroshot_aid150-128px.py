@@ -9,4 +9,4 @@ _base_ = [
 ]
 
 # as its classifier is trained
-model = dict(backbone=dict(arch='tiny', img_size=128, normalize_importance=True))
+model = dict(backbone=dict(arch='tiny', published=False, img_size=128))

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
 from mmdynamicvis.models.checkpoint import LoadReport, load_weights, register_safetensors
-from mmdynamicvis.models.local_mixing import LocalMixing
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
@@ -46,18 +45,11 @@ class StageSelection(NamedTuple):
 
 
 class Stage(nn.Module):
-    """Patch merger, local mixing (None: published), STIM units, norm."""
+    """Patch merger, STIM units, norm."""
 
-    def __init__(
-        self,
-        merger: PatchMerger,
-        local: LocalMixing | None,
-        units: Sequence[STIM],
-        norm: nn.Module,
-    ) -> None:
+    def __init__(self, merger: PatchMerger, units: Sequence[STIM], norm: nn.Module) -> None:
         super().__init__()
         self.merger = merger
-        self.local = local
         self.units = nn.ModuleList(units)
         self.norm = norm
 
@@ -72,14 +64,12 @@ class Stage(nn.Module):
             if is_open or position_BCHW.shape[2:] != grid:
                 position_BCHW = interpolate(position_BCHW, grid, mode=interpolate_mode)
             tokens_BLC = tokens_BLC + position_BCHW.flatten(2).transpose(1, 2)
-        if self.local is not None:
-            tokens_BLC = self.local(tokens_BLC, grid)
         selection = None
         for unit in self.units:
             if with_cp and torch.is_grad_enabled():
                 tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
             else:
-                tokens_BLC, selection = unit(tokens_BLC, grid, inplace=True)
+                tokens_BLC, selection = unit(tokens_BLC, grid)
         # transposed first, one image would get a stride that no convolution takes for channels last
         x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
@@ -95,11 +85,11 @@ class DynamicVis(BaseModule):
     Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and
     32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``.
 
-    Two designs have the units, their parameters and their cost in common. Ours is for training: its
-    patch mergers have batch norms and GELU, a convolution mixes all tokens at the start of a stage,
-    and what a unit adds to the tokens that it selects does not depend on how many there are. The
-    published one is the paper's. A model takes it over from a checkpoint of the published
-    implementation, or of a version of this package that had no other.
+    There are two designs. Ours learns: patch mergers have batch norms and GELU, a depthwise
+    convolution goes over all tokens before a unit selects, and what the unit adds to those that it
+    selects does not depend on how many tokens there are. The published design is the paper's. A
+    model takes it over from a checkpoint of the published implementation, or of a version of this
+    package that had no other.
 
     Args:
         arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths`` (STIM
@@ -235,8 +225,7 @@ class DynamicVis(BaseModule):
             dim = embed_dims[i]
             merger_norm = norm_cfg if published else None
             merger = PatchMerger(channels, dim, patch_sizes[i], strides[i], merger_norm)
-            local = None if published else LocalMixing(dim)
-            self.stages.append(Stage(merger, local, units, build_norm(norm_cfg, dim)))
+            self.stages.append(Stage(merger, units, build_norm(norm_cfg, dim)))
         self.post_norm = None
         if out_type == 'avg_featmap':
             self.post_norm = build_norm(norm_cfg, embed_dims[n_stages - 1])
@@ -265,19 +254,17 @@ class DynamicVis(BaseModule):
             return
         self.published = True
         for stage in self.stages:
-            stage.local = None
             stage.merger.use_published_design(self._norm_cfg)
             for unit in stage.units:
-                unit.published = True
+                unit.use_published_design()
         self.train(self.training)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter and the number of depths, for layer-wise learning rates.
 
         mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them. The position
-        embedding, the first patch merger and its local mixing have depth 0, each unit one more than
-        the unit before it, the merger and the local mixing of a later stage that of the stage's
-        first unit; what follows comes last.
+        embedding and the first patch merger have depth 0, each unit one more than the unit before
+        it, the merger of a later stage that of the stage's first unit; what follows comes last.
 
         Args:
             param_name: Name of a parameter of the whole model.
@@ -288,7 +275,7 @@ class DynamicVis(BaseModule):
         name = param_name.removeprefix(prefix)
         if not param_name.startswith(prefix) or not name.startswith(('stages.', 'pos_embed')):
             return count - 1, count
-        if name.startswith(('pos_embed', 'stages.0.merger', 'stages.0.local')):
+        if name.startswith(('pos_embed', 'stages.0.merger')):
             return 0, count
         _, stage, part, unit, *_ = name.split('.')
         before = sum(depths[: int(stage)])

@@ -94,8 +94,8 @@ def convert_layout(
         raise ValueError(f"layout is {layout!r}; choose 'ours' or 'published'")
     if layout == 'published' and any('.local.' in name for name in state_dict):
         raise ValueError(
-            'the weights are not of the published design: its layout has no local mixing, and the '
-            'published code would compute something else'
+            'the weights are not of the published design: its layout has no place for the '
+            'convolutions of the units'
         )
     whole_model = any(name.startswith('backbone.') for name in state_dict)
     prefix = 'backbone.' if whole_model else ''

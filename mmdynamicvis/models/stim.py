@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool1d
+from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
 from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
@@ -29,6 +29,7 @@ class STIM(nn.Module):
 
     | | ours | published |
     |---|---|---|
+    | before all | tokens + 3 x 3 depthwise convolution | tokens |
     | scores of | normalized tokens | tokens |
     | scanned in | raster order | descending order of score |
     | added to a kept token | (1 + 0.2 tanh(score)) mix | w (token + mix) |
@@ -46,11 +47,11 @@ class STIM(nn.Module):
             the published one takes one per row at the head, or none.
         selection_noise: Arguments of :class:`SelectionNoise`, or None for none.
         scan_mode: See :class:`MambaMixer`.
-        published: Update by the published rule; no parameter depends on it.
-        update_unselected: With the published rule, add w s to the tokens that were not selected.
-        normalize_importance: With the published rule, divide the importances of the selected tokens
+        published: Be the published unit.
+        update_unselected: In the published unit, add w s to the tokens that were not selected.
+        normalize_importance: In the published unit, divide the importances of the selected tokens
             by their sum.
-        drop_path_rate: Probability that an image skips the unit in training.
+        drop_path_rate: Probability that an image skips the mixer in training.
         backend: Backend of the ops; the published rule selects in plain torch.
 
     Raises:
@@ -105,8 +106,13 @@ class STIM(nn.Module):
             self._kept = kept.numerator, kept.denominator
             self.scorer = nn.Linear(dim, 1, bias=False)
             self.noise = SelectionNoise(**selection_noise) if selection_noise else None
+        self.local = None if published else nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.norm = nn.RMSNorm(dim, eps=1e-5)
         self.mixer = MambaMixer(dim, scan_mode, backend=backend)
+
+    def use_published_design(self) -> None:
+        """Become the published unit, with the parameters that both have in common."""
+        self.local, self.published = None, True
 
     def num_kept(self, length: int) -> int:
         """Return how many of ``length`` tokens are selected: L // r, r = 1 / (1 - ratio)."""
@@ -114,7 +120,7 @@ class STIM(nn.Module):
         return max(1, length * numerator // denominator)
 
     def forward(
-        self, tokens_BLC: Tensor, grid: tuple[int, int], inplace: bool = False
+        self, tokens_BLC: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """Return the new tokens (B, L, C), and what was selected (None without selection).
 
@@ -125,8 +131,9 @@ class STIM(nn.Module):
         Args:
             tokens_BLC: Tokens in row-major order of the grid.
             grid: Height and width of the grid, L = H * W.
-            inplace: The tokens may be written to, which saves a copy of them.
         """
+        if self.local is not None:
+            tokens_BLC = self._mix_locally(tokens_BLC, grid)
         keep_B1 = self._keep(tokens_BLC)
         if self.reduction_ratio is None:
             updated_BLC = self._block(tokens_BLC, self._global_tokens(tokens_BLC, grid))
@@ -137,7 +144,6 @@ class STIM(nn.Module):
         if self.published:
             return self._published(tokens_BLC, grid, noise_BL, keep_B1)
 
-        tokens_BLC = tokens_BLC if inplace else tokens_BLC.clone()
         with_means = self.global_position != 'none'
         selection = token_select(
             tokens_BLC,
@@ -153,10 +159,24 @@ class STIM(nn.Module):
         weight_BK = 1 + SLOPE * selection.kept_scores.tanh()
         if keep_B1 is not None:
             weight_BK = weight_BK * keep_B1
+        # in place: nobody else has what the convolution returned
         tokens_BLC = token_update(
             tokens_BLC, mix_BKC, selection.indices, weight_BK, self.selection_backend
         )
         return tokens_BLC, (selection.indices, selection.scores)
+
+    def _mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return tokens + conv(tokens), in one pass: the tokens are a weight of the kernel."""
+        identity = tokens_BLC.new_zeros(3, 3, dtype=self.local.weight.dtype)
+        identity[1, 1] = 1
+        x_BCHW = conv2d(
+            tokens_BLC.transpose(1, 2).unflatten(2, grid),
+            self.local.weight + identity,
+            self.local.bias,
+            padding=1,
+            groups=self.local.groups,
+        )
+        return x_BCHW.flatten(2).transpose(1, 2)
 
     def _published(
         self,
@@ -214,7 +234,7 @@ class STIM(nn.Module):
         return tokens_BKC + self.mixer(self.norm(z_BLC), kept)
 
     def _keep(self, tokens_BLC: Tensor) -> Tensor | None:
-        """Stochastic depth: 0 for images that skip the unit, else 1 / (1 - rate)."""
+        """Stochastic depth: 0 for images that skip the mixer, else 1 / (1 - rate)."""
         if not self.training or self.drop_path_rate == 0:
             return None
         keep = 1 - self.drop_path_rate

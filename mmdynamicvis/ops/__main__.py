@@ -46,18 +46,18 @@ def _causal_conv1d(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence
 
 
 def _token_select(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence[Tensor], Tensor]:
-    inputs = randn(2, 100, 48), randn(48)
+    inputs = randn(2, 100, 48), randn(48), randn(48)
     selection = token_select(*inputs, k=25, grid=(10, 10), backend=backend)
-    parts = selection.tokens, selection.importance, selection.row_means
+    parts = selection.normed, selection.kept_scores
     return inputs, torch.cat([part.flatten() for part in parts])
 
 
 def _token_update(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence[Tensor], Tensor]:
-    inputs = randn(2, 100, 48), randn(2, 25, 48), randn(2, 100)
+    inputs = tokens, increment, weight = randn(2, 100, 48), randn(2, 25, 48), randn(2, 25)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(1))[:25]
-    indices = order.to(inputs[0].device).repeat(2, 1)
-    y = token_update(inputs[0], inputs[1], indices, inputs[2], backend=backend)
-    return inputs, y
+    indices = order.to(tokens.device).repeat(2, 1)
+    # of a copy: the tokens are written to
+    return inputs, token_update(tokens * 1, increment, indices, weight, backend=backend)
 
 
 OPS = {

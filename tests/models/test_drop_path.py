@@ -1,4 +1,4 @@
-"""Stochastic depth: an image takes part in a unit wholly, scaled up, or not at all."""
+"""Stochastic depth: an image takes part in the mixer of a unit wholly, scaled up, or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from mmdynamicvis.models import STIM
 
 
 @pytest.mark.parametrize('ratio', [None, 0, 3 / 4], ids=['dense', 'all tokens', 'a quarter'])
-def test_an_image_keeps_or_skips_the_unit(ratio: float | None) -> None:
+def test_an_image_keeps_or_skips_the_mixer(ratio: float | None) -> None:
     torch.manual_seed(0)
     unit = STIM(8, ratio, {}, selection_noise=None, drop_path_rate=0.25).double()
+    for parameter in unit.local.parameters():  # which every image takes
+        torch.nn.init.zeros_(parameter)
     tokens = torch.randn(200, 12, 8, dtype=torch.float64)
     change = unit.eval()(tokens, (3, 4))[0] - tokens
     dropped = unit.train()(tokens, (3, 4))[0] - tokens

@@ -38,7 +38,7 @@ def test_a_plane_stays_a_plane(
     model = build(img_size=128, interpolate_mode=mode).eval()
     model.pos_embed.data.copy_(plane(32, 32))
     seen = []
-    model.stages[0].local.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model.stages[0].units[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     images = make_images(1, 3, *size)
     model(images)
     without, _ = model.stages[0].merger(images)
@@ -51,7 +51,7 @@ def test_a_plane_stays_a_plane(
 def test_trained_size_takes_the_embedding_as_it_is(build: Callable, make_images: Callable) -> None:
     model = build(img_size=(40, 64)).eval()
     seen = []
-    model.stages[0].local.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model.stages[0].units[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     images = make_images(2, 3, 40, 64)
     model(images)
     tokens, grid = model.stages[0].merger(images)

@@ -157,8 +157,9 @@ def test_torch_defaults_do_not_matter(default: torch.dtype) -> None:
         noise = torch.randn(1, 40, generator=generator, dtype=torch.float64)
         x = causal_conv1d(x, weight, direction='forward', backend='cpu')
         y = selective_scan(x, x, -torch.ones(24, 16).float(), state, state, backend='cpu')
-        selection = token_select(y, scorer, 9, noise, (5, 8), backend='cpu')
-        y = token_update(y, selection.tokens, *selection[1:3], backend='cpu')
+        selection = token_select(y, scorer, scorer, 9, noise, (5, 8), backend='cpu')
+        _, kept_scores, indices, _ = selection
+        y = token_update(y * 1, selection.normed[:, 5:], indices, kept_scores, backend='cpu')
         inputs = (weight, state, scorer)
         return [y, selection.indices, *torch.autograd.grad(y.square().sum(), inputs)]
 

@@ -119,10 +119,9 @@ def test_every_op_has_the_oracle_and_a_backend_for_any_machine() -> None:
 
 
 def test_ops_run_by_default_on_what_auto_takes() -> None:
-    tokens, weight = torch.randn(2, 9, 4), torch.randn(4)
-    selection = token_select(tokens, weight, 3)
-    assert torch.equal(selection.indices, token_select(tokens, weight, 3, backend='eager').indices)
-    updated = token_update(tokens, selection.tokens, selection.indices, selection.importance)
-    assert updated.shape == tokens.shape
+    inputs = tokens, *_ = torch.randn(2, 9, 4), torch.randn(4), torch.randn(4)
+    selection = token_select(*inputs, 3)
+    assert torch.equal(selection.indices, token_select(*inputs, 3, backend='eager').indices)
+    assert token_update(tokens, selection.normed, selection.indices, torch.ones(2, 3)) is tokens
     y = selective_scan(tokens, tokens.abs(), -torch.ones(4, 2), tokens[..., :2], tokens[..., 2:])
     assert y.shape == tokens.shape

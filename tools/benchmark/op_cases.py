@@ -67,6 +67,9 @@ class OpCase:
         compared: Makes of the outputs the tensors in which backends must agree.
         flops: Arithmetic of a stage.
         exponentials: Of a stage; those without which the op cannot be computed.
+        moved: Bytes that the forward and the backward pass of a stage must move, for so many bytes
+            per number; None if these are all inputs and outputs, and their gradients.
+        writes: Whether the op writes to its first input, which then takes no gradient.
     """
 
     inputs: Callable[[Stage, Randn], tuple[Tensor, ...]]
@@ -74,6 +77,8 @@ class OpCase:
     flops: Callable[[Stage], int]
     exponentials: Callable[[Stage], int] = lambda stage: 0
     compared: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = lambda outputs: outputs
+    moved: Callable[[Stage, int], tuple[int, int]] | None = None
+    writes: bool = False
 
 
 def _scan_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
@@ -102,32 +107,34 @@ def _conv(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor,
 
 
 def _select_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
-    weight = randn(stage.channels) / stage.channels**0.5
-    return randn(1, stage.length, stage.channels), weight
+    scorer, norm_weight = randn(stage.channels) / stage.channels**0.5, randn(stage.channels)
+    return randn(1, stage.length, stage.channels), scorer, norm_weight
 
 
 def _select(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
     grid = (stage.grid, stage.grid)
     selection = token_select(*inputs, k=stage.kept, grid=grid, backend=backend)
-    return selection.tokens, selection.importance, selection.row_means, selection.indices
+    return tuple(selection)
 
 
 def _same_selection(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # tokens of nearly the same score may come in either order: their importance is compared
-    _, importance, row_means, indices = outputs
-    return importance, row_means, importance.gather(1, indices)
+    # of tokens of nearly the same score either may be selected: their scores are compared
+    normed, kept_scores, _, scores = outputs
+    n_means = normed.shape[1] - kept_scores.shape[1]
+    return scores, kept_scores.sort().values, normed[:, :n_means]
 
 
 def _update_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
     tokens = randn(1, stage.length, stage.channels)
-    updated = randn(1, stage.kept, stage.channels)
-    scores = randn(1, stage.length).float()
-    return tokens, updated, scores.softmax(-1), scores.topk(stage.kept).indices
+    increment = randn(1, stage.kept, stage.channels)
+    indices = randn(1, stage.length).float().topk(stage.kept).indices.sort().values
+    return tokens, increment, indices, randn(1, stage.kept).float()
 
 
 def _update(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
-    tokens, updated, importance, indices = inputs
-    return (token_update(tokens, updated, indices, importance, backend=backend),)
+    tokens, *others = inputs
+    # an alias: the graph of the update before this one would hang on the tokens themselves
+    return (token_update(tokens.detach(), *others, backend=backend),)
 
 
 CASES = {
@@ -147,20 +154,34 @@ CASES = {
     'token_select': OpCase(
         _select_inputs,
         _select,
-        # score, row mean
-        flops=lambda s: (2 + 1) * s.length * s.channels,
+        # score, squares, row mean
+        flops=lambda s: (2 + 2 + 1) * s.length * s.channels,
         compared=_same_selection,
+        # all tokens, what is returned and the scores; of those rows the values and two gradients
+        moved=lambda s, size: (
+            size * s.channels * (s.length + s.mixed) + 4 * s.length + 12 * s.kept,
+            size * s.channels * (s.length + 2 * s.mixed) + 12 * s.kept,
+        ),
     ),
-    'token_update': OpCase(_update_inputs, _update, flops=lambda s: 2 * s.length * s.channels),
+    'token_update': OpCase(
+        _update_inputs,
+        _update,
+        flops=lambda s: 2 * s.kept * s.channels,
+        # tokens in and out, and increments; their gradients, and the increments again
+        moved=lambda s, size: (3 * size * s.channels * s.kept + 12 * s.kept,) * 2,
+        writes=True,
+    ),
 }
 """One entry per op of mmdynamicvis.ops.__main__.OPS."""
 
 
 def make_inputs(case: OpCase, stage: Stage, dtype: torch.dtype, device: str) -> list[Tensor]:
-    """Make random inputs; those of floating point take gradients."""
+    """Make random inputs; those of floating point take gradients, unless they are written to."""
 
     def randn(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, dtype=dtype)
 
-    inputs = (tensor.detach() for tensor in case.inputs(stage, randn))
-    return [x.requires_grad_() if x.is_floating_point() else x for x in inputs]
+    inputs = [tensor.detach() for tensor in case.inputs(stage, randn)]
+    for x in inputs[case.writes :]:
+        x.requires_grad_(x.is_floating_point())
+    return inputs

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,6 +89,10 @@ class Call:
         """Make fresh random inputs."""
         return make_inputs(self.case, self.stage, DTYPES[self.dtype], self.device)
 
+    def unwritten(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return inputs that the op may write to without changing these."""
+        return [inputs[0].clone() if self.case.writes else inputs[0], *inputs[1:]]
+
     def outputs(self, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
         """Run a backend without gradients."""
         with torch.no_grad():
@@ -103,18 +108,26 @@ class Call:
 
         return run
 
-    def floor(self, moved: dict[str, int], which: str, limits: Ceilings) -> dict[str, float]:
+    def moved(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[int, int]:
+        """Return the bytes that the forward and the backward pass must move."""
+        if self.case.moved is not None:
+            return self.case.moved(self.stage, DTYPES[self.dtype].itemsize)
+        leaves = [x for x in inputs if x.requires_grad]
+        return num_bytes([*inputs, *outputs]), num_bytes([*inputs, *leaves, *weights])
+
+    def floor(self, moved: tuple[int, int], which: str, limits: Ceilings) -> dict[str, float]:
         """Return the seconds of each term of the floor.
 
         Args:
-            moved: Bytes of the inputs, the outputs and the ``differentiable`` ones of each.
+            moved: See :meth:`moved`.
             which: One of :data:`PASSES`.
             limits: Of the machine.
         """
-        n_bytes, arithmetic, exponentials = moved['inputs'] + moved['outputs'], 1, 1
+        n_bytes, arithmetic, exponentials = moved[0], 1, 1
         if which == PASSES[1]:
-            n_bytes += moved['inputs'] + moved['input gradients'] + moved['output gradients']
-            arithmetic, exponentials = 3, 2
+            n_bytes, arithmetic, exponentials = sum(moved), 3, 2
         terms = {
             'bytes (s)': n_bytes / limits.copy,
             'arithmetic (s)': arithmetic
@@ -142,7 +155,7 @@ def not_timed(call: Call, backend: str, inputs: Sequence[Tensor], expected: Sequ
     if reason is not None or backend == REFERENCE:
         return reason
     try:
-        outputs = call.outputs(inputs, backend)
+        outputs = call.outputs(call.unwritten(inputs), backend)
     except BackendUnavailableError as error:
         return str(error)
     compared = (call.case.compared(tuple(values)) for values in (outputs, expected))
@@ -167,8 +180,9 @@ def measure(
 ) -> bool:
     """Time a call with all backends, print and record; return whether all were right."""
     inputs = call.make_inputs()
-    expected = call.outputs(inputs, REFERENCE)
-    weights = [torch.randn_like(x) for x in expected if x.is_floating_point()]
+    expected = call.outputs(call.unwritten(inputs), REFERENCE)
+    differentiable = itertools.takewhile(torch.is_floating_point, expected)
+    weights = [torch.randn_like(x) for x in differentiable]
     n_copies = min(MAX_COPIES[call.device], 1 + ROTATION_BYTES // num_bytes(inputs))
     copies = [inputs, *(call.make_inputs() for _ in range(n_copies - 1))]
     about = dict(
@@ -188,13 +202,7 @@ def measure(
         print(f'  {name:10} {reason}', flush=True)
         record.add(**about, backend=name, skipped=reason)
 
-    leaves = [x for x in inputs if x.requires_grad]
-    moved = {
-        'inputs': num_bytes(inputs),
-        'outputs': num_bytes(expected),
-        'input gradients': num_bytes(leaves),
-        'output gradients': num_bytes(weights),
-    }
+    moved = call.moved(inputs, expected, weights)
     del expected
     for which in PASSES:
         runs, methods = {}, {}

@@ -130,6 +130,7 @@ def published(model: DynamicVis, on: str, backend: str = 'auto') -> DynamicVis:
         backend: Of the ops of mmdynamicvis.
     """
     model = copy.deepcopy(model)
+    model.use_published_design()
     for stage in model.stages:
         stage.units = nn.ModuleList(PublishedUnit(unit, on, backend) for unit in stage.units)
     return model
@@ -139,7 +140,7 @@ def published(model: DynamicVis, on: str, backend: str = 'auto') -> DynamicVis:
 def difference(arch: str, device: str, backend: str = 'auto') -> float:
     """Return the worst relative RMS difference between a map of both routes, in float32."""
     torch.manual_seed(0)
-    ours = DynamicVis(arch, img_size=CHECK_SIZE, backend=backend).to(device).eval()
+    ours = DynamicVis(arch, published=True, img_size=CHECK_SIZE, backend=backend).to(device).eval()
     for stage in ours.stages:
         for unit in stage.units:
             unit.scorer.weight.mul_(CHECK_SHARPNESS)

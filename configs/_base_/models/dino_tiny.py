@@ -4,7 +4,7 @@ _base_ = ['dino.py']
 
 model = dict(
     num_queries=100,
-    backbone=dict(arch='tiny', img_size=256, normalize_importance=True, out_indices=(0, 1, 2, 3)),
+    backbone=dict(arch='tiny', published=False, img_size=256, out_indices=(0, 1, 2, 3)),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
     encoder=dict(
         num_layers=2,

@@ -6,6 +6,7 @@ model = dict(
     backbone=dict(
         type='mmdynamicvis.DynamicVis',
         arch='base',
+        published=True,
         img_size=512,
         reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
         selection_noise=dict(type='decay', val=0.1),

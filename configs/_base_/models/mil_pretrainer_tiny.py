@@ -2,7 +2,7 @@
 _base_ = ['mil_pretrainer.py']
 
 model = dict(
-    backbone=dict(arch='tiny', img_size=192, normalize_importance=True),
+    backbone=dict(arch='tiny', published=False, img_size=192),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
     roi_extractor=dict(
         out_channels=64,

@@ -3,7 +3,7 @@
 _base_ = ['oriented_rcnn.py']
 
 model = dict(
-    backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
+    backbone=dict(arch='tiny', published=False, img_size=256),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4])),
     roi_head=dict(

@@ -8,6 +8,7 @@ model = dict(
     backbone=dict(
         type='mmdynamicvis.DynamicVis',
         arch='base',
+        published=True,
         img_size=1024,
         reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
         selection_noise=dict(type='decay', val=0.1),

@@ -2,7 +2,7 @@
 _base_ = ['rotated_retinanet.py']
 
 model = dict(
-    backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
+    backbone=dict(arch='tiny', published=False, img_size=256),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
     bbox_head=dict(
         in_channels=64,

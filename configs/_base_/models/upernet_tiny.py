@@ -5,7 +5,7 @@ _base_ = ['upernet.py']
 
 head_init = dict(type='Normal', std=0.1, override=dict(name='conv_seg'))
 model = dict(
-    backbone=dict(arch='tiny', img_size=256, normalize_importance=True),
+    backbone=dict(arch='tiny', published=False, img_size=256),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=64),
     decode_head=dict(in_channels=[64, 64, 64, 64], channels=32, init_cfg=head_init),
     auxiliary_head=dict(in_channels=64, channels=32, init_cfg=head_init),

@@ -57,7 +57,7 @@ def _select_backward(
 ):
     n_batch, n_rows, n_channels = rows.shape
     k = indices.shape[1]
-    d_rows = torch.empty(rows.shape, device='cpu')
+    d_rows = torch.empty(rows.shape, dtype=torch.float32, device='cpu')
     d_weights = d_rows.new_empty(2, -(-n_batch * n_rows // _TASK), n_channels)
     weights = contiguous(scorer), contiguous(norm_weight)
     _call(
@@ -90,8 +90,8 @@ def _update(tokens, increment, indices, weight):
 
 
 def _update_backward(d_tokens, increment, indices, weight):
-    d_increment = torch.empty(increment.shape, device='cpu')
-    d_weight = torch.empty(weight.shape, device='cpu')
+    d_increment = torch.empty(increment.shape, dtype=torch.float32, device='cpu')
+    d_weight = torch.empty(weight.shape, dtype=torch.float32, device='cpu')
     _call(
         'token_update_backward',
         *(contiguous(d_tokens), contiguous(increment), indices.contiguous(), contiguous(weight)),
