@@ -171,3 +171,23 @@ class AID(SceneDataset):
             'Viaduct',
         )
     }
+
+
+@DATASETS.register_module()
+class EuroSAT(SceneDataset):
+    """EuroSAT (arXiv 1709.00029): 27,000 Sentinel-2 patches, 64 px, 10 classes; here in RGB."""
+
+    METAINFO = {
+        'classes': (
+            'AnnualCrop',
+            'Forest',
+            'HerbaceousVegetation',
+            'Highway',
+            'Industrial',
+            'Pasture',
+            'PermanentCrop',
+            'Residential',
+            'River',
+            'SeaLake',
+        )
+    }

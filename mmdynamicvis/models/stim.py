@@ -133,7 +133,7 @@ class STIM(nn.Module):
             grid: Height and width of the grid, L = H * W.
         """
         if self.local is not None:
-            tokens_BLC = self._mix_locally(tokens_BLC, grid)
+            tokens_BLC = self.mix_locally(tokens_BLC, grid)
         keep_B1 = self._keep(tokens_BLC)
         if self.reduction_ratio is None:
             updated_BLC = self._block(tokens_BLC, self._global_tokens(tokens_BLC, grid))
@@ -165,7 +165,7 @@ class STIM(nn.Module):
         )
         return tokens_BLC, (selection.indices, selection.scores)
 
-    def _mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
+    def mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return tokens + conv(tokens), in one pass: the tokens are a weight of the kernel."""
         identity = tokens_BLC.new_zeros(3, 3, dtype=self.local.weight.dtype)
         identity[1, 1] = 1

@@ -59,7 +59,7 @@ def test_the_checkpoint_tells_the_backbone(embedder: Embedder) -> None:
 
 
 def test_published_names_give_the_same(embedder: Embedder, tmp_path: Path) -> None:
-    weights = random_backbone(img_size=(64, 64)).state_dict()
+    weights = random_backbone(img_size=(64, 64), published=True).state_dict()
     save_weights(weights, tmp_path / 'ours.safetensors')
     save_weights(convert_layout(weights, 'published'), tmp_path / 'published.pth')
     image = random_image(64, 96)
@@ -76,7 +76,8 @@ def test_files_arrays_and_tensors_are_one(embedder: Embedder, tmp_path: Path) ->
     tensor = torch.from_numpy(image).movedim(-1, 0)
     vectors = embedder([str(tmp_path / 'image.png'), tmp_path / 'image.png', image, tensor])
     assert vectors.shape == (4, 20)
-    assert (vectors == vectors[0]).all()
+    # a convolution may round by an image's place in the batch
+    torch.testing.assert_close(vectors, vectors[:1].expand(4, 20), rtol=1e-5, atol=1e-6)
 
 
 def test_batches_keep_the_order_of_images_of_any_size(embedder: Embedder) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis import DynamicVis
+from mmdynamicvis.models import STIM
 
 halves = pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=['bf16', 'fp16'])
 
@@ -113,3 +114,22 @@ def test_selection_is_returned_with_checkpointed_activations(
     for a, b in zip(actual, expected, strict=True):
         assert a.grid == b.grid
         assert torch.equal(a.indices, b.indices)
+
+
+@pytest.mark.parametrize('autocast', [False, True], ids=['pure', 'autocast'])
+def test_a_new_unit_changes_what_it_selects_in_bfloat16(autocast: bool) -> None:
+    """At the length of the first stage at 512 pixels, where the published rule does nothing."""
+    grid, changes = (128, 128), {}
+    for published in (False, True):
+        torch.manual_seed(0)
+        unit = STIM(96, 7 / 8, {}, None, published=published).eval()
+        tokens = torch.randn(1, 128 * 128, 96)
+        unit, tokens = (unit, tokens) if autocast else (unit.bfloat16(), tokens.bfloat16())
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            result, (indices, _) = unit(tokens, grid)
+            before = tokens if published else unit.mix_locally(tokens, grid)
+        place = indices.unsqueeze(-1).expand(-1, -1, 96)
+        before, after = (x.gather(1, place).float() for x in (before, result))
+        changes[published] = ((after - before).norm() / before.norm()).item()
+    assert changes[False] > 0.02
+    assert changes[True] < 1e-3

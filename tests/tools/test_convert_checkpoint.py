@@ -18,7 +18,9 @@ ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
 @pytest.fixture
 def published(tmp_path):
     """A file as mmengine writes it: weights in several dtypes beside histories."""
-    model = DynamicVis(ARCH, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap')
+    model = DynamicVis(
+        ARCH, published=True, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap'
+    )
     weights = convert_layout(model.state_dict(), 'published')
     weights = {f'backbone.{name}': torch.randn_like(value) for name, value in weights.items()}
     weights['head.fc.weight'] = torch.randn(3, 20).bfloat16()
@@ -40,7 +42,7 @@ def convert(checkout, *arguments):
 
 
 def test_every_name_has_one_counterpart():
-    model = DynamicVis(ARCH, scan_mode='gate', out_type='avg_featmap')
+    model = DynamicVis(ARCH, published=True, scan_mode='gate', out_type='avg_featmap')
     ours = list(model.state_dict())
     published = [to_published(name) for name in ours]
     assert len(set(published)) == len(ours)
@@ -62,7 +64,9 @@ def test_round_trip_is_bit_exact(checkout, published, tmp_path):
         assert value.dtype == after[name].dtype
         assert torch.equal(value, after[name])
 
-    model = DynamicVis(ARCH, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap')
+    model = DynamicVis(
+        ARCH, published=True, img_size=(64, 96), scan_mode='gate', out_type='avg_featmap'
+    )
     model.load_state_dict(load_weights(ours, prefix='backbone.'), strict=True)
     expected = before['backbone.layers.0.0.projection.weight']
     assert torch.equal(model.stages[0].merger.projection.weight, expected)

@@ -49,7 +49,7 @@ def scene_runs(args: argparse.Namespace, start: str) -> list[Run]:
     for seed in args.seeds:
         folder = args.work_dir / f'aid{start}-{seed}'
         weights = args.work_dir / f'nwpu-mil-{seed}.safetensors'
-        options = (f'model.backbone.init_cfg.checkpoint={weights}',) if start else ()
+        options = {'model.backbone.init_cfg.checkpoint': weights} if start else {}
         runs.append(Run(config, args.aid, folder, seed, 'single-label/f1-score', options))
     return runs
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from measure import growth_mb
@@ -36,7 +37,8 @@ class Run:
     folder: Path
     seed: int
     metric: str
-    options: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    """Settings of the config that differ, by their dotted names."""
 
     def train(self) -> None:
         """Train to the end, from where an interrupted run stopped."""
@@ -45,14 +47,15 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, CHECKOUT / 'tools/train.py', self.config, '--resume']
         command += ['--work-dir', self.folder, '--cfg-options', f'data_root={self.data_root}']
-        command += [f'randomness.seed={self.seed}', *self.options]
+        options = {'randomness.seed': self.seed, **self.options}
+        command += [f'{name}={value}' for name, value in options.items()]
         with (self.folder / 'output.log').open('a') as log:
             environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
             subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
 
     def finished(self) -> bool:
         """Return whether the last epoch, or iteration, was validated."""
-        length = Config.fromfile(self.config).train_cfg
+        length = self.load().train_cfg
         last = length.max_epochs if 'max_epochs' in length else length.max_iters
         return max(self.curve(), default=0) == last
 
@@ -74,6 +77,7 @@ class Run:
     def load(self) -> Config:
         """Return the config with its data in place, its scope made the default."""
         cfg = Config.fromfile(self.config)
+        cfg.merge_from_dict(self.options)
         if self.data_root is not None:
             cfg = move_data_root(cfg, str(self.data_root))
         init_default_scope(cfg.default_scope)

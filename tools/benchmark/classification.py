@@ -1,0 +1,153 @@
+"""Trains scene classifiers from scratch, several seeds each, and compares them.
+
+    python tools/benchmark/classification.py aid150 --data-root data/aid150 --seeds 0 1 2 \
+        --work-dir work_dirs/study --out benchmarks/results/classification_cpu.json \
+        --curves docs/images/classification_curves.png
+
+Every contender trains by its own config, with the settings that did best on a part of the training
+images (configs/classification/README.md). A run that was interrupted goes on, and one that is
+finished is not repeated. Means come with 95 % intervals of Student's t over the seeds. Training
+steps on one batch are taken in turns for their time. One thread per training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from measure import medians
+from mmengine.registry import DATASETS
+from record import Record
+from scipy import stats
+from training_run import CHECKOUT, Run, train_all, training_step
+
+METRIC = 'accuracy/top1'
+REPEATS = 9
+CONFIGS = CHECKOUT / 'configs/classification'
+CONFIG_OF = {
+    'aid150': ('dynamicvis_tiny_1xb32-10e_aid150-128px.py', 'resnet18_1xb32-10e_aid150-128px.py'),
+    'eurosat': ('dynamicvis_tiny_1xb64-30e_eurosat-64px.py', 'resnet18_1xb64-10e_eurosat-64px.py'),
+}
+"""Of DynamicVis and ResNet-18 on each data set."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that is compared, by what differs from a config."""
+
+    baseline: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+CONTENDERS = {
+    'dynamicvis-tiny': Contender(),
+    'no selection': Contender(options={'model.backbone.reduction_ratios': None}),
+    'published': Contender(
+        options={'model.backbone.published': True, 'optim_wrapper.optimizer.lr': 1e-3}
+    ),
+    'resnet18': Contender(baseline=True),
+    # the CPU time of ResNet-18's 10 epochs
+    'dynamicvis-tiny, equal time': Contender(options={'train_cfg.max_epochs': 24}),
+}
+
+
+def interval(values: list[float]) -> float:
+    """Return the half width of the 95 % interval of a mean; NaN for a single value."""
+    if len(values) < 2:
+        return float('nan')
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[str, Any]]:
+    """Add a row per contender."""
+    models, steps = zip(*(training_step(group[0]) for group in runs.values()), strict=True)
+    times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
+    rows = []
+    for (name, group), model in zip(runs.items(), models, strict=True):
+        curves = [run.curve() for run in group]
+        final = [curve[max(curve)] for curve in curves]
+        loader = group[0].load().train_dataloader
+        n_images = len(DATASETS.build(loader.dataset))
+        row = record.add(
+            data=data,
+            contender=name,
+            seeds=[run.seed for run in group],
+            epochs=max(curves[0]),
+            steps_per_epoch=math.ceil(n_images / loader.batch_size),
+            parameters=sum(p.numel() for p in model.parameters()),
+            accuracy=final,
+            mean=float(np.mean(final)),
+            interval=interval(final),
+            step_s=times[name],
+            curves=curves,
+        )
+        rows.append(row)
+        print(
+            f'{name:30} {row["mean"]:.1f} +- {row["interval"]:.1f} % after {row["epochs"]} epochs, '
+            f'{row["parameters"] / 1e6:.2f} M parameters, {row["step_s"]:.3f} s per step'
+        )
+    return rows
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw accuracy over training time in steps, the mean and the range of the seeds."""
+    figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
+    for row in rows:
+        epochs = sorted(row['curves'][0])
+        seconds = [row['step_s'] * row['steps_per_epoch'] * epoch for epoch in epochs]
+        values = np.array([[curve[epoch] for epoch in epochs] for curve in row['curves']])
+        (line,) = axis.plot(seconds, values.mean(0), 'o-', markersize=3, label=row['contender'])
+        axis.fill_between(seconds, values.min(0), values.max(0), color=line.get_color(), alpha=0.2)
+    axis.set(
+        title=rows[0]['data'],
+        xlabel='seconds of training steps, one thread',
+        ylabel='accuracy, %',
+    )
+    axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('data', choices=CONFIG_OF, help='data set')
+    parser.add_argument('--data-root', type=Path, required=True, help='its folder')
+    parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--work-dir', type=Path, required=True, help='folder for the trainings')
+    parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--curves', type=Path, help='PNG file for the curves')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(1)
+    runs: dict[str, list[Run]] = {}
+    for name in args.contenders:
+        contender = CONTENDERS[name]
+        config = CONFIGS / CONFIG_OF[args.data][contender.baseline]
+        for seed in args.seeds:
+            folder = args.work_dir / args.data / name.replace(' ', '_').replace(',', '') / str(seed)
+            options = {'train_dataloader.num_workers': 1, **contender.options}
+            run = Run(config, args.data_root.resolve(), folder, seed, METRIC, options)
+            runs.setdefault(name, []).append(run)
+    # a seed of every contender before the next: what is interrupted can be compared, too
+    in_turn = [run for group in zip(*runs.values(), strict=True) for run in group]
+    train_all(in_turn, args.jobs, args.data)
+    rows = compare(args.data, runs, Record(args.out, 'cpu'))
+    if args.curves:
+        draw(rows, args.curves)
+
+
+if __name__ == '__main__':
+    main()
