@@ -55,7 +55,9 @@ class Run:
 
     def finished(self) -> bool:
         """Return whether the last epoch, or iteration, was validated."""
-        length = self.load().train_cfg
+        cfg = Config.fromfile(self.config)
+        cfg.merge_from_dict(self.options)
+        length = cfg.train_cfg
         last = length.max_epochs if 'max_epochs' in length else length.max_iters
         return max(self.curve(), default=0) == last
 
