@@ -17,6 +17,7 @@ from mmdynamicvis.models.selections import (
     find_backbone,
     record_selections,
     selecting_stages,
+    tokens_in_boxes,
 )
 from mmdynamicvis.registry import HOOKS
 
@@ -95,18 +96,10 @@ def selection_statistics(
     Returns:
         ``in_boxes`` (NaN without a token in a box), ``by_chance`` and ``entropy``.
     """
-    height, width = selection.grid
     indices_BK, importance_BL = selection.indices, selection.importance.float()
     device = indices_BK.device
-    y_H = (torch.arange(height, device=device) + 0.5) * stride
-    x_W = (torch.arange(width, device=device) + 0.5) * stride
-    inside = []
-    for boxes_R4 in boxes:
-        x1, y1, x2, y2 = boxes_R4.to(device).unsqueeze(-1).unbind(1)
-        rows_RH, columns_RW = (y1 <= y_H) & (y_H < y2), (x1 <= x_W) & (x_W < x2)
-        inside.append((rows_RH.unsqueeze(2) & columns_RW.unsqueeze(1)).any(0).flatten())
-    inside_BL = torch.stack(inside)
-    n_tokens = height * width
+    inside_BL = tokens_in_boxes([b.to(device) for b in boxes], selection.grid, stride)
+    n_tokens = inside_BL.shape[1]
     entropy_B = -torch.special.xlogy(importance_BL, importance_BL).sum(-1)
     return {
         'in_boxes': inside_BL.gather(1, indices_BK).sum() / inside_BL.sum().float(),

@@ -42,6 +42,8 @@ class StageSelection(NamedTuple):
     """(B, H * W) float32, softmax of the scores."""
     grid: tuple[int, int]
     """Height and width of the stage's grid of tokens."""
+    kept_scores: Tensor | None = None
+    """(B, K) float32, scores of the selected tokens, with gradient; None if published."""
 
 
 class Stage(nn.Module):
@@ -74,8 +76,9 @@ class Stage(nn.Module):
         x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
             return x_BCHW, None
-        indices_BK, scores_BL = selection
-        return x_BCHW, StageSelection(indices_BK, scores_BL.softmax(-1), grid)
+        indices_BK, scores_BL, kept_scores_BK = selection
+        importance_BL = scores_BL.softmax(-1)
+        return x_BCHW, StageSelection(indices_BK, importance_BL, grid, kept_scores_BK)
 
 
 @MODELS.register_module()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from mmdynamicvis.models.dynamicvis import DynamicVis, Stage, StageSelection
@@ -41,6 +42,25 @@ def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
         if any(unit.reduction_ratio for unit in stage.units):
             stages[stride] = stage
     return stages
+
+
+def tokens_in_boxes(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int) -> Tensor:
+    """Return (B, H * W) bool: whether the centre of a token lies in a box of its image.
+
+    Args:
+        boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.
+        grid: Height and width of the grid of tokens.
+        stride: Pixels from one token to the next.
+    """
+    height, width = grid
+    inside = []
+    for boxes_R4 in boxes:
+        y_H = (torch.arange(height, device=boxes_R4.device) + 0.5) * stride
+        x_W = (torch.arange(width, device=boxes_R4.device) + 0.5) * stride
+        x1, y1, x2, y2 = boxes_R4.unsqueeze(-1).unbind(1)
+        rows_RH, columns_RW = (y1 <= y_H) & (y_H < y2), (x1 <= x_W) & (x_W < x2)
+        inside.append((rows_RH.unsqueeze(2) & columns_RW.unsqueeze(1)).any(0).flatten())
+    return torch.stack(inside)
 
 
 @contextmanager

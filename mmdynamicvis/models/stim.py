@@ -16,6 +16,7 @@ from mmdynamicvis.ops import token_select, token_update
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS
 
 GlobalPosition = Literal['head', 'mid', 'headtail', 'none']
+Selected = tuple[Tensor, Tensor, Tensor | None]
 
 SLOPE = 0.2
 """Of the weight 1 + 0.2 tanh(score), which starts near 1 (p-MoD, arXiv 2412.04449)."""
@@ -119,14 +120,12 @@ class STIM(nn.Module):
         numerator, denominator = self._kept
         return max(1, length * numerator // denominator)
 
-    def forward(
-        self, tokens_BLC: Tensor, grid: tuple[int, int]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    def forward(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Selected | None]:
         """Return the new tokens (B, L, C), and what was selected (None without selection).
 
         That is the indices (B, K) int64 of the kept tokens in the order in which they were scanned,
-        and the scores (B, L) of all, without gradient; of the published rule the
-        logarithm of the importance.
+        the scores (B, L) of all, without gradient, and those (B, K) of the kept ones, with it. Of
+        the published rule these are the logarithm of the importance, and None.
 
         Args:
             tokens_BLC: Tokens in row-major order of the grid.
@@ -163,7 +162,7 @@ class STIM(nn.Module):
         tokens_BLC = token_update(
             tokens_BLC, mix_BKC, selection.indices, weight_BK, self.selection_backend
         )
-        return tokens_BLC, (selection.indices, selection.scores)
+        return tokens_BLC, (selection.indices, selection.scores, selection.kept_scores)
 
     def mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return tokens + conv(tokens), in one pass: the tokens are a weight of the kernel."""
@@ -184,7 +183,7 @@ class STIM(nn.Module):
         grid: tuple[int, int],
         noise_BL: Tensor | None,
         keep_B1: Tensor | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, Selected]:
         scorer_C = self.scorer.weight.squeeze(0)
         k = self.num_kept(tokens_BLC.shape[1])
         tokens_BKC, indices_BK, importance_BL = select_by_importance(
@@ -201,7 +200,7 @@ class STIM(nn.Module):
         tokens_BLC = update_by_importance(
             tokens_BLC, updated_BKC, indices_BK, weight_BL, self.update_unselected
         )
-        return tokens_BLC, (indices_BK, importance_BL.detach().log())
+        return tokens_BLC, (indices_BK, importance_BL.detach().log(), None)
 
     def _global_tokens(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor | None:
         if self.global_position == 'none':

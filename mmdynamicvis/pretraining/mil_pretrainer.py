@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
+from torch.nn.functional import softplus
 
+from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.selections import (
+    find_backbone,
+    record_selections,
+    selecting_stages,
+    tokens_in_boxes,
+)
 from mmdynamicvis.registry import MODELS
 
 
@@ -27,6 +36,10 @@ class MILPretrainer(BaseModel):
         roi_extractor: Config of a region extractor with mmdet's interface, over the first levels of
             the pyramid.
         head: Config of the head, :class:`MILHead` for example.
+        selection_weight: Weight of a loss that lets the backbone, a DynamicVis of the default
+            design, select tokens inside boxes: of the selected tokens of each stage that drops
+            some, the logistic loss of the scores, those inside and those outside counting equally.
+            What is wrongly selected is thus scored lower, until another takes its place.
         data_preprocessor: Config of mmdet's ``DetDataPreprocessor`` or one like it.
         init_cfg: mmengine's initialisation.
     """
@@ -37,6 +50,7 @@ class MILPretrainer(BaseModel):
         neck: dict,
         roi_extractor: dict,
         head: dict,
+        selection_weight: float = 0.0,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -45,6 +59,12 @@ class MILPretrainer(BaseModel):
         self.neck = MODELS.build(neck)
         self.roi_extractor = MODELS.build(roi_extractor)
         self.head = MODELS.build(head)
+        self.selection_weight = selection_weight
+        if selection_weight and not selecting_stages(find_backbone(self.backbone)):
+            raise ValueError(
+                f'selection_weight is {selection_weight}, but no stage of the backbone selects: '
+                'give it reduction_ratios, or set selection_weight to 0'
+            )
 
     def forward(
         self,
@@ -67,16 +87,31 @@ class MILPretrainer(BaseModel):
         Raises:
             ValueError: The mode is unknown.
         """
-        regions_RE = self.embed(inputs, [s.gt_instances.bboxes for s in data_samples])
+        boxes = [s.gt_instances.bboxes for s in data_samples]
+        if mode == 'loss':
+            return self._loss(inputs, boxes, data_samples)
+        regions_RE = self.embed(inputs, boxes)
         if mode == 'tensor':
             return regions_RE
-        if mode == 'loss':
-            return self.head.loss(
-                regions_RE, torch.cat([s.gt_instances.labels for s in data_samples])
-            )
         if mode == 'predict':
             return self._predict(regions_RE, data_samples)
         raise ValueError(f"mode is {mode!r}; choose 'loss', 'predict' or 'tensor'")
+
+    def _loss(
+        self, inputs: Tensor, boxes: Sequence[Tensor], data_samples: Sequence[BaseDataElement]
+    ) -> dict[str, Tensor]:
+        with ExitStack() as stack:
+            if self.selection_weight:
+                record = stack.enter_context(record_selections(self.backbone))
+            regions_RE = self.embed(inputs, boxes)
+        losses = self.head.loss(
+            regions_RE, torch.cat([s.gt_instances.labels for s in data_samples])
+        )
+        if self.selection_weight:
+            stages = record.selections.items()
+            terms = [selection_loss(selection, boxes, stride) for stride, selection in stages]
+            losses['loss_selection'] = self.selection_weight * torch.stack(terms).mean()
+        return losses
 
     def embed(self, inputs: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Return the embeddings (R, E) of all boxes, (R_i, 4) per image, in their order."""
@@ -101,3 +136,26 @@ class MILPretrainer(BaseModel):
                 bboxes=sample.gt_instances.bboxes, scores=scores, labels=scores.argmax(-1)
             )
         return data_samples
+
+
+def selection_loss(selection: StageSelection, boxes: Sequence[Tensor], stride: int) -> Tensor:
+    """Return the logistic loss, a scalar, of the scores of a stage's selected tokens.
+
+    Args:
+        selection: Of a batch of B images.
+        boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.
+        stride: Pixels from one token to the next.
+
+    Raises:
+        ValueError: The backbone is of the published design, which has no such scores.
+    """
+    if selection.kept_scores is None:
+        raise ValueError(
+            'selection_weight needs the default design of the backbone: set it to 0 for one of '
+            'the published design'
+        )
+    inside_BL = tokens_in_boxes(boxes, selection.grid, stride)
+    inside_BK = inside_BL.gather(1, selection.indices)
+    scores_BK = selection.kept_scores
+    parts = ((inside_BK, softplus(-scores_BK)), (~inside_BK, softplus(scores_BK)))
+    return sum((loss * part).sum() / part.sum().clamp_min(1) for part, loss in parts) / 2

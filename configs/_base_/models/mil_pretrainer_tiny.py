@@ -10,4 +10,5 @@ model = dict(
         post_cfg=dict(in_channels=64, num_heads=4),
     ),
     head=dict(in_channels=64),
+    selection_weight=0.5,
 )
