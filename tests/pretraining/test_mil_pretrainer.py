@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from .regions import CHANNELS, N_CLASSES, batch, build
+from mmdynamicvis.engine.selection_statistics import selection_statistics
+from mmdynamicvis.registry import MODELS
+
+from .regions import CHANNELS, CONFIG, N_CLASSES, batch, build
 
 
 def test_embeds_every_box_in_order():
@@ -59,3 +62,36 @@ def test_bf16_autocast_is_finite():
 def test_unknown_mode():
     with pytest.raises(ValueError, match="mode is 'losses'"):
         build()(**batch([1]), mode='losses')
+
+
+def test_the_selection_learns_to_look_at_boxes():
+    model = MODELS.build({**CONFIG, 'selection_weight': 1.0}).train()
+    data = batch([2, 3])
+    boxes = [sample.gt_instances.bboxes for sample in data['data_samples']]
+    for image, corners in zip(data['inputs'], boxes, strict=True):
+        for x1, y1, x2, y2 in corners.int().tolist():
+            image[:, y1:y2, x1:x2] += 3  # targets can be told from the rest
+
+    def share() -> float:
+        _, selections = model.backbone.forward_with_selection(data['inputs'])
+        statistics = selection_statistics(selections[0], boxes, stride=4)
+        return (statistics['in_boxes'] / statistics['by_chance']).item()
+
+    before = share()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        losses = model(**data, mode='loss')
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert share() > max(1.5, before)
+
+
+def test_a_selection_that_cannot_learn_is_refused():
+    with pytest.raises(ValueError, match='selection_weight is 1, but no stage'):
+        dense = dict(CONFIG['backbone'], reduction_ratios=None)
+        MODELS.build({**CONFIG, 'backbone': dense, 'selection_weight': 1})
+    published = dict(CONFIG['backbone'], published=True)
+    model = MODELS.build({**CONFIG, 'backbone': published, 'selection_weight': 1})
+    with pytest.raises(ValueError, match='selection_weight needs the default design'):
+        model(**batch([1]), mode='loss')
