@@ -296,10 +296,10 @@ class LoadReport:
 
 def _fit_design(model: DynamicVis, given: dict[str, Tensor]) -> bool:
     """Return whether the model has become another design, that of the tensors."""
-    stages = [name for name in given if name.startswith('stages.')]
-    if not stages:
+    units = [name for name in given if '.units.' in name]
+    if not units:  # of a stem alone, say
         return False
-    published = not any('.local.' in name for name in stages)
+    published = not any('.local.' in name for name in units)
     if model.published and not published:
         raise RuntimeError(
             'the checkpoint is not of the published design, but the model is: build the backbone '

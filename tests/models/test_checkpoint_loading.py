@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mmdynamicvis import DynamicVis
-from mmdynamicvis.models.state_dict_map import flatten_position, to_published
+from mmdynamicvis.models.state_dict_map import convert_layout, flatten_position, to_published
 
 OTHER_ARCH = dict(embed_dims=(16, 24, 40, 48), depths=(1, 1, 2, 1))
 
@@ -292,3 +292,52 @@ def test_bands_that_are_equal_give_the_features_of_grey_rgb(
     outputs = model(grey.expand(-1, 12, -1, -1))
     for output, expected in zip(outputs, source(grey.expand(-1, 3, -1, -1)), strict=True):
         torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize('layout', ['ours', 'published'])
+def test_a_model_takes_over_the_published_design(
+    build: Callable, make_images: Callable, log: pytest.LogCaptureFixture, layout: str
+) -> None:
+    source = build(published=True).eval()
+    weights = source.state_dict()
+    if layout == 'published':
+        weights = convert_layout(weights, 'published')
+    model = build(seed=1).train()
+    model.load_state_dict(weights, strict=True)
+    assert 'the published design, which the model takes over' in log.text
+    images = make_images(2, 3, 64, 64)
+    for output, expected in zip(model.eval()(images), source(images), strict=True):
+        assert torch.equal(output, expected)
+    # its own checkpoints are of that design
+    again = build(seed=2)
+    again.load_state_dict(model.state_dict(), strict=True)
+    assert again.published
+
+
+def test_parameters_of_an_optimizer_survive_the_change_of_design(
+    build: Callable, make_images: Callable
+) -> None:
+    model = build(seed=1).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model.load_state_dict(build(published=True).state_dict())
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    ramps = (
+        torch.linspace(-1, 1, x.numel()).view(x.shape) * x for x in model(make_images(2, 3, 64, 64))
+    )
+    sum(x.mean() for x in ramps).backward()
+    optimizer.step()
+    assert not any(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_a_published_model_refuses_weights_of_the_default_design(build: Callable) -> None:
+    with pytest.raises(RuntimeError, match='not of the published design, but the model is'):
+        build(published=True).load_state_dict(build().state_dict())
+    with pytest.raises(ValueError, match='its layout has no place for the convolutions'):
+        convert_layout(build().state_dict(), 'published')
+
+
+def test_a_stem_alone_changes_no_design(build: Callable) -> None:
+    model = build()
+    stem = {n: p for n, p in build(seed=1).state_dict().items() if 'stages.0.merger' in n}
+    model.load_state_dict(stem, strict=False)
+    assert not model.published
