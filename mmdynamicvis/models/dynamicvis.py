@@ -342,8 +342,12 @@ class DynamicVis(BaseModule):
                 f'the images are {height} x {width} pixels; need at least {self.min_size} '
                 'each way: resize or pad them'
             )
-        n_last = len(x_BCHW) * -(-height // self.min_size) * -(-width // self.min_size)
-        if self.training and not self.published and n_last == 1:
+        if (
+            self.training
+            and not self.published
+            and len(x_BCHW) == 1
+            and max(height, width) <= self.min_size
+        ):
             raise ValueError(
                 f'training on one image of {height} x {width} pixels leaves the batch norm of the '
                 'last stage a single token: train on larger images or more of them, or call eval()'

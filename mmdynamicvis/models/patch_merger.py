@@ -50,4 +50,13 @@ class PatchMerger(nn.Module):
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
         if self.published:
             return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid
-        return gelu(self.norm(x_BCHW)).flatten(2).transpose(1, 2), grid
+        return rows(gelu(self.norm(x_BCHW))), grid
+
+
+def rows(x_BCHW: Tensor) -> Tensor:
+    """Return a map, channels last in memory, as tokens (B, L, C), without a copy."""
+    tokens_BLC = x_BCHW.flatten(2).transpose(1, 2)
+    if torch.compiler.is_compiling():
+        # of sizes that are open, no exporter can tell that they are contiguous
+        return tokens_BLC.clone(memory_format=torch.contiguous_format)
+    return tokens_BLC

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
+from mmdynamicvis.models.patch_merger import rows
 from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
 from mmdynamicvis.models.selection_noise import SelectionNoise
 from mmdynamicvis.ops import token_select, token_update
@@ -169,13 +170,14 @@ class STIM(nn.Module):
         identity = tokens_BLC.new_zeros(3, 3, dtype=self.local.weight.dtype)
         identity[1, 1] = 1
         x_BCHW = conv2d(
-            tokens_BLC.transpose(1, 2).unflatten(2, grid),
+            # channels last in memory, also for one image, as torch reads the strides of this
+            tokens_BLC.unflatten(1, grid).permute(0, 3, 1, 2),
             self.local.weight + identity,
             self.local.bias,
             padding=1,
             groups=self.local.groups,
         )
-        return x_BCHW.flatten(2).transpose(1, 2)
+        return rows(x_BCHW)
 
     def _published(
         self,

@@ -20,8 +20,7 @@ def token_select(
     """See :func:`mmdynamicvis.ops.token_select`."""
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
     with torch.autocast(tokens_BLC.device.type, enabled=False):
-        with torch.no_grad():
-            scores_BL = _scores(tokens_BLC.to(wide), scorer_C.to(wide), eps)
+        scores_BL = _scores(tokens_BLC.detach().to(wide), scorer_C.detach().to(wide), eps)
         indices_BK = best(scores_BL if noise_BL is None else scores_BL + noise_BL, k)
         # whole rows are copied faster than elements are gathered
         rows_XC = tokens_BLC.flatten(0, 1).index_select(0, flat(indices_BK, tokens_BLC.shape[1]))
@@ -56,5 +55,5 @@ def token_update(
 
 def flat(indices_BK: Tensor, length: int) -> Tensor:
     """Return (B * K) int64, the places of tokens in the sequences of a batch put end to end."""
-    first_B = length * torch.arange(len(indices_BK), device=indices_BK.device)
+    first_B = length * torch.arange(indices_BK.shape[0], device=indices_BK.device)
     return (indices_BK + first_B.unsqueeze(1)).flatten()
