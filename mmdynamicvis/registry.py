@@ -95,7 +95,7 @@ DATASETS = _Registry(
     locations=['mmdynamicvis.pretraining.region_stream'],
     homes={
         'mmdynamicvis.change_detection': ('ChangeDataset',),
-        'mmdynamicvis.classification': ('AID', 'SceneDataset', 'UCMerced'),
+        'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
         'mmdynamicvis.detection': (
             'LevirShipDetDataset',
             'NWPUInsSegDataset',

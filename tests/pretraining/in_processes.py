@@ -12,6 +12,9 @@ COUNTS = [3, 1, 0, 0, 5, 2]
 
 
 def gradients(model: torch.nn.Module, data: dict) -> tuple[dict, list[torch.Tensor]]:
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # in train mode, what it normalizes by depends on the size of the batch
     losses = model(**data, mode='loss')
     sum(losses.values()).backward()
     return losses, [p.grad for p in model.parameters()]
