@@ -50,10 +50,10 @@ class PatchMerger(nn.Module):
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
         if self.published:
             return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid
-        return rows(gelu(self.norm(x_BCHW))), grid
+        return as_tokens(gelu(self.norm(x_BCHW))), grid
 
 
-def rows(x_BCHW: Tensor) -> Tensor:
+def as_tokens(x_BCHW: Tensor) -> Tensor:
     """Return a map, channels last in memory, as tokens (B, L, C), without a copy."""
     tokens_BLC = x_BCHW.flatten(2).transpose(1, 2)
     if torch.compiler.is_compiling():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
-from mmdynamicvis.models.patch_merger import rows
+from mmdynamicvis.models.patch_merger import as_tokens
 from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
 from mmdynamicvis.models.selection_noise import SelectionNoise
 from mmdynamicvis.ops import token_select, token_update
@@ -177,7 +177,7 @@ class STIM(nn.Module):
             padding=1,
             groups=self.local.groups,
         )
-        return rows(x_BCHW)
+        return as_tokens(x_BCHW)
 
     def _published(
         self,

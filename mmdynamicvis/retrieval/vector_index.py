@@ -127,7 +127,7 @@ class VectorIndex:
         if self.distance == 'hamming':
             distances, places = self._complete_ties(queries.numpy(), distances, places)
         elif self.distance == 'cosine':
-            distances = 1 - distances
+            distances = np.maximum(1 - distances, 0)  # as the other engine: rounding can pass 1
         else:
             distances = np.sqrt(distances)
         order = np.lexsort((places, distances), axis=1)

@@ -19,7 +19,7 @@ SIZE = (128, 128)
         pytest.param('detection/fcos', 900, marks=pytest.mark.exhaustive),
         pytest.param('detection/faster-rcnn', 600, marks=pytest.mark.exhaustive),
         pytest.param('detection/dino', 900, marks=pytest.mark.exhaustive),
-        ('instance_segmentation/mask-rcnn', 400),
+        pytest.param('instance_segmentation/mask-rcnn', 400, marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_head_learns_eight_images(config, steps, shared_data, checkout, tmp_path):

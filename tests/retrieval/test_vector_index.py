@@ -114,3 +114,14 @@ def test_what_does_not_fit_is_refused() -> None:
         index.search(torch.zeros(1, 8, dtype=torch.bool), 3)
     with pytest.raises(ValueError, match='NaN'):
         VectorIndex().add(torch.tensor([[1.0, float('nan')]]))
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_rounding_makes_no_distance_negative(engine: str) -> None:
+    skip_without_faiss(engine)
+    vectors = torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
+    index = VectorIndex(engine=engine)
+    index.add(vectors)
+    distances, places = index.search(vectors, 1)
+    assert places.flatten().tolist() == list(range(200))
+    assert (distances >= 0).all() and distances.max() < 1e-6

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from running import run_tool
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.models.checkpoint import load_weights
@@ -37,8 +36,7 @@ def published(tmp_path):
 
 
 def convert(checkout, *arguments):
-    command = [sys.executable, str(checkout / 'tools/convert_checkpoint.py'), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_tool(checkout / 'tools/convert_checkpoint.py', *arguments)
 
 
 def test_every_name_has_one_counterpart():

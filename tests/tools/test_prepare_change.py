@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from change_detection.pairs import make_pair, write_pairs
 from PIL import Image
+from running import run_tool
 
 rasterio = pytest.importorskip('rasterio')
 
 
 def run(checkout: Path, tool: str, *arguments: str | Path) -> subprocess.CompletedProcess:
-    path = checkout / f'tools/prepare_data/{tool}.py'
-    command = [sys.executable, '-W', 'ignore', path, *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    return run_tool(checkout / f'tools/prepare_data/{tool}.py', *arguments)
 
 
 def write(path: Path, image_CHW: np.ndarray, **profile) -> None:

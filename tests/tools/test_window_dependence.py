@@ -22,6 +22,7 @@ CONFIG = 'configs/segmentation/upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 @pytest.mark.parametrize('shift', [0, 24])
 def test_classes_of_shifted_windows(checkout, tmp_path, monkeypatch, shift):
+    monkeypatch.setattr(torch, 'set_num_threads', lambda n: None)  # other tests keep theirs
     monkeypatch.syspath_prepend(str(checkout / 'tools/benchmark'))
     benchmark = import_module('window_dependence')
     cfg = load(checkout / CONFIG, tmp_path, tmp_path / 'run')

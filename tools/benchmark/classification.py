@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from curves import draw_seeds
 from matplotlib import pyplot as plt
 from measure import medians
 from mmengine.registry import DATASETS
@@ -57,10 +58,10 @@ CONTENDERS = {
 }
 
 
-def interval(values: list[float]) -> float:
-    """Return the half width of the 95 % interval of a mean; NaN for a single value."""
+def interval(values: list[float]) -> float | None:
+    """Return the half width of the 95 % interval of a mean; None for a single value."""
     if len(values) < 2:
-        return float('nan')
+        return None
     return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
@@ -88,22 +89,20 @@ def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[
             curves=curves,
         )
         rows.append(row)
+        spread = '(one seed)' if row['interval'] is None else f'+- {row["interval"]:.1f}'
         print(
-            f'{name:30} {row["mean"]:.1f} +- {row["interval"]:.1f} % after {row["epochs"]} epochs, '
+            f'{name:30} {row["mean"]:.1f} % {spread} after {row["epochs"]} epochs, '
             f'{row["parameters"] / 1e6:.2f} M parameters, {row["step_s"]:.3f} s per step'
         )
     return rows
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy over training time in steps, the mean and the range of the seeds."""
+    """Draw accuracy over the time of the training steps."""
     figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
     for row in rows:
-        epochs = sorted(row['curves'][0])
-        seconds = [row['step_s'] * row['steps_per_epoch'] * epoch for epoch in epochs]
-        values = np.array([[curve[epoch] for epoch in epochs] for curve in row['curves']])
-        (line,) = axis.plot(seconds, values.mean(0), 'o-', markersize=3, label=row['contender'])
-        axis.fill_between(seconds, values.min(0), values.max(0), color=line.get_color(), alpha=0.2)
+        epoch_s = row['step_s'] * row['steps_per_epoch']
+        draw_seeds(axis, row['curves'], row['contender'], scale=epoch_s)
     axis.set(
         title=rows[0]['data'],
         xlabel='seconds of training steps, one thread',

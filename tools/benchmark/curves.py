@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 COLOURS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f', 'fcsn': '#d55e00'}
 """Of the networks that are compared often, by their name in a config's."""
+
+
+def draw_seeds(
+    axis: Axes,
+    curves: Sequence[Mapping[int, float]],
+    label: str,
+    colour: str | None = None,
+    scale: float = 1.0,
+) -> None:
+    """Draw the curves of several seeds thinly, and their mean.
+
+    Args:
+        axis: Where to draw.
+        curves: Step -> value, of the same steps for every seed.
+        label: Of the mean.
+        colour: Of all; the axis chooses one unless told.
+        scale: What makes a step the unit of the x axis.
+    """
+    steps = sorted(curves[0])
+    x = [scale * step for step in steps]
+    mean = [sum(curve[step] for curve in curves) / len(curves) for step in steps]
+    (line,) = axis.plot(x, mean, color=colour, linewidth=2.5, label=label)
+    for curve in curves:
+        axis.plot(x, [curve[step] for step in steps], color=line.get_color(), alpha=0.3)
 
 
 def draw_curves(

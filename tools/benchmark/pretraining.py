@@ -18,6 +18,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
+from curves import draw_seeds
 from matplotlib import pyplot as plt
 from record import Record
 from training_run import CHECKOUT, Run, selection, train_all
@@ -66,22 +67,12 @@ def draw(rows: list[dict], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
     for loss, colour in (('ce', '#7f7f7f'), ('mil', '#0072b2')):
         curves = [row['curve'] for row in rows if row.get('loss') == loss]
-        epochs = list(curves[0])
-        for curve in curves:
-            left.plot(epochs, curve.values(), color=colour, alpha=0.3)
-        mean = [sum(curve[epoch] for curve in curves) / len(curves) for epoch in epochs]
-        left.plot(epochs, mean, color=colour, linewidth=2.5, label=LOSSES[loss])
+        draw_seeds(left, curves, LOSSES[loss], colour)
     left.set(title='NWPU VHR-10 regions', xlabel='epoch', ylabel='F1 of 130 validation images, %')
     left.legend()
-    starts = [[r['curve'] for r in rows if r.get('start') == name] for name in STARTS.values()]
-    for (name, curves), colour in zip(
-        zip(STARTS.values(), starts, strict=True), ('#7f7f7f', '#0072b2'), strict=True
-    ):
-        epochs = list(curves[0])
-        for curve in curves:
-            right.plot(epochs, curve.values(), color=colour, alpha=0.3)
-        mean = [sum(curve[epoch] for curve in curves) / len(curves) for epoch in epochs]
-        right.plot(epochs, mean, color=colour, linewidth=2.5, label=name)
+    for name, colour in zip(STARTS.values(), ('#7f7f7f', '#0072b2'), strict=True):
+        curves = [row['curve'] for row in rows if row.get('start') == name]
+        draw_seeds(right, curves, name, colour)
     right.set(title='AID150 scenes', xlabel='epoch', ylabel='F1 of 600 validation images, %')
     right.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
