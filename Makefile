@@ -12,11 +12,11 @@ SET_UP := tools/dev/environment.sh
 # What is installed depends on these; edits of them renew it.
 METADATA := setup.py pyproject.toml mmdynamicvis/version.py $(SET_UP) $(wildcard requirements/*.txt)
 # What the lanes of other versions run: all that does not need the newest packages.
-LANE := tests/annotations/test_coco.py tests/apis/scenes tests/apis/test_embedder.py \
-	tests/apis/test_inferencers.py tests/change_detection tests/classification tests/compat \
+LANE := tests/data tests/scenes tests/embedding/test_embedder.py \
+	tests/inference/test_inferencers.py tests/change_detection tests/classification tests/compat \
 	tests/configs tests/detection tests/drop_in/test_drop_in.py tests/engine tests/models tests/ops \
-	tests/pretraining tests/retrieval tests/segmentation tests/test_registry.py tests/transforms \
-	tests/visualization --ignore=tests/configs/test_rotated_configs.py
+	tests/pretraining tests/retrieval tests/segmentation tests/test_registry.py \
+	tests/visualization --ignore=tests/configs/test_rotated_configs.py --ignore=tests/data/test_dota.py
 LANE_SLOW := tests/tools/test_mim.py tests/drop_in/test_drop_in.py \
 	tests/segmentation/test_bands_visualization.py tests/change_detection/test_overfit.py::test_levir_cd
 # A command in an environment, which is the first on its PATH.
@@ -57,10 +57,11 @@ test-classic test-minimum: test-%: $(VENV)-%/wheel
 	$(call in,$(VENV)-$*) $(PYTEST) $(LANE) -m 'not slow and not interpreter' $(ARGS)
 	$(call in,$(VENV)-$*) $(PYTEST) $(LANE_SLOW) -m 'slow and not exhaustive' $(ARGS)
 
-lint: $(VENV)/light  ## check style, formatting and the direction of imports
+lint: $(VENV)/light  ## check style, formatting, spelling and the direction of imports
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) lint-imports
+	$(RUN) codespell $$(git ls-files '*.py' '*.md' '*.toml' '*.sh' '*.cpp' '*.h')
 
 format: $(VENV)/light  ## let ruff mend what it can
 	$(RUN) ruff check --fix .

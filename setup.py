@@ -12,6 +12,8 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
+# Of tools, what is for a checkout alone.
+OF_CHECKOUTS = ('__pycache__', 'benchmark', 'demo.py', 'dev', 'synthetic')
 
 
 def read_version() -> str:
@@ -50,9 +52,7 @@ def copy_for_mim(folder: Path) -> None:
     for name in MIM_SOURCES:
         source = ROOT / name
         if source.is_dir():
-            # tools/dev sets up a checkout and means nothing to an installed package.
-            skip = shutil.ignore_patterns('__pycache__', 'dev')
-            shutil.copytree(source, target / name, ignore=skip)
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*OF_CHECKOUTS))
         else:
             shutil.copy2(source, target / name)
 

@@ -84,9 +84,8 @@ MODELS = _Registry(
             'Float32FPN',
             'Float32RPNHead',
             'InstanceTTAModel',
-            'RotatedTTAModel',
         ),
-        'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead',),
+        'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead', 'RotatedTTAModel'),
         'mmdynamicvis.segmentation': ('BandsDataPreprocessor', 'MaskedDiceLoss'),
     },
 )
@@ -113,9 +112,10 @@ TRANSFORMS = _Registry(
     homes={
         'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
         'mmdynamicvis.detection': ('RandomScaleCrop',),
-        'mmdynamicvis.transforms': ('LoadAnnotationsToBinary', 'LoadIntactImage'),
-        'mmdynamicvis.transforms.band_files': ('LoadBandFiles',),
-        'mmdynamicvis.transforms.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
+        'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),
+        'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
+        'mmdynamicvis.data.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
+        'mmdynamicvis.data.loading': ('LoadIntactImage',),
     },
 )
 METRICS = _Registry(
@@ -130,7 +130,8 @@ FUNCTIONS = _Registry(root.FUNCTIONS)
 HOOKS = _Registry(
     root.HOOKS,
     homes={
-        'mmdynamicvis.segmentation': ('BandsVisualizationHook', 'ErrorMapHook'),
-        'mmdynamicvis.visualization': ('SelectedTokensHook',),
+        'mmdynamicvis.engine.hooks.error_map': ('ErrorMapHook',),
+        'mmdynamicvis.engine.hooks.selected_tokens': ('SelectedTokensHook',),
+        'mmdynamicvis.segmentation': ('BandsVisualizationHook',),
     },
 )

@@ -22,7 +22,7 @@ def overfit(
     Args:
         cfg: A config whose model fits the images; it is not changed.
         dataset: Where the images and annotations are, e.g. ``data_root`` and ``ann_file``; goes
-            into the data set of training and of validation.
+            into the dataset of training and of validation.
         evaluator: Goes into the config's evaluator in the same way.
         work_dir: Folder for the log.
         steps: Number of training steps, more than 20.

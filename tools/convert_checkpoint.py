@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdynamicvis.models.checkpoint import load_weights, save_weights
 from mmdynamicvis.models.state_dict_map import convert_layout
+from mmdynamicvis.models.weights import load_weights, save_weights
 
 PATCH_STRIDE = 4  # of the first patch merger, in pixels
 SUFFIXES = ('.pth', '.pt', '.safetensors')

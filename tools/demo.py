@@ -19,9 +19,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmpretrain.apis import get_model
 from mmpretrain.registry import DATASETS
+from synthetic import CATEGORIES, write_classification_dataset
 
-from mmdynamicvis.apis.launch import move_data_root
-from mmdynamicvis.synthetic import CATEGORIES, write_classification_dataset
+from mmdynamicvis.engine.launch import move_data_root
 from mmdynamicvis.visualization import show_selected_tokens, write_picture
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -96,16 +96,16 @@ def draw(checkpoint: Path, data: Path, picture: Path) -> None:
     with torch.no_grad():
         features, selections = model.backbone.forward_with_selection(batch['inputs'])
         predictions = model.head.predict(features, batch['data_samples'])
-    titles, colours = [], []
+    titles, colors = [], []
     for label, prediction in enumerate(predictions):
         predicted = int(prediction.pred_label)
         correct = predicted == label
         truth = '' if correct else f'\n(is {CATEGORIES[label]})'
         titles.append(f'{CATEGORIES[predicted]} {prediction.pred_score.max():.0%}{truth}')
-        colours.append('darkgreen' if correct else 'firebrick')
+        colors.append('darkgreen' if correct else 'firebrick')
     # The loader gives B, G, R first.
     images = [sample['inputs'].flip(0).permute(1, 2, 0).numpy() for sample in samples]
-    write_picture(show_selected_tokens(images, selections, titles, colours), picture)
+    write_picture(show_selected_tokens(images, selections, titles, colors), picture)
 
 
 def main() -> None:

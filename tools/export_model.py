@@ -5,7 +5,7 @@ r"""Exports a trained backbone or classifier to a file that torch or onnxruntime
     python tools/export_model.py config.py classifier.onnx --checkpoint epoch_12.pth --classifier
 
 The file takes images (B, bands, H, W) float32 as they are stored, R, G, B in [0, 255] for most: it
-normalises them. It is read back and compared with the model before it appears. docs/export.md says
+normalizes them. It is read back and compared with the model before it appears. docs/export.md says
 what can be exported.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdynamicvis.apis.export import SMALLEST, TOLERANCE, backbone, classifier, export_model
+from mmdynamicvis.export import SMALLEST, TOLERANCE, backbone, classifier, export_model
 
 
 def parse_args() -> argparse.Namespace:

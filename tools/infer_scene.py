@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmdynamicvis.apis.scenes import Pace, infer_scene
+from mmdynamicvis.scenes import Pace, infer_scene
 
 
 def parse_args() -> argparse.Namespace:

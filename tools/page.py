@@ -15,9 +15,9 @@ import signal
 import sys
 from pathlib import Path
 
-from mmdynamicvis.apis import Embeddings
-from mmdynamicvis.apis.image_index import embed_images, settings_of
-from mmdynamicvis.apis.images import PLAIN, find_images
+from mmdynamicvis.embedding import Embeddings
+from mmdynamicvis.embedding.image_index import embed_images, settings_of
+from mmdynamicvis.embedding.images import PLAIN, find_images
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEMO_CONFIG = 'configs/classification/dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
@@ -83,9 +83,9 @@ def main() -> None:
     args = parse_args()
     models, index, samples = args.model or [demo_model(args.demo)], args.index, []
     # takes seconds, and needs gradio
-    from mmdynamicvis.apis.page.models import PageModel
-    from mmdynamicvis.apis.page.nearest import NearestImages
-    from mmdynamicvis.apis.page.server import serve_page
+    from mmdynamicvis.page.models import PageModel
+    from mmdynamicvis.page.nearest import NearestImages
+    from mmdynamicvis.page.server import serve_page
 
     if args.model is None:
         samples = demo_images(args.demo, 'val')

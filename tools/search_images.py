@@ -17,9 +17,9 @@ from typing import Any, get_args
 
 import torch
 
-from mmdynamicvis.apis import Embeddings
-from mmdynamicvis.apis.image_index import embed_images, make_embedder, settings_of
-from mmdynamicvis.apis.images import find_images, read_image
+from mmdynamicvis.embedding import Embeddings
+from mmdynamicvis.embedding.image_index import embed_images, make_embedder, settings_of
+from mmdynamicvis.embedding.images import find_images, read_image
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
 from mmdynamicvis.visualization import as_picture, show_search_results, write_picture

@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdynamicvis.apis import Embedder
-from mmdynamicvis.apis.images import read_image
+from mmdynamicvis.embedding import Embedder
+from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.visualization import (
     as_picture,
     draw_stages,

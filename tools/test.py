@@ -14,14 +14,15 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
-from mmdynamicvis.apis.launch import (
+from mmdynamicvis.engine.config import leaf_datasets, scope_of, test_dataset, type_name
+from mmdynamicvis.engine.launch import (
     add_common_arguments,
     build_runner,
     checkpoint_errors_explained,
     load_config,
     set_loader_defaults,
 )
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.fileio import replacing
 
 # How the hosts' drawing hooks are switched on and where they take the output folder;
 # None: from the visualizer's save_dir.
@@ -75,7 +76,7 @@ def merge_test_args(cfg: Config, args: argparse.Namespace) -> None:
 
 def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization')
-    kind = '' if hook is None else str(hook.type).rsplit('.', 1)[-1]
+    kind = '' if hook is None else type_name(hook)
     if kind not in _DRAWING_HOOKS:
         raise ValueError(
             f'--show and --show-dir need default_hooks.visualization of type '
@@ -93,16 +94,14 @@ def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _augment_test_time(cfg: Config) -> None:
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
-        if cfg.get('default_scope') != 'mmpretrain':
+        if scope_of(cfg) != 'mmpretrain':
             raise ValueError(f'--tta needs tta_model and tta_pipeline in {cfg.filename}')
         cfg.setdefault('tta_model', ConfigDict(type='mmpretrain.AverageClsScoreTTA'))
-        cfg.setdefault('tta_pipeline', _flip_pipeline(dataset.pipeline))
+        cfg.setdefault('tta_pipeline', _flip_pipeline(test_dataset(cfg).pipeline))
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in leaf_datasets(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
 
 
 def _flip_pipeline(pipeline: list[dict]) -> list[dict]:

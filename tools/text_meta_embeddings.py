@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.models.weights import load_weights
 from mmdynamicvis.pretraining.meta_embeddings import project_keeping_cosines, save_meta_embeddings
 
 TEMPLATES = (

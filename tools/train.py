@@ -9,7 +9,7 @@ import argparse
 
 from mmengine.config import Config
 
-from mmdynamicvis.apis.launch import (
+from mmdynamicvis.engine.launch import (
     add_common_arguments,
     build_runner,
     checkpoint_errors_explained,

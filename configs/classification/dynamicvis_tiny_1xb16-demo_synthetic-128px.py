@@ -15,7 +15,7 @@ data_preprocessor = dict(num_classes=8)
 dataset = dict(
     type='mmdynamicvis.SceneDataset',
     data_root=data_root,
-    # As in mmdynamicvis.synthetic.CATEGORIES.
+    # As in synthetic.CATEGORIES.
     classes=[
         'crossroads',
         'farmland',

@@ -1,6 +1,9 @@
-"""Checks of annotation files, before a host reads them; no host."""
+"""Moved to ``mmdynamicvis.data``."""
 
-from mmdynamicvis.annotations.coco import check_coco
-from mmdynamicvis.annotations.dota import check_dota
+from mmdynamicvis.moved import moved_package
 
-__all__ = ['check_coco', 'check_dota']
+__getattr__ = moved_package(
+    __name__,
+    modules={name: f'mmdynamicvis.data.{name}' for name in ('coco', 'dota')},
+    names={'check_coco': 'mmdynamicvis.data.coco', 'check_dota': 'mmdynamicvis.data.dota'},
+)

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.fileio import list_dir_or_file, list_from_file
 from mmseg.datasets import BaseCDDataset
 
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
 

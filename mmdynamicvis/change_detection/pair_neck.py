@@ -131,7 +131,8 @@ class PairNeck(BaseModule):
     """The necks of the paper's change detection in a row.
 
     Args:
-        fpn: Feature pyramid, applied to each date; a host's, so that the pretraining's fits.
+        fpn: Feature pyramid, applied to all dates as one batch; a host's, so that the
+            pretraining's fits.
         fusion: Joins the dates.
         decoder: Works on the joined maps.
         init_cfg: As in mmengine.
@@ -151,4 +152,6 @@ class PairNeck(BaseModule):
         Args:
             dates: The backbone's maps of each date.
         """
-        return self.decoder(self.fusion(*(self.fpn(maps) for maps in dates)))
+        levels = self.fpn([torch.cat(maps) for maps in zip(*dates, strict=True)])
+        chunks = [level.chunk(len(dates)) for level in levels]
+        return self.decoder(self.fusion(*zip(*chunks, strict=True)))

@@ -15,11 +15,11 @@ class LoadPair(BaseTransform):
     """Load the images of all dates and stack their channels.
 
     Whatever the hosts do to the place of pixels (resize, rotate, crop, flip, pad) then happens to
-    all dates alike. What changes colours goes into :class:`EachDate`.
+    all dates alike. What changes colors goes into :class:`EachDate`.
 
     Args:
         loader: Transform that loads ``results['img_path']`` into ``results['img']``.
-        keys: Where the paths are, in the order of time. mmseg's data sets have these two.
+        keys: Where the paths are, in the order of time. mmseg's datasets have these two.
 
     Raises:
         ValueError: The images of a pair differ in size, channels, dtype or reference system; the
@@ -69,7 +69,7 @@ class LoadPair(BaseTransform):
 
 @TRANSFORMS.register_module()
 class EachDate(BaseTransform):
-    """Apply transforms of colours to the image of each date apart.
+    """Apply transforms of colors to the image of each date apart.
 
     Args:
         transforms: Transforms of ``results['img']`` that need nothing else and keep its shape.

@@ -18,12 +18,12 @@ MODELS.register_module(module=DualInputsSimpleFusionNeck)
 
 @DATASETS.register_module()
 class OSCD_CD_Dataset(_BaseCDDataset):  # noqa: N801 -- published
-    """open-cd's data set of pairs, for OSCD: lists have whole file names, masks 0 and 1.
+    """open-cd's dataset of pairs, for OSCD: lists have whole file names, masks 0 and 1.
 
     Args:
         img_suffix: Ending of the images.
         seg_map_suffix: Ending of the masks.
-        **kwargs: Arguments of open-cd's data sets; ``format_seg_map='to_binary'`` reads masks of 0
+        **kwargs: Arguments of open-cd's datasets; ``format_seg_map='to_binary'`` reads masks of 0
             and 255.
     """
 

@@ -1,4 +1,4 @@
-"""Detection and instance segmentation on mmdet: what it lacks, for rotated boxes too."""
+"""Detection and instance segmentation on mmdet: what it lacks."""
 
 from mmdynamicvis.detection.datasets import (
     LevirShipDetDataset,
@@ -9,7 +9,6 @@ from mmdynamicvis.detection.float32_fpn import Float32FPN
 from mmdynamicvis.detection.float32_rpn import Float32RPNHead
 from mmdynamicvis.detection.instance_tta import InstanceTTAModel
 from mmdynamicvis.detection.random_scale_crop import RandomScaleCrop
-from mmdynamicvis.detection.rotated_tta import RotatedTTAModel
 from mmdynamicvis.detection.sized_coco_metric import SizedCocoMetric
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     'LevirShipDetDataset',
     'NWPUInsSegDataset',
     'RandomScaleCrop',
-    'RotatedTTAModel',
     'SSDDInsSegDataset',
     'SizedCocoMetric',
 ]

@@ -1,10 +1,10 @@
-"""Data sets in COCO's format: their names, classes and palettes."""
+"""Datasets in COCO's format: their names, classes and palettes."""
 
 from __future__ import annotations
 
 from mmdet.datasets import CocoDataset
 
-from mmdynamicvis.annotations import check_coco
+from mmdynamicvis.data.coco import check_coco
 from mmdynamicvis.registry import DATASETS
 
 
@@ -12,7 +12,7 @@ class CheckedCocoDataset(CocoDataset):
     """mmdet's ``CocoDataset``, which checks its annotation file before mmdet reads it.
 
     Raises:
-        ValueError: See :func:`mmdynamicvis.annotations.check_coco`; the message names the file,
+        ValueError: See :func:`mmdynamicvis.data.coco.check_coco`; the message names the file,
             the annotations and their images.
     """
 

@@ -20,7 +20,7 @@ from mmdynamicvis.registry import METRICS
 class SizedCocoMetric(CocoMetric):
     """AP at an IoU of 0.5 over all boxes (``AP50``), and over those of each size (``AP50_<size>``).
 
-    For data sets whose small objects are not COCO's (32 and 96 px), such as LEVIR-Ship. The size of
+    For datasets whose small objects are not COCO's (32 and 96 px), such as LEVIR-Ship. The size of
     a box is the square root of its width times its height, in pixels of the original image, for
     annotations and detections alike; the ``area`` of an annotation file is not looked at, as
     it may be that of a mask. As in COCO's evaluation:

@@ -1,8 +1,8 @@
 """What training needs around any model: exact resumption and a watch on the selection."""
 
 from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
+from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
 from mmdynamicvis.engine.seeding import seed_everything
-from mmdynamicvis.engine.selection_statistics import SelectionStatisticsHook
 from mmdynamicvis.engine.single_storage import single_storage_collate
 
 __all__ = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from itertools import accumulate
+from operator import mul
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from mmengine.model import BaseModule
@@ -13,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from mmdynamicvis.models.checkpoint import LoadReport, load_weights, register_safetensors
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
 from mmdynamicvis.models.patch_merger import PatchMerger
+from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights, infer_arguments
 from mmdynamicvis.models.stim import STIM
+from mmdynamicvis.models.weights import load_weights, register_safetensors
 from mmdynamicvis.ops.dispatch import check_backend
 from mmdynamicvis.ops.selective_scan import BACKENDS
 from mmdynamicvis.registry import MODELS
@@ -128,8 +131,12 @@ class DynamicVis(BaseModule):
             'RMSNorm'.
         backend: Backend of the ops, 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'; ops that
             lack it, and all with 'auto', take the first that can run.
-        init_cfg: mmengine's initialisation, on top of the modules' own; ``type='Pretrained'`` loads
+        init_cfg: mmengine's initialization, on top of the modules' own; ``type='Pretrained'`` loads
             a .pth or .safetensors file without executing anything from it.
+
+    Attributes:
+        strides: Pixels from one token to the next, of each stage that is built.
+        out_channels: Channels of each output.
 
     Raises:
         ValueError: An argument is unknown or out of its range; the message names it.
@@ -233,12 +240,37 @@ class DynamicVis(BaseModule):
         if out_type == 'avg_featmap':
             self.post_norm = build_norm(norm_cfg, embed_dims[n_stages - 1])
         self.min_size = math.prod(strides)
+        self.strides = tuple(accumulate(strides[:n_stages], mul))
+        self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
         # the public name of this method came with torch 2.5
         self._register_load_state_dict_pre_hook(_adapt_state_dict, with_module=True)
         self._freeze_stages()
 
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike, **arguments: Any) -> DynamicVis:
+        """Return a backbone with the weights of a checkpoint, in eval mode.
+
+        Args:
+            path: A .pth or .safetensors file or its http(s) address, of a backbone or of a whole
+                model; nothing in it is executed.
+            **arguments: Arguments of the class that weights do not tell, ``reduction_ratios`` for
+                example; they go before what weights tell, ``arch`` for example.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It has no DynamicVis backbone, or an argument is wrong.
+            RuntimeError: The weights do not fit the arguments, or are not complete.
+        """
+        weights = backbone_weights(load_weights(path), str(path))
+        strides = arguments.get('strides', (4,))
+        backbone = cls(**{**infer_arguments(weights, strides[0]), **arguments})
+        if backbone.post_norm is None:  # of a classifier
+            weights = {k: v for k, v in weights.items() if not k.startswith('post_norm.')}
+        backbone.load_state_dict(weights)
+        return backbone.eval()
+
     def init_weights(self) -> None:
-        """Initialise by ``init_cfg``; pretrained weights never execute anything from their file."""
+        """Initialize by ``init_cfg``; pretrained weights never execute anything from their file."""
         if self.is_init:
             super().init_weights()  # warns
             return
@@ -297,7 +329,7 @@ class DynamicVis(BaseModule):
         """Extract features.
 
         Args:
-            x_BCHW: Normalised images (B, in_channels, H, W), H and W at least 32 pixels.
+            x_BCHW: Normalized images (B, in_channels, H, W), H and W at least 32 pixels.
 
         Returns:
             One map (B, C, H', W') per out index; or a tuple of one (B, C) for 'avg_featmap'.
@@ -354,7 +386,7 @@ class DynamicVis(BaseModule):
             )
         if self._debug:
             if not x_BCHW.is_floating_point():
-                raise ValueError(f'the images are {x_BCHW.dtype}; normalise them to floating point')
+                raise ValueError(f'the images are {x_BCHW.dtype}; normalize them to floating point')
             if not x_BCHW.isfinite().all():
                 bad = (~x_BCHW.isfinite()).flatten(1).sum(1).tolist()
                 raise ValueError(f'the images hold NaN or infinite values: {bad} per image')

@@ -65,7 +65,7 @@ class MambaMixer(nn.Module):
 
     @torch.no_grad()
     def reset_state_parameters(self) -> None:
-        """Initialise A, D and the step size as the Mamba paper does (section 3.6)."""
+        """Initialize A, D and the step size as the Mamba paper does (section 3.6)."""
         d_inner, d_state = self.A_log.shape
         self.A_log.copy_(torch.arange(1, d_state + 1).log().expand(d_inner, d_state))
         self.D.fill_(1)

@@ -1,4 +1,4 @@
-"""Normalisation layers by config, in mmcv's words but without mmcv."""
+"""Normalization layers by config, in mmcv's words but without mmcv."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Record:
 
     def __init__(self) -> None:
         self.images_BCHW: Tensor | None = None
-        """Normalised and padded, as the backbone got them."""
+        """Normalized and padded, as the backbone got them."""
         self.selections: dict[int, StageSelection] = {}
         """Stride of a stage that selects -> what it selected."""
 
@@ -36,16 +36,16 @@ def find_backbone(model: nn.Module) -> DynamicVis:
 
 def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
     """Return the stages that select, by their strides in pixels."""
-    stages, stride = {}, 1
-    for stage in backbone.stages:
-        stride *= stage.merger.projection.stride[0]
-        if any(unit.reduction_ratio for unit in stage.units):
-            stages[stride] = stage
-    return stages
+    stages = zip(backbone.strides, backbone.stages, strict=True)
+    return {
+        stride: stage
+        for stride, stage in stages
+        if any(unit.reduction_ratio for unit in stage.units)
+    }
 
 
 def tokens_in_boxes(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int) -> Tensor:
-    """Return (B, H * W) bool: whether the centre of a token lies in a box of its image.
+    """Return (B, H * W) bool: whether the center of a token lies in a box of its image.
 
     Args:
         boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -72,6 +73,28 @@ def unflatten_position(pos_embed_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
     return pos_embed_BLC.transpose(1, 2).unflatten(2, grid).contiguous()
 
 
+def position_grid(length: int, like: Sequence[int] | None = None) -> tuple[int, int] | None:
+    """Guess height and width of the grid of a published position embedding, which is flat.
+
+    Args:
+        length: Its number of tokens.
+        like: A grid, whose size is tried before a square, and whose shape after it.
+
+    Returns:
+        None if nothing fits.
+    """
+    if like is not None and length == like[0] * like[1]:
+        return like[0], like[1]
+    side = round(length**0.5)
+    if side * side == length:
+        return side, side
+    if like is not None:
+        rows = round((length * like[0] / like[1]) ** 0.5)
+        if rows and length % rows == 0:
+            return rows, length // rows
+    return None
+
+
 def convert_layout(
     state_dict: dict[str, Tensor], layout: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
@@ -121,11 +144,11 @@ def _convert_position(position: Tensor, layout: str, grid: tuple[int, int] | Non
     if position.dim() == 4:
         return position
     length = position.shape[1]
-    side = round(length**0.5)
-    height, width = grid or (side, side)
-    if height * width != length:
+    grid = grid or position_grid(length)
+    if grid is None or grid[0] * grid[1] != length:
+        expected = 'no square' if grid is None else f'not {grid[0]} x {grid[1]}'
         raise ValueError(
-            f'the position embedding has {length} tokens, not {height} x {width}: give the image '
-            'size it was trained for'
+            f'the position embedding has {length} tokens, {expected}: give the image size it was '
+            'trained for'
         )
-    return unflatten_position(position, (height, width))
+    return unflatten_position(position, grid)

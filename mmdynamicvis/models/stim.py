@@ -1,4 +1,4 @@
-"""STIM: the selective token incremental modelling unit (DynamicVis, section 3.3)."""
+"""STIM: the selective token incremental modeling unit (DynamicVis, section 3.3)."""
 
 from __future__ import annotations
 

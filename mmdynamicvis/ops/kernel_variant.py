@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class KernelVariant:
-    """One specialisation of a Triton kernel, as a launch would compile it.
+    """One specialization of a Triton kernel, as a launch would compile it.
 
     Args:
         kernel: The ``triton.jit`` function.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from mmdet.datasets import CocoDataset
 
-from mmdynamicvis.annotations.coco import class_problems, load_coco
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.coco import class_problems, load_coco
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.engine import seed_everything
 from mmdynamicvis.registry import DATASETS
 
@@ -18,7 +18,7 @@ from mmdynamicvis.registry import DATASETS
 class CocoRegions(CocoDataset):
     """mmdet's ``CocoDataset`` for training that resumes exactly, and that says what is wrong.
 
-    Any data set with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
+    Any dataset with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
     ``metainfo=dict(classes=...)``. Every sample is augmented with random numbers of its own, which
     follow from the seed, the epoch and the image. As in mmdet, boxes are clipped to the image;
     boxes outside it, narrower than a pixel or with an area of zero are left out.

@@ -1,7 +1,7 @@
 """The categories of fMoW, the functional map of the world.
 
 Source: the README of github.com/fMoW/dataset and arXiv 1711.07846. The 62 stand in alphabetical
-order, so that their indices are those of the data set's own list; regions without any of them,
+order, so that their indices are those of the dataset's own list; regions without any of them,
 ``false_detection``, come last.
 """
 

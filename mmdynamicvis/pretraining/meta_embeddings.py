@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmdynamicvis.models.checkpoint import import_safetensors, save_weights
+from mmdynamicvis.models.weights import import_safetensors, save_weights
 
 _TENSOR = 'meta_embeddings'
 _REMEDY = 'write it with tools/text_meta_embeddings.py'
@@ -70,7 +70,7 @@ def project_keeping_cosines(features_CF: Tensor, dim: int) -> Tensor:
     """Bring features to another width without changing the angles between them.
 
     If the features span at most ``dim`` dimensions, as the features of ``dim`` categories or fewer
-    do, all cosines stay. Otherwise the normalised features are replaced by their best approximation
+    do, all cosines stay. Otherwise the normalized features are replaced by their best approximation
     in ``dim`` dimensions, and cosines change. A fixed random rotation then spreads every direction
     over all coordinates; without it, most coordinates would be nearly or exactly 0.
 

@@ -30,7 +30,7 @@ class MILHead(BaseModule):
         mil_weight: Weight of the MIL-NCE loss; 0 trains the classifier alone.
         meta_embeddings: .safetensors file of initial meta-embeddings, made by
             ``tools/text_meta_embeddings.py``; random unless given.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: There are no classes or one is named twice, a number is out of its range, or the

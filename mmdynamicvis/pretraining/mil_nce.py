@@ -25,9 +25,9 @@ def mil_nce_loss(
 
     | argument | shape | dtype |
     |---|---|---|
-    | regions_RE | (R, E), not normalised | floating |
+    | regions_RE | (R, E), not normalized | floating |
     | labels_R | (R,), 0 to C - 1 | int64 |
-    | categories_CE | (C, E), not normalised | floating |
+    | categories_CE | (C, E), not normalized | floating |
     | scale | () | floating |
 
     Returns:

@@ -41,7 +41,7 @@ class MILPretrainer(BaseModel):
             some, the logistic loss of the scores, those inside and those outside counting equally.
             What is wrongly selected is thus scored lower, until another takes its place.
         data_preprocessor: Config of mmdet's ``DetDataPreprocessor`` or one like it.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class MILPretrainer(BaseModel):
         """Run the model on the boxes of images.
 
         Args:
-            inputs: Normalised images (B, C, H, W).
+            inputs: Normalized images (B, C, H, W).
             data_samples: One per image; ``gt_instances`` has ``bboxes`` (R_i, 4), corners x1, y1,
                 x2, y2 in pixels of the input, and ``labels`` (R_i,). Images without boxes are fine.
             mode: 'loss', 'predict' or 'tensor'.

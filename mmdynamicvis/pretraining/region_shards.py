@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from mmengine.logging import print_log
 
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.fileio import replacing
 
 META = 'meta.json'
 _REMOTE = ('http', 'https')

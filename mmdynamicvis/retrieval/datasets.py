@@ -1,4 +1,4 @@
-"""Data sets of retrieval, under mmpretrain."""
+"""Datasets of retrieval, under mmpretrain."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mmdynamicvis.retrieval.bigearthnet_classes import CLASSES_19, CLASSES_43, T
 
 @DATASETS.register_module()
 class QueriesAndDatabase(ConcatDataset):
-    """Two data sets in one, whose samples know their ``role``: 'query' or 'database'.
+    """Two datasets in one, whose samples know their ``role``: 'query' or 'database'.
 
     Args:
-        queries: Config of the data set of the queries.
-        database: Config of the data set that is searched.
+        queries: Config of the dataset of the queries.
+        database: Config of the dataset that is searched.
     """
 
     def __init__(self, queries: dict, database: dict) -> None:
         super().__init__([queries, database], ignore_keys=['classes'])
 
     def __getitem__(self, index: int) -> dict:
-        """Return what the data set's pipeline does, with the role in its data sample."""
+        """Return what the dataset's pipeline does, with the role in its data sample."""
         item = super().__getitem__(index)
         role = 'query' if index % len(self) < len(self.datasets[0]) else 'database'
         item['data_samples'].set_field(role, 'role', field_type='metainfo')
@@ -35,7 +35,7 @@ class QueriesAndDatabase(ConcatDataset):
 
 
 class _Tables(BaseDataset):
-    """What both data sets share: a csv file of samples, and folders that it names."""
+    """What both datasets share: a csv file of samples, and folders that it names."""
 
     def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)

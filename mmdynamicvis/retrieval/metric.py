@@ -1,4 +1,4 @@
-"""Retrieval as a test: queries against a data base, by mean average precision."""
+"""Retrieval as a test: queries against a database, by mean average precision."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmdynamicvis.retrieval.vector_index import Distance, VectorIndex
 
 @METRICS.register_module()
 class RetrievalMetric(BaseMetric):
-    """mAP@k and precision@k of queries against a data base, for vectors and for their codes.
+    """mAP@k and precision@k of queries against a database, for vectors and for their codes.
 
     Computed by torchmetrics as in the protocol that the DynamicVis paper follows (table 12; arXiv
     2403.02059): the precision at each hit among the first k is averaged over those hits; a query
-    without a hit counts 0. Equal distances are in the order of the data base.
+    without a hit counts 0. Equal distances are in the order of the database.
 
     Samples have ``feature``, (C,), ``gt_label``, class indices, and ``role``, 'query' or
     'database', as ``PooledFeatures`` and ``QueriesAndDatabase`` give them.
@@ -33,7 +33,7 @@ class RetrievalMetric(BaseMetric):
         **kwargs: Of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: A code or match is unknown; at the end, that queries or data base are empty.
+        ValueError: A code or match is unknown; at the end, that queries or database are empty.
     """
 
     default_prefix = 'retrieval'
@@ -63,7 +63,7 @@ class RetrievalMetric(BaseMetric):
             self.results.append((sample['feature'].cpu(), labels, sample['role']))
 
     def compute_metrics(self, results: list[tuple[Tensor, list[int], str]]) -> dict[str, float]:
-        """Return ``mAP@k_<code>`` and ``P@k_<code>`` in per cent."""
+        """Return ``mAP@k_<code>`` and ``P@k_<code>`` in percent."""
         n_classes = 1 + max((label for _, labels, _ in results for label in labels), default=0)
         parts = {}
         for role in ('query', 'database'):
@@ -93,7 +93,7 @@ class RetrievalMetric(BaseMetric):
 
 
 def score(hits_Qk: Tensor, k: int) -> dict[str, float]:
-    """Return mAP@k and precision@k in per cent.
+    """Return mAP@k and precision@k in percent.
 
     Args:
         hits_Qk: Whether what was retrieved is a hit, the nearest first, bool.

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours among vectors or binary codes, by faiss or by torch."""
+"""Exact nearest neighbors among vectors or binary codes, by faiss or by torch."""
 
 from __future__ import annotations
 

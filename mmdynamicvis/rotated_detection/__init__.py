@@ -2,5 +2,6 @@
 
 from mmdynamicvis.rotated_detection.datasets import DOTATextDataset, NWPURotatedDataset
 from mmdynamicvis.rotated_detection.oriented_rpn import Float32OrientedRPNHead
+from mmdynamicvis.rotated_detection.rotated_tta import RotatedTTAModel
 
-__all__ = ['DOTATextDataset', 'Float32OrientedRPNHead', 'NWPURotatedDataset']
+__all__ = ['DOTATextDataset', 'Float32OrientedRPNHead', 'NWPURotatedDataset', 'RotatedTTAModel']

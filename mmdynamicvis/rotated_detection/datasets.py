@@ -6,7 +6,7 @@ from typing import Any
 
 from mmrotate.datasets import DOTADataset
 
-from mmdynamicvis.annotations import check_dota
+from mmdynamicvis.data.dota import check_dota
 from mmdynamicvis.registry import DATASETS
 
 

@@ -1,4 +1,4 @@
-"""Data sets of one target class: their names, classes, palettes and file names."""
+"""Datasets of one target class: their names, classes, palettes and file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
 

@@ -32,7 +32,7 @@ class TargetMetric(IoUMetric):
         **kwargs: The other arguments of mmseg's ``IoUMetric``.
 
     Raises:
-        ValueError: Prediction and label differ in size, a label is no class, or the data set has no
+        ValueError: Prediction and label differ in size, a label is no class, or the dataset has no
             class of that name.
     """
 

@@ -1,6 +1,17 @@
-"""Transforms that several tasks share; mmcv only. What needs rasterio is in ``geotiff``."""
+"""Moved to ``mmdynamicvis.data``."""
 
-from mmdynamicvis.transforms.binary_masks import LoadAnnotationsToBinary
-from mmdynamicvis.transforms.loading import LoadIntactImage
+from mmdynamicvis.moved import moved_package
 
-__all__ = ['LoadAnnotationsToBinary', 'LoadIntactImage']
+__getattr__ = moved_package(
+    __name__,
+    modules={
+        'band_files': 'mmdynamicvis.data.bigearthnet',
+        'binary_masks': 'mmdynamicvis.data.binary_masks',
+        'geotiff': 'mmdynamicvis.data.geotiff',
+        'loading': 'mmdynamicvis.data.loading',
+    },
+    names={
+        'LoadAnnotationsToBinary': 'mmdynamicvis.data.binary_masks',
+        'LoadIntactImage': 'mmdynamicvis.data.loading',
+    },
+)

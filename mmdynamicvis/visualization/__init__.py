@@ -6,11 +6,10 @@ from mmdynamicvis.visualization.selected_tokens import (
     draw_selected_tokens,
     draw_stages,
     show_selected_tokens,
+    write_arrays,
 )
-from mmdynamicvis.visualization.selected_tokens_hook import SelectedTokensHook, write_arrays
 
 __all__ = [
-    'SelectedTokensHook',
     'as_picture',
     'draw_selected_tokens',
     'draw_stages',

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.fileio import replacing
 
 Picture = NDArray[np.uint8]
 """R, G, B, uint8 (H, W, 3)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from mmdynamicvis.fileio import replacing
 from mmdynamicvis.models.dynamicvis import StageSelection
 from mmdynamicvis.visualization.pictures import Picture
 
@@ -20,8 +22,8 @@ _UNDER_HEAT = 0.6
 _COLDEST = 0.3
 _TILE_INCHES = 1.7
 _LEGEND = (
-    'Grey: not selected. '
-    'Colour: importance among the selected tokens, from purple (lowest) to yellow (highest).'
+    'Gray: not selected. '
+    'Color: importance among the selected tokens, from purple (lowest) to yellow (highest).'
 )
 
 
@@ -31,7 +33,7 @@ def draw_selected_tokens(
     """Draws the selected tokens of one stage over the image that the model saw.
 
     Selected tokens are tinted from purple (the least important of them) to yellow (the most
-    important one); the others are grey and dimmed.
+    important one); the others are gray and dimmed.
 
     Args:
         image: RGB, uint8 (H, W, 3).
@@ -54,17 +56,17 @@ def draw_selected_tokens(
     rank = importance[indices].argsort().argsort() / max(1, len(indices) - 1)
     heat = np.zeros(importance.size)
     heat[indices] = _COLDEST + (1 - _COLDEST) * rank
-    colours = cv2.applyColorMap(np.round(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    colours = colours[:, 0, ::-1].astype(np.float64)
+    colors = cv2.applyColorMap(np.round(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colors = colors[:, 0, ::-1].astype(np.float64)
 
     rows, columns = (
         np.arange(pixels) * tokens // pixels
         for pixels, tokens in zip(image.shape[:2], grid, strict=True)
     )
     token_of_pixel = rows[:, None] * grid[1] + columns
-    grey = image.mean(axis=2, keepdims=True)
-    lit = _UNDER_HEAT * image + (1 - _UNDER_HEAT) * colours[token_of_pixel]
-    picture = np.where(selected[token_of_pixel][..., None], lit, _DIMMED * grey)
+    gray = image.mean(axis=2, keepdims=True)
+    lit = _UNDER_HEAT * image + (1 - _UNDER_HEAT) * colors[token_of_pixel]
+    picture = np.where(selected[token_of_pixel][..., None], lit, _DIMMED * gray)
     return np.round(picture).astype(np.uint8)
 
 
@@ -72,7 +74,7 @@ def show_selected_tokens(
     images: Sequence[Picture],
     selections: Sequence[StageSelection | None],
     titles: Sequence[str],
-    title_colours: Sequence[str] | None = None,
+    title_colors: Sequence[str] | None = None,
 ) -> Picture:
     """Composes one row per image: the image, and beside it what each stage selected.
 
@@ -81,20 +83,20 @@ def show_selected_tokens(
         selections: What each stage selected, as `DynamicVis.forward_with_selection` returns it for
             that batch; None for a stage without selection.
         titles: Text over each image.
-        title_colours: Matplotlib colour of each title, black unless given.
+        title_colors: Matplotlib color of each title, black unless given.
 
     Returns:
         RGB picture, uint8 (H', W', 3).
 
     Raises:
-        ValueError: The numbers of images, titles, colours and selections differ.
+        ValueError: The numbers of images, titles, colors and selections differ.
     """
-    title_colours = ['black'] * len(images) if title_colours is None else title_colours
-    counts = [len(titles), len(title_colours)]
+    title_colors = ['black'] * len(images) if title_colors is None else title_colors
+    counts = [len(titles), len(title_colors)]
     counts += [len(stage.indices) for stage in selections if stage is not None]
     if not images or any(count != len(images) for count in counts):
         raise ValueError(
-            f'need as many titles, colours and selections as images ({len(images)}), got {counts}'
+            f'need as many titles, colors and selections as images ({len(images)}), got {counts}'
         )
 
     columns = 1 + len(selections)
@@ -103,7 +105,7 @@ def show_selected_tokens(
     axes = figure.subplots(len(images), columns, squeeze=False)
     for i, row in enumerate(axes):
         row[0].imshow(images[i])
-        row[0].set_title(titles[i], fontsize=8, color=title_colours[i])
+        row[0].set_title(titles[i], fontsize=8, color=title_colors[i])
         for number, (axis, stage) in enumerate(zip(row[1:], selections, strict=True), start=1):
             axis.imshow(images[i] if stage is None else _draw_stage(images[i], stage, i))
             axis.set_title(_describe(number, stage), fontsize=7)
@@ -167,3 +169,16 @@ def _check(image: Picture, indices: NDArray, importance: NDArray, grid: tuple[in
             f'indices reach from {indices.min()} to {indices.max()}; the grid has tokens 0 to '
             f'{importance.size - 1}'
         )
+
+
+def write_arrays(selections: dict[int, StageSelection], rows: Sequence[int], path: Path) -> None:
+    """Write what the stages selected of some images of a batch; of one, without the first axis."""
+    arrays = {}
+    for stride, selection in selections.items():
+        indices, importance = (part[list(rows)].cpu().numpy() for part in selection[:2])
+        importance = importance.reshape(-1, *selection.grid)
+        arrays[f'stride{stride}_indices'] = indices[0] if len(rows) == 1 else indices
+        arrays[f'stride{stride}_importance'] = importance[0] if len(rows) == 1 else importance
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)

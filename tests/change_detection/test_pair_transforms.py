@@ -55,7 +55,7 @@ def test_hosts_transforms_move_both_dates_and_the_mask_alike(results):
     assert (changed == mask).all()
 
 
-def test_colours_change_apart(results):
+def test_colors_change_apart(results):
     loaded = LoadPair()(dict(results, img_path2=results['img_path']))
     before = loaded['img'].copy()
     np.random.seed(1)

@@ -20,7 +20,7 @@ rasterio = pytest.importorskip('rasterio')
 
 from rasterio.windows import Window  # noqa: E402
 
-from mmdynamicvis.apis.scenes import Pace, infer_scene  # noqa: E402  (needs rasterio)
+from mmdynamicvis.scenes import Pace, infer_scene  # noqa: E402  (needs rasterio)
 
 PLACE = dict(crs='EPSG:2193', transform=rasterio.transform.from_origin(1570000, 5180000, 0.2, 0.2))
 QUIET = Pace(progress=False)

@@ -11,14 +11,14 @@ import numpy as np
 def write_scenes(
     root: Path, classes: tuple[str, ...], per_class: int, size: int = 40, suffix: str = '.jpg'
 ) -> Path:
-    """Write ``<class>/<class>_N`` images, each class of its own colour, and train.txt, val.txt."""
+    """Write ``<class>/<class>_N`` images, each class of its own color, and train.txt, val.txt."""
     rng = np.random.default_rng(0)
     lines = []
     for name in classes:
         (root / name).mkdir(parents=True)
-        colour = rng.integers(40, 215, 3)
+        color = rng.integers(40, 215, 3)
         for i in range(per_class):
-            image = np.clip(colour + rng.normal(0, 15, (size, size, 3)), 0, 255).astype(np.uint8)
+            image = np.clip(color + rng.normal(0, 15, (size, size, 3)), 0, 255).astype(np.uint8)
             line = f'{name}/{name.lower()}_{i}{suffix}'
             assert cv2.imwrite(str(root / line), image)
             lines.append(line)

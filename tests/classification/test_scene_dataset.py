@@ -4,7 +4,7 @@ import pytest
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdynamicvis.classification import AID, SceneDataset, UCMerced
-from mmdynamicvis.transforms import LoadIntactImage
+from mmdynamicvis.data.loading import LoadIntactImage
 
 from .makers import write_scenes
 

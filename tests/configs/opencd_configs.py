@@ -39,7 +39,7 @@ def use_pairs(cfg: Config, root: Path) -> None:
         loader = cfg[f'{part}_dataloader']
         loader.update(batch_size=min(loader.batch_size, 2), num_workers=0)
         loader.persistent_workers = False
-        if not of_opencd:  # of several data sets
+        if not of_opencd:  # of several datasets
             loader.dataset = dict(type='mmdynamicvis.ChangeDataset', test_mode=part == 'test')
         loader.dataset.update(
             data_root=str(root), data_prefix=prefix, ann_file='', pipeline=pipeline

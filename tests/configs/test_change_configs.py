@@ -41,7 +41,7 @@ def load(path: Path) -> Config:
 
 
 def parts(dataset: ConfigDict) -> list[ConfigDict]:
-    """Return the data sets of which a data set is made."""
+    """Return the datasets of which a dataset is made."""
     inside = dataset.get('datasets', [dataset.dataset] if 'dataset' in dataset else [])
     return [part for one in inside for part in parts(one)] or [dataset]
 
@@ -130,7 +130,7 @@ def test_header_has_the_command_and_our_figure(path):
 
 @each_config
 def test_pipelines_take_the_data_that_the_config_names(path, tmp_path):
-    """Only that the data set builds, and misses the files that are not there."""
+    """Only that the dataset builds, and misses the files that are not there."""
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdynamicvis.apis.launch import move_data_root
 from mmdynamicvis.classification import AID
+from mmdynamicvis.engine.launch import move_data_root
 
 from ..classification.makers import write_scenes
 from ..retrieval.makers import write_bigearthnet, write_forestnet

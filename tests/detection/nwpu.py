@@ -15,7 +15,7 @@ def write_subset(source: Path, folder: Path, fill: float = 0.0) -> Path:
     the eight largest of these. What a detector can learn by heart within minutes.
 
     Args:
-        source: Folder of the data set.
+        source: Folder of the dataset.
         folder: Folder to write to.
         fill: Leave out images with a mask that fills less of its box. Those of airplanes fill a
             quarter: 20 px of thin wings take a mask branch longer to learn.

@@ -41,7 +41,7 @@ class Shipped(NamedTuple):
 
     @property
     def family(self) -> str:
-        """The folder, one per method or data set."""
+        """The folder, one per method or dataset."""
         return f'{self.host}/{Path(self.config).parts[0]}'
 
     def load(self) -> Config:

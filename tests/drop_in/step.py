@@ -15,7 +15,7 @@ from .tasks import Batch
 
 
 def build(host: str, cfg: Config) -> BaseModel:
-    """Build a config's model by the host's registry, weights initialised."""
+    """Build a config's model by the host's registry, weights initialized."""
     model = revert_sync_batchnorm(import_module(f'{host}.registry').MODELS.build(cfg.model))
     model.init_weights()
     return model

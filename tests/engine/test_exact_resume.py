@@ -17,7 +17,7 @@ from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
 from mmdynamicvis.engine import ExactResumeHook, ResumableSampler
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.models.weights import load_weights
 
 from ..pretraining import coco_makers, shard_makers
 from ..pretraining.regions import ARCH, CHANNELS

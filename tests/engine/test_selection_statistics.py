@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.engine import SelectionStatisticsHook
-from mmdynamicvis.engine.selection_statistics import selection_statistics
+from mmdynamicvis.engine.hooks.selection_statistics import selection_statistics
 from mmdynamicvis.models.dynamicvis import StageSelection
 
 from ..pretraining.regions import ARCH, batch, build
 
 
-def test_counts_tokens_whose_centres_are_in_boxes():
+def test_counts_tokens_whose_centers_are_in_boxes():
     """A 3 x 4 grid of stride 8; one box over the upper left 2 x 2 tokens, another over one more."""
     importance = torch.full((2, 12), 1 / 12)
     selection = StageSelection(torch.tensor([[0, 5, 11], [3, 7, 2]]), importance, (3, 4))

@@ -37,7 +37,7 @@ def build() -> Callable[..., DynamicVis]:
 
 @pytest.fixture(scope='session')
 def make_images() -> Callable[..., Tensor]:
-    """Make normalised images (B, C, H, W)."""
+    """Make normalized images (B, C, H, W)."""
 
     def make_images(*shape: int, seed: int = 0) -> Tensor:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

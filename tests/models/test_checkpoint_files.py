@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.models.weights import load_weights
 
 WEIGHTS = {'backbone.a': torch.arange(6.0).view(2, 3), 'head.b': torch.ones(2).bfloat16()}
 

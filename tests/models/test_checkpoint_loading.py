@@ -283,14 +283,14 @@ def test_rgb_stem_is_spread_over_the_bands(
     )
 
 
-def test_bands_that_are_equal_give_the_features_of_grey_rgb(
+def test_bands_that_are_equal_give_the_features_of_gray_rgb(
     build: Callable, make_images: Callable
 ) -> None:
     source, model = build(seed=1).double().eval(), build(in_channels=12).double().eval()
     model.load_state_dict(source.state_dict())
-    grey = make_images(1, 1, 64, 64).double()
-    outputs = model(grey.expand(-1, 12, -1, -1))
-    for output, expected in zip(outputs, source(grey.expand(-1, 3, -1, -1)), strict=True):
+    gray = make_images(1, 1, 64, 64).double()
+    outputs = model(gray.expand(-1, 12, -1, -1))
+    for output, expected in zip(outputs, source(gray.expand(-1, 3, -1, -1)), strict=True):
         torch.testing.assert_close(output, expected)
 
 

@@ -24,7 +24,7 @@ OPTIONS = {
     'published': dict(published=True),
     'no globals': dict(global_tokens=dict(position='none')),
     'selected only': dict(published=True, update_unselected=False),
-    'normalised importance': dict(published=True, normalize_importance=True),
+    'normalized importance': dict(published=True, normalize_importance=True),
     'no position': dict(position_embedding=False),
     'some outputs': dict(out_indices=(1, 2)),
     'first output': dict(out_indices=(0,)),

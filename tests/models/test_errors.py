@@ -72,11 +72,11 @@ def test_debug_mode_finds_values_that_are_not_finite(
         model(images)
 
 
-def test_debug_mode_finds_images_that_were_not_normalised(
+def test_debug_mode_finds_images_that_were_not_normalized(
     build: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('MMDYNAMICVIS_DEBUG', '1')
-    with pytest.raises(ValueError, match=r'images are torch\.uint8; normalise'):
+    with pytest.raises(ValueError, match=r'images are torch\.uint8; normalize'):
         build().eval()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 

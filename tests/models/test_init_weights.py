@@ -44,7 +44,7 @@ def test_patch_mergers_keep_the_variance(build: Callable) -> None:
 @pytest.mark.parametrize('position_embedding', [True, False])
 @pytest.mark.parametrize('reduction_ratios', [(7 / 8, 3 / 4, 1 / 2, 0), None])
 def test_padding_keeps_gradients_small(reduction_ratios, position_embedding) -> None:
-    """Hosts pad with zeros, after the image was normalised."""
+    """Hosts pad with zeros, after the image was normalized."""
     torch.manual_seed(0)
     model = DynamicVis(
         'tiny', reduction_ratios=reduction_ratios, position_embedding=position_embedding

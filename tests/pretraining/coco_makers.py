@@ -1,4 +1,4 @@
-"""Makes small data sets with boxes in COCO's format."""
+"""Makes small datasets with boxes in COCO's format."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content(n_images: int = 24, size: int = 64, seed: int = 0) -> dict:
 
 
 def write_coco(folder: Path, coco: dict) -> Path:
-    """Write annotations.json and imgs/, boxes drawn in the colour of their category."""
+    """Write annotations.json and imgs/, boxes drawn in the color of their category."""
     (folder / 'imgs').mkdir(parents=True, exist_ok=True)
     for image in coco['images']:
         canvas = np.full((image['height'], image['width'], 3), 90, np.uint8)

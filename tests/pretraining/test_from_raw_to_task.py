@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.models.weights import load_weights
 
 from .makers import write_fmow
 from .regions import ARCH

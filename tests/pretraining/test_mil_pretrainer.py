@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmdynamicvis.engine.selection_statistics import selection_statistics
+from mmdynamicvis.engine.hooks.selection_statistics import selection_statistics
 from mmdynamicvis.registry import MODELS
 
 from .regions import CHANNELS, CONFIG, N_CLASSES, batch, build

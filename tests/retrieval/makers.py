@@ -1,4 +1,4 @@
-"""Small data sets of retrieval in their published layouts."""
+"""Small datasets of retrieval in their published layouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets of retrieval in their published layouts."""
+"""Datasets of retrieval in their published layouts."""
 
 from __future__ import annotations
 

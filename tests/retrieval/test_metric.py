@@ -46,8 +46,8 @@ def test_exact_match_needs_all_labels() -> None:
 
 def test_all_codes() -> None:
     torch.manual_seed(0)
-    centres = torch.randn(3, 128)
-    samples = [((centres[i % 3] + 0.3 * torch.randn(128)).tolist(), [i % 3]) for i in range(60)]
+    centers = torch.randn(3, 128)
+    samples = [((centers[i % 3] + 0.3 * torch.randn(128)).tolist(), [i % 3]) for i in range(60)]
     values = evaluate(samples[:12], samples[12:], k=10)
     assert set(values) == {
         f'retrieval/{name}@10_{code}'

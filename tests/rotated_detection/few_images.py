@@ -42,7 +42,7 @@ def _shorter_side(corners: list[str]) -> float:
 
 
 def dataset_of(source: Path, labels: Path) -> dict:
-    """Return what a data set's config says about these images."""
+    """Return what a dataset's config says about these images."""
     prefix = dict(img_path=str(source / 'imgs'))
     return dict(data_root='', ann_file=str(labels), data_prefix=prefix)
 

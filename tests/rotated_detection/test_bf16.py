@@ -58,7 +58,7 @@ def test_no_loss_is_infinite_in_200_steps(head, shared_data, checkout, tmp_path)
 
 
 NOTHING = torch.zeros(0, 5)
-# centre, width and height in pixels, angle in radians
+# center, width and height in pixels, angle in radians
 POINT = torch.tensor([[30.0, 30, 1e-3, 1e-3, 0.3]])
 NEEDLE = torch.tensor([[32.0, 32, 90, 0.02, -1.5]])
 ON_THE_EDGE = torch.tensor([[63.0, 0, 20, 10, 1.57], [20.0, 20, 16, 16, -1.57]])

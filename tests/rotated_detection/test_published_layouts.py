@@ -1,4 +1,4 @@
-"""Data sets of the configs read the published layouts, and a test on DOTA writes a submission."""
+"""Datasets of the configs read the published layouts, and a test on DOTA writes a submission."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmrotate.registry import DATASETS
 from tools.detection_makers import write_dior_r, write_hrsc2016
 
-from mmdynamicvis.apis.launch import move_data_root
+from mmdynamicvis.engine.launch import move_data_root
 
 
 def load(checkout: Path, name: str, data_root: Path) -> Config:

@@ -1,4 +1,4 @@
-"""Tiny segmentation data sets on disk, in the layouts that the configs read."""
+"""Tiny segmentation datasets on disk, in the layouts that the configs read."""
 
 from __future__ import annotations
 

@@ -38,6 +38,6 @@ def test_the_tool_draws_thirteen_bands(tmp_path, checkout):
     for picture in pictures:
         annotation, prediction = np.split(np.array(Image.open(picture)), 2, axis=1)
         assert prediction.shape == (SIZE, SIZE, 3)
-        # without data, and labelled 255 there, which is no class; then the image shines through
+        # without data, and labeled 255 there, which is no class; then the image shines through
         assert (annotation[:4] == 0).all()
         assert annotation[4:].std() > 10

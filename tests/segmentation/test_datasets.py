@@ -1,4 +1,4 @@
-"""The data sets in their published layouts, and what is wrong with a download."""
+"""The datasets in their published layouts, and what is wrong with a download."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmseg.apis import MMSegInferencer
 from PIL import Image
 
+from mmdynamicvis.data.geotiff import LoadGeoTIFF
 from mmdynamicvis.segmentation import WHUSegDataset
-from mmdynamicvis.transforms.geotiff import LoadGeoTIFF
 
 from .makers import SIZE, write_bands, write_whu_building
 from .small_model import load

@@ -1,4 +1,4 @@
-"""UPerNet learns real images by heart: roads of two data sets, and buildings."""
+"""UPerNet learns real images by heart: roads of two datasets, and buildings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def write_windows(pairs: list[tuple[Path, Path]], folder: Path) -> None:
     """Write the four windows whose share of the target is nearest to one half.
 
     They are ``images/N.png`` and ``masks/N.tif`` and do not overlap. Masks keep their encoding:
-    grey, 0 and 255, or one bit.
+    gray, 0 and 255, or one bit.
     """
     for name in ('images', 'masks'):
         (folder / name).mkdir(parents=True)

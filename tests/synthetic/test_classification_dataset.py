@@ -3,8 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-
-from mmdynamicvis.synthetic import CATEGORIES, make_scene, write_classification_dataset
+from synthetic import CATEGORIES, make_scene, write_classification_dataset
 
 TRAIN, VAL, SIZE = 30, 10, 64
 
@@ -52,7 +51,7 @@ def test_files_hold_the_scenes(dataset):
     np.testing.assert_array_equal(images[1], make_scene('river', TRAIN, size=SIZE, seed=7).image)
 
 
-def test_colour_alone_does_not_tell_the_classes(dataset):
+def test_color_alone_does_not_tell_the_classes(dataset):
     """What a model learns on top of this is shape and texture."""
     train, train_labels = read_split(dataset, 'train')
     val, val_labels = read_split(dataset, 'val')
@@ -60,22 +59,22 @@ def test_colour_alone_does_not_tell_the_classes(dataset):
     chance = 1 / len(CATEGORIES)
 
     means = [images.mean(axis=(1, 2)) for images in (train_images, val_images)]
-    centres = np.stack([means[0][train_labels == k].mean(axis=0) for k in range(len(CATEGORIES))])
-    nearest = np.linalg.norm(means[1][:, None] - centres, axis=2).argmin(axis=1)
-    mean_colour = (nearest == val_labels).mean()
+    centers = np.stack([means[0][train_labels == k].mean(axis=0) for k in range(len(CATEGORIES))])
+    nearest = np.linalg.norm(means[1][:, None] - centers, axis=2).argmin(axis=1)
+    mean_color = (nearest == val_labels).mean()
 
     histograms = []
     for images in (train_images, val_images):
         bins = (images // 32).astype(int) @ [64, 8, 1]
         counts = np.stack([np.bincount(image.ravel(), minlength=512) for image in bins])
         histograms.append(np.sqrt(counts / SIZE**2))
-    # Bhattacharyya similarity of the colour histograms, five neighbours.
-    neighbours = (histograms[1] @ histograms[0].T).argsort(axis=1)[:, -5:]
-    votes = [np.bincount(train_labels[row], minlength=len(CATEGORIES)) for row in neighbours]
+    # Bhattacharyya similarity of the color histograms, five neighbors.
+    neighbors = (histograms[1] @ histograms[0].T).argsort(axis=1)[:, -5:]
+    votes = [np.bincount(train_labels[row], minlength=len(CATEGORIES)) for row in neighbors]
     histogram = (np.argmax(votes, axis=1) == val_labels).mean()
 
-    print(f'\nmean colour {mean_colour:.1%}, colour histogram {histogram:.1%}')
-    assert chance < mean_colour < 0.5
+    print(f'\nmean color {mean_color:.1%}, color histogram {histogram:.1%}')
+    assert chance < mean_color < 0.5
     assert chance < histogram < 0.7
 
 
@@ -93,7 +92,7 @@ def test_other_arguments_are_refused(dataset):
 def test_foreign_folder_is_refused_and_left_alone(tmp_path):
     (tmp_path / 'photos').mkdir()
     (tmp_path / 'photos/mine.jpg').write_text('mine')
-    with pytest.raises(FileExistsError, match=r'photos exists and is no synthetic data set'):
+    with pytest.raises(FileExistsError, match=r'photos exists and is no synthetic dataset'):
         write_classification_dataset(tmp_path / 'photos', 1, 1, size=32)
     assert [p.name for p in (tmp_path / 'photos').iterdir()] == ['mine.jpg']
 

@@ -8,9 +8,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
-
-from mmdynamicvis.synthetic import CATEGORIES, make_scene
-from mmdynamicvis.synthetic.canvas import Canvas, Frame, Rows, blob, disc, rectangle, strip
+from synthetic import CATEGORIES, make_scene
+from synthetic.canvas import Canvas, Frame, Rows, blob, disc, rectangle, strip
 
 # Mean of R, G and B of scene 3 at 64 px, seed 0. They tell whether another machine, NumPy or OpenCV
 # makes the same scenes. Who changes the pictures on purpose raises `_REVISION` in
@@ -40,7 +39,7 @@ def test_scenes_are_the_known_ones(category):
 def test_another_process_with_another_number_of_threads_makes_the_same_bytes():
     code = (
         'import hashlib, cv2; cv2.setNumThreads(1); cv2.setUseOptimized(False)\n'
-        'from mmdynamicvis.synthetic import CATEGORIES, make_scene\n'
+        'from synthetic import CATEGORIES, make_scene\n'
         'for name in reversed(CATEGORIES):\n'
         '    image = make_scene(name, 3, size=64).image\n'
         '    print(name, hashlib.sha256(image.tobytes()).hexdigest())\n'
@@ -113,8 +112,8 @@ def test_a_polygon_lies_where_the_object_is_drawn():
         scene = make_scene('harbor', index)
         image = scene.image.astype(float)
         for thing in scene.objects:
-            centre = thing.corners.mean(axis=0)
-            if thing.name != 'ship' or (np.abs(centre - 64) > 45).any():
+            center = thing.corners.mean(axis=0)
+            if thing.name != 'ship' or (np.abs(center - 64) > 45).any():
                 continue
             inside, far = (np.zeros(image.shape[:2], np.uint8) for _ in range(2))
             cv2.fillPoly(inside, [np.round(thing.polygon - 0.5).astype(np.int32)], 1)
@@ -126,7 +125,7 @@ def test_a_polygon_lies_where_the_object_is_drawn():
     assert np.mean(np.array(differences) > 0) > 0.8
 
 
-def test_fill_covers_exactly_its_metres():
+def test_fill_covers_exactly_its_meters():
     canvas = Canvas(64, 0.5, np.random.default_rng(0))
     canvas.fill(Frame(15, 10).to_ground(rectangle(10, 6)), np.array([1.0, 0.5, 0.0]))
     red = canvas.rgb.reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))[..., 0]

@@ -1,4 +1,4 @@
-"""Writes tiny detection data sets in the layouts in which they are published."""
+"""Writes tiny detection datasets in the layouts in which they are published."""
 
 from __future__ import annotations
 

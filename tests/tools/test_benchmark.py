@@ -63,7 +63,7 @@ def test_ops_times_every_op_at_every_stage(run):
     for row in timed:
         assert row['ratio to fastest'] >= 1
         floor = max(row['floor'].values())
-        assert row['per cent of floor'] == pytest.approx(100 * floor / row['seconds'])
+        assert row['percent of floor'] == pytest.approx(100 * floor / row['seconds'])
     skipped = {row['backend'] for row in content['rows'] if 'skipped' in row}
     assert torch.cuda.is_available() or 'triton' in skipped
 
@@ -233,7 +233,7 @@ def test_bars_are_met_missed_or_not_measured(load):
     bars = load('bars')
     found = results(bars, dynamicvis=5, published=20, vit_b16=49)
     found['first_use'] = [dict(dtype='bfloat16', seconds=s) for s in (15, 6)]
-    of_floor = {'pass': 'forward', 'per cent of floor': 61.0}
+    of_floor = {'pass': 'forward', 'percent of floor': 61.0}
     scan = dict(op='selective_scan', backend='triton', size=2048, stage=2, dtype='bfloat16')
     found['ops'] = [scan | of_floor]
     table = {row['bar']: row for row in bars.table(found)}

@@ -1,4 +1,4 @@
-"""The check of downloaded detection data sets, on tiny ones in the published layouts."""
+"""The check of downloaded detection datasets, on tiny ones in the published layouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of downloaded segmentation data sets, on tiny ones in the published layouts."""
+"""The check of downloaded segmentation datasets, on tiny ones in the published layouts."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from mmengine.logging import HistoryBuffer
 from running import run_tool
 
 from mmdynamicvis import DynamicVis
-from mmdynamicvis.models.checkpoint import load_weights
 from mmdynamicvis.models.state_dict_map import convert_layout, to_ours, to_published
+from mmdynamicvis.models.weights import load_weights
 
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
 

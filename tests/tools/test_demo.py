@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-
-from mmdynamicvis.synthetic import CATEGORIES
+from synthetic import CATEGORIES
 
 CONFIG = 'configs/classification/dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
 
@@ -49,9 +48,9 @@ def test_demo_trains_tests_and_draws(checkout, tmp_path):
     assert picture.shape[0] > picture.shape[1] > 600
     assert picture.std() > 20
     first = next((tmp_path / 'data/crossroads').glob('*4.png'))
-    colours = {tuple(c) for c in cv2.imread(str(first)).reshape(-1, 3)}
+    colors = {tuple(c) for c in cv2.imread(str(first)).reshape(-1, 3)}
     shown = {tuple(c) for c in np.unique(picture.reshape(-1, 3), axis=0)}
-    assert len(colours & shown) > 0.5 * len(colours), 'the test image is not in the picture'
+    assert len(colors & shown) > 0.5 * len(colors), 'the test image is not in the picture'
 
 
 def test_demo_refuses_a_foreign_data_folder(checkout, tmp_path):
@@ -59,7 +58,7 @@ def test_demo_refuses_a_foreign_data_folder(checkout, tmp_path):
     (tmp_path / 'data/mine.txt').write_text('mine')
     done = run_demo(checkout, '--work-dir', str(tmp_path))
     assert done.returncode == 1
-    assert 'is no synthetic data set' in done.stderr
+    assert 'is no synthetic dataset' in done.stderr
     assert 'Traceback' not in done.stderr
     assert [p.name for p in tmp_path.rglob('*')] == ['data', 'mine.txt']
 

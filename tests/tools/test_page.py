@@ -20,12 +20,12 @@ from mmpretrain.apis import get_model
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mmdynamicvis.apis import Embeddings
+from mmdynamicvis.embedding import Embeddings
 
-from ..apis.page.pages import free_port
-from ..apis.page.test_models import make
-from ..apis.page.test_nearest import write_index
-from ..apis.test_inferencers import CLASSES, MASKS, SCENES
+from ..inference.test_inferencers import CLASSES, MASKS, SCENES
+from ..page.pages import free_port
+from ..page.test_models import make
+from ..page.test_nearest import write_index
 
 # two busy cores take their time
 expect.set_options(timeout=60_000)

@@ -132,7 +132,7 @@ def oscd(tmp_path: Path) -> Path:
     return root
 
 
-def test_oscd_in_colours(checkout, oscd, tmp_path):
+def test_oscd_in_colors(checkout, oscd, tmp_path):
     target = tmp_path / 'tiles'
     result = run(checkout, 'oscd', oscd, target, '--size', '32', '--stride', '16')
     assert result.returncode == 0, result.stderr

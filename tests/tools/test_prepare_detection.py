@@ -15,7 +15,7 @@ from mmdet.datasets import CocoDataset
 from mmrotate.datasets import DOTADataset
 from PIL import Image
 
-from mmdynamicvis.annotations import check_coco
+from mmdynamicvis.data.coco import check_coco
 
 from .detection_makers import (
     HEIGHT,

@@ -28,7 +28,7 @@ def test_models_are_compared_by_their_vectors(checkout, tmp_path):
     (row,) = json.loads((tmp_path / 'a.json').read_text())['rows']
     assert row['model'] == 'untrained'
     first, second = (one['mAP@20_float'] for one in row['runs'])
-    # of 20 images, two are of a query's class; one of them is the query, and colours tell the other
+    # of 20 images, two are of a query's class; one of them is the query, and colors tell the other
     assert row['mean']['P@20_float'] == pytest.approx(10)
     assert row['mean']['mAP@20_float'] == pytest.approx((first + second) / 2)
     assert row['mean']['mAP@20_float'] > 60

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from mmdynamicvis import DynamicVis
-from mmdynamicvis.apis import Embeddings
-from mmdynamicvis.models.checkpoint import save_weights
+from mmdynamicvis.embedding import Embeddings
+from mmdynamicvis.models.weights import save_weights
 
 ARCH = dict(embed_dims=(8, 12, 16, 64), depths=(1, 1, 1, 1))
 

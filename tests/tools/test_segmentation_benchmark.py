@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmdynamicvis.apis.launch import build_runner
+from mmdynamicvis.engine.launch import build_runner
 
 from ..segmentation.makers import write_cil_roads
 from ..segmentation.small_model import load
@@ -52,8 +52,8 @@ def test_figures_of_a_training(segmentation, checkout, tmp_path, monkeypatch):
     assert row['curves'].keys() == set(segmentation.METRICS)
     assert all(curve.keys() == {'2'} for curve in row['curves'].values())
     assert Image.open(curves).width > 100
-    colours = {colour for _, colour in Image.open(maps).convert('RGB').getcolors(2**24)}
-    assert {(0, 0, 0), (255, 0, 0)} <= colours or {(255, 255, 255), (0, 255, 0)} <= colours
+    colors = {color for _, color in Image.open(maps).convert('RGB').getcolors(2**24)}
+    assert {(0, 0, 0), (255, 0, 0)} <= colors or {(255, 255, 255), (0, 255, 0)} <= colors
 
 
 def test_only_finished_trainings_are_compared(segmentation, tmp_path):

@@ -12,7 +12,7 @@ import rasterio
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdynamicvis.models.checkpoint import save_weights
+from mmdynamicvis.models.weights import save_weights
 
 from ..segmentation.small_model import load
 

@@ -15,8 +15,8 @@ def test_bytes_stay_as_they_are() -> None:
     assert np.array_equal(as_picture(image), image[:3].transpose(1, 2, 0))
     assert np.array_equal(as_picture(image, (2, 1, 0)), image[2::-1].transpose(1, 2, 0))
     assert np.array_equal(as_picture(image.astype(np.float32)), as_picture(image))
-    grey = as_picture(image[:1])
-    assert (grey == grey[..., :1]).all()
+    gray = as_picture(image[:1])
+    assert (gray == gray[..., :1]).all()
 
 
 def test_other_numbers_are_stretched() -> None:

@@ -9,14 +9,14 @@ from mmdynamicvis.visualization import draw_selected_tokens, show_selected_token
 
 
 def lit_cells(picture, grid):
-    """Cells of the grid that are in colour; those left out are grey."""
+    """Cells of the grid that are in color; those left out are gray."""
     height, width = picture.shape[:2]
-    coloured = np.ptp(picture.astype(int), axis=2) > 0
+    colored = np.ptp(picture.astype(int), axis=2) > 0
     rows, columns = np.arange(height) * grid[0] // height, np.arange(width) * grid[1] // width
     cells = rows[:, None] * grid[1] + columns
     lit = []
     for cell in range(grid[0] * grid[1]):
-        inside = coloured[cells == cell]
+        inside = colored[cells == cell]
         assert inside.all() or not inside.any(), f'cell {cell} is lit in part'
         if inside.all():
             lit.append(cell)
@@ -38,7 +38,7 @@ def test_exactly_the_selected_cells_are_lit(shape, grid):
     assert lit_cells(picture, grid) == sorted(indices.tolist())
 
 
-def test_the_rest_is_dimmed_and_grey():
+def test_the_rest_is_dimmed_and_gray():
     image = np.zeros((8, 8, 3), np.uint8)
     image[..., 0] = 240
     picture = draw_selected_tokens(image, [0], [1.0, 0, 0, 0], (2, 2))
@@ -72,7 +72,7 @@ def test_selections_of_the_backbone_are_drawn(size):
     assert figure.dtype == np.uint8
     assert figure.shape[2] == 3
     flat = figure.reshape(-1, 3)
-    # Both images, the heat's brightest yellow and both colours of the titles are in it.
+    # Both images, the heat's brightest yellow and both colors of the titles are in it.
     assert (flat == 150).all(axis=1).any()
     assert (flat == 90).all(axis=1).any()
     assert ((flat[:, 0] > 150) & (flat[:, 2] < 150)).any()

@@ -91,7 +91,7 @@ def _of_the_floor(op: str, stage: int, dtype: str) -> Callable[[dict[str, Rows]]
     def value(results: dict[str, Rows]) -> float | None:
         conditions = {'op': op, 'stage': stage, 'dtype': dtype, 'size': 2048}
         rows = _find(results['ops'], backend='triton', **conditions, **{'pass': 'forward'})
-        return rows[0]['per cent of floor'] if rows else None
+        return rows[0]['percent of floor'] if rows else None
 
     return value
 

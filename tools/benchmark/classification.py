@@ -35,7 +35,7 @@ CONFIG_OF = {
     'aid150': ('dynamicvis_tiny_1xb32-10e_aid150-128px.py', 'resnet18_1xb32-10e_aid150-128px.py'),
     'eurosat': ('dynamicvis_tiny_1xb64-30e_eurosat-64px.py', 'resnet18_1xb64-10e_eurosat-64px.py'),
 }
-"""Of DynamicVis and ResNet-18 on each data set."""
+"""Of DynamicVis and ResNet-18 on each dataset."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('data', choices=CONFIG_OF, help='data set')
+    parser.add_argument('data', choices=CONFIG_OF, help='dataset')
     parser.add_argument('--data-root', type=Path, required=True, help='its folder')
     parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])

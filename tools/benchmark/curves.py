@@ -11,7 +11,7 @@ matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-COLOURS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f', 'fcsn': '#d55e00'}
+COLORS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f', 'fcsn': '#d55e00'}
 """Of the networks that are compared often, by their name in a config's."""
 
 
@@ -19,7 +19,7 @@ def draw_seeds(
     axis: Axes,
     curves: Sequence[Mapping[int, float]],
     label: str,
-    colour: str | None = None,
+    color: str | None = None,
     scale: float = 1.0,
 ) -> None:
     """Draw the curves of several seeds thinly, and their mean.
@@ -28,13 +28,13 @@ def draw_seeds(
         axis: Where to draw.
         curves: Step -> value, of the same steps for every seed.
         label: Of the mean.
-        colour: Of all; the axis chooses one unless told.
+        color: Of all; the axis chooses one unless told.
         scale: What makes a step the unit of the x axis.
     """
     steps = sorted(curves[0])
     x = [scale * step for step in steps]
     mean = [sum(curve[step] for curve in curves) / len(curves) for step in steps]
-    (line,) = axis.plot(x, mean, color=colour, linewidth=2.5, label=label)
+    (line,) = axis.plot(x, mean, color=color, linewidth=2.5, label=label)
     for curve in curves:
         axis.plot(x, [curve[step] for step in steps], color=line.get_color(), alpha=0.3)
 
@@ -64,8 +64,8 @@ def draw_curves(
             curve = row['curves'][metrics[title]]
             percent = [scale * value for value in curve.values()]
             label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
-            colour = COLOURS.get(row['backbone'])
-            axis.plot(list(curve), percent, 'o-', color=colour, label=label)
+            color = COLORS.get(row['backbone'])
+            axis.plot(list(curve), percent, 'o-', color=color, label=label)
         axis.set(title=title, xlabel=unit, ylabel=f'{metrics[title]}, %')
         axis.set_ylim(bottom=0)
         axis.legend()

@@ -84,7 +84,7 @@ def draw_tokens(run: Run, path: Path) -> None:
     height, width = batch['inputs'].shape[2:]
     images, titles = [], []
     for sample in shown:
-        # grey where the batch is padded
+        # gray where the batch is padded
         image = torch.full((3, height, width), 128, dtype=torch.uint8)
         bgr = sample['inputs']
         image[:, : bgr.shape[1], : bgr.shape[2]] = bgr.flip(0)

@@ -28,11 +28,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 from record import header, machine, packages, write_json
+from synthetic import CATEGORIES, make_scene
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from mmdynamicvis.pretraining.region_shards import Shard, ShardIndex
-from mmdynamicvis.synthetic import CATEGORIES, make_scene
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets/fmow_512px.py'
 N_SHARDS = 8

@@ -224,7 +224,7 @@ def measure(
                 **about,
                 backend=name,
                 **{'pass': which, 'method': methods[name], 'seconds': seconds},
-                **{'ratio to fastest': ratio, 'per cent of floor': 100 * floor / seconds},
+                **{'ratio to fastest': ratio, 'percent of floor': 100 * floor / seconds},
                 floor=terms,
             )
             print(

@@ -22,15 +22,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Rows = list[dict[str, Any]]
-COLOURS = dict(
+COLORS = dict(
     zip(
         ('dynamicvis', 'published', 'dense', 'without_reduction', 'vit_b16', 'resnet101'),
         ('#0072b2', '#d55e00', '#56b4e9', '#cc79a7', '#009e73', '#7f7f7f'),
         strict=True,
     )
 )
-"""Told apart by readers of any colour vision."""
-BACKEND_COLOURS = {
+"""Told apart by readers of any color vision."""
+BACKEND_COLORS = {
     'triton': '#0072b2',
     'mamba_ssm': '#d55e00',
     'cpu': '#009e73',
@@ -48,7 +48,7 @@ def axes_over_pixels(axes: Axes, title: str, y_label: str, sizes: list[int]) -> 
 
 
 def whole_decades(axes: Axes) -> None:
-    """Widen a logarithmic y axis until it begins and ends with a labelled tick."""
+    """Widen a logarithmic y axis until it begins and ends with a labeled tick."""
     low, high = axes.get_ylim()
     axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
 
@@ -67,7 +67,7 @@ def draw_models(content: dict[str, Any]) -> Figure | None:
         lines[row['model'], row['dtype']].append(row)
     for (model, dtype), points in lines.items():
         style = dict(
-            color=COLOURS.get(model, 'black'),
+            color=COLORS.get(model, 'black'),
             linestyle='-' if dtype == 'float32' else '--',
             marker='o',
             markersize=4,
@@ -101,7 +101,7 @@ def draw_ops(content: dict[str, Any]) -> Figure | None:
             bars = [row for row in rows if (row['op'], row['backend']) == (op, backend)]
             places = [row['stage'] + (i - (len(backends) - 1) / 2) * width for row in bars]
             heights = [1e6 * row['seconds'] for row in bars]
-            axes.bar(places, heights, width, label=backend, color=BACKEND_COLOURS[backend])
+            axes.bar(places, heights, width, label=backend, color=BACKEND_COLORS[backend])
         floors = {r['stage']: max(r['floor'].values()) for r in rows if r['op'] == op}
         for stage, floor in floors.items():
             label = 'floor' if stage == min(floors) else None
@@ -109,8 +109,8 @@ def draw_ops(content: dict[str, Any]) -> Figure | None:
         axes.set(yscale='log', title=op, xlabel='stage', xticks=sorted(floors))
         whole_decades(axes)
     all_axes[0][0].set_ylabel('microseconds')
-    labelled = all_axes[0][0].get_legend_handles_labels()
-    figure.legend(*labelled, loc='outside right upper', fontsize='small')
+    labeled = all_axes[0][0].get_legend_handles_labels()
+    figure.legend(*labeled, loc='outside right upper', fontsize='small')
     figure.suptitle(f'forward, {size} x {size} pixels, {dtype}')
     return figure
 

@@ -65,14 +65,14 @@ def export(run: Run, target: Path) -> None:
 def draw(rows: list[dict], path: Path) -> None:
     """Draw F1 over epochs of both losses, and F1 of the scenes by start."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-    for loss, colour in (('ce', '#7f7f7f'), ('mil', '#0072b2')):
+    for loss, color in (('ce', '#7f7f7f'), ('mil', '#0072b2')):
         curves = [row['curve'] for row in rows if row.get('loss') == loss]
-        draw_seeds(left, curves, LOSSES[loss], colour)
+        draw_seeds(left, curves, LOSSES[loss], color)
     left.set(title='NWPU VHR-10 regions', xlabel='epoch', ylabel='F1 of 130 validation images, %')
     left.legend()
-    for name, colour in zip(STARTS.values(), ('#7f7f7f', '#0072b2'), strict=True):
+    for name, color in zip(STARTS.values(), ('#7f7f7f', '#0072b2'), strict=True):
         curves = [row['curve'] for row in rows if row.get('start') == name]
-        draw_seeds(right, curves, name, colour)
+        draw_seeds(right, curves, name, color)
     right.set(title='AID150 scenes', xlabel='epoch', ylabel='F1 of 600 validation images, %')
     right.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

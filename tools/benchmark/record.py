@@ -16,7 +16,7 @@ import mmengine
 import torch
 
 import mmdynamicvis
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.fileio import replacing
 
 PACKAGES = {
     'triton': ('triton', 'pytorch-triton'),

@@ -5,7 +5,7 @@ r"""Retrieval on a part of AID by the vectors of several models, each with one o
         --model 'trained on AID' CONFIG a/epoch_10.pth b/epoch_10.pth c/epoch_10.pth
 
 mAP@20 and precision@20 in % for float vectors, signs, and 64 bits; mean and every run. `random`
-instead of a file is the model as it is initialised, with another seed each time.
+instead of a file is the model as it is initialized, with another seed each time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from record import Record
 
-from mmdynamicvis.apis.launch import move_data_root
+from mmdynamicvis.engine.launch import move_data_root
 
 RANDOM = 'random'
 

@@ -25,10 +25,10 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 from record import Record
 
-from mmdynamicvis.apis.scenes import Pace, Scene, SceneModel, segment_scene
-from mmdynamicvis.apis.scenes.grid import Grid
-from mmdynamicvis.models.checkpoint import save_weights
-from mmdynamicvis.transforms.geotiff import LoadGeoTIFF
+from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.models.weights import save_weights
+from mmdynamicvis.scenes import Pace, Scene, SceneModel, segment_scene
+from mmdynamicvis.scenes.grid import Grid
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/segmentation/upernet_dynamicvis-tiny_1xb8-200e-scratch_whu-building-512px.py'

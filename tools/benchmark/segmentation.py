@@ -27,7 +27,7 @@ from mmengine.registry import DATASETS
 from record import Record
 from training_run import Run, step_growth_mb, training_step
 
-from mmdynamicvis.segmentation.error_map import error_map
+from mmdynamicvis.engine.hooks.error_map import error_map
 
 METRICS = ('target/f1', 'target/iou', 'target/precision', 'target/recall')
 REPEATS = 9
@@ -116,7 +116,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('runs', type=Path, nargs='+', help='folders of finished trainings')
     parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
-    parser.add_argument('--maps', type=Path, help='PNG file for the error maps, of one data set')
+    parser.add_argument('--maps', type=Path, help='PNG file for the error maps, of one dataset')
     return parser.parse_args()
 
 

@@ -21,9 +21,9 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 from tqdm import tqdm
 
-from mmdynamicvis.apis.launch import move_data_root
-from mmdynamicvis.engine.selection_statistics import corners, selection_statistics
-from mmdynamicvis.models.checkpoint import load_weights
+from mmdynamicvis.engine.hooks.selection_statistics import corners, selection_statistics
+from mmdynamicvis.engine.launch import move_data_root
+from mmdynamicvis.models.weights import load_weights
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

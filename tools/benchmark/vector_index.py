@@ -20,15 +20,15 @@ from torch import Tensor
 
 from mmdynamicvis.retrieval import CODES, VectorIndex
 
-CENTRES = 1000
+CENTERS = 1000
 """Of the clusters that the vectors lie in."""
 
 
 def make_vectors(number: int, length: int, generator: torch.Generator) -> Tensor:
     """Return vectors in clusters, as those of images are."""
-    centres = torch.randn(CENTRES, length, generator=generator)
-    chosen = torch.randint(CENTRES, (number,), generator=generator)
-    return centres[chosen] + torch.randn(number, length, generator=generator)
+    centers = torch.randn(CENTERS, length, generator=generator)
+    chosen = torch.randint(CENTERS, (number,), generator=generator)
+    return centers[chosen] + torch.randn(number, length, generator=generator)
 
 
 def product_floor(queries_QC: Tensor, vectors_NC: Tensor) -> None:

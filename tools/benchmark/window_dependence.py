@@ -24,8 +24,8 @@ from record import Record
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mmdynamicvis.models.checkpoint import load_weights
 from mmdynamicvis.models.selections import find_backbone
+from mmdynamicvis.models.weights import load_weights
 
 DISTANCES = (0, 16, 32, 64)
 """Lower bounds of the classes of distance, in pixels."""

@@ -38,7 +38,7 @@ from drop_in.shipped import (  # noqa: E402
     package_of,
 )
 
-from mmdynamicvis.whole_files import replacing  # noqa: E402
+from mmdynamicvis.fileio import replacing  # noqa: E402
 
 TABLE = CHECKOUT / 'benchmarks/results/drop_in.csv'
 COLUMNS = ('config', 'verdict', 'reason', 'key')

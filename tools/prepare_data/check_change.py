@@ -1,4 +1,4 @@
-"""Check a change detection data set: pairs, sizes, masks; count its pixels.
+"""Check a change detection dataset: pairs, sizes, masks; count its pixels.
 
     python tools/prepare_data/check_change.py levir_cd data/levir_cd
     python tools/prepare_data/check_change.py oscd data/oscd_tiles
@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from tiles import Pair, check_pair, read_change
 from tqdm import tqdm
 
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
 
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'name', choices=list(SPLITS), help='data set; pairs: any folders A/, B/, label/ of .png'
+        'name', choices=list(SPLITS), help='dataset; pairs: any folders A/, B/, label/ of .png'
     )
     parser.add_argument('root', type=Path, help='its folder')
     parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')

@@ -1,4 +1,4 @@
-"""Check a downloaded detection data set: layout, annotations, images; count its objects.
+"""Check a downloaded detection dataset: layout, annotations, images; count its objects.
 
     python tools/prepare_data/check_detection.py nwpu_vhr10 data/nwpu_vhr10
     python tools/prepare_data/check_detection.py dior_r data/DIOR --decode
@@ -25,7 +25,7 @@ from detection_splits import (
 from PIL import Image
 from tqdm import tqdm
 
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems
 
 # images per split; LEVIR-Ship, NWPU VHR-10 and SSDD as in the paper's tables
 PUBLISHED = dict(
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('name', choices=list(READERS), help='data set')
+    parser.add_argument('name', choices=list(READERS), help='dataset')
     parser.add_argument('root', type=Path, help='its folder')
     parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
     parser.add_argument('--decode', action='store_true', help='read every image to its end')
@@ -77,7 +77,7 @@ def read_ssdd(root: Path, split: str) -> Split:
 
 
 def read_dota_split(root: Path, split: str) -> Split:
-    return read_dota(root / split, classes_of('mmrotate.DOTADataset'), labelled=split != 'test')
+    return read_dota(root / split, classes_of('mmrotate.DOTADataset'), labeled=split != 'test')
 
 
 def read_dior_r(root: Path, split: str) -> Split:

@@ -1,4 +1,4 @@
-"""Check a downloaded segmentation data set: layout, masks, images; count its pixels.
+"""Check a downloaded segmentation dataset: layout, masks, images; count its pixels.
 
     python tools/prepare_data/check_segmentation.py massachusetts_roads data/massachusetts_roads
     python tools/prepare_data/check_segmentation.py whu_building data/whu_building --splits val
@@ -17,13 +17,13 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from tqdm import tqdm
 
-from mmdynamicvis.annotations.problems import raise_problems
-from mmdynamicvis.transforms import LoadAnnotationsToBinary
+from mmdynamicvis.data.binary_masks import LoadAnnotationsToBinary
+from mmdynamicvis.data.problems import raise_problems
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as it is published.
+    """A dataset as it is published.
 
     Args:
         kind: Its class.
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('name', choices=list(PUBLISHED), help='data set')
+    parser.add_argument('name', choices=list(PUBLISHED), help='dataset')
     parser.add_argument('root', type=Path, help='its folder')
     parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
     parser.add_argument('--decode', action='store_true', help='read every image to its end')

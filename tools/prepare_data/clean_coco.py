@@ -18,7 +18,7 @@ from pathlib import Path
 from detection_splits import print_counts
 from outputs import refuse_existing, write_text
 
-from mmdynamicvis.annotations.coco import annotation_problems, load_coco
+from mmdynamicvis.data.coco import annotation_problems, load_coco
 
 
 def parse_args() -> argparse.Namespace:

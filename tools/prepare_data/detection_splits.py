@@ -1,4 +1,4 @@
-"""Reads the splits of detection data sets: which images there are, and the objects in each.
+"""Reads the splits of detection datasets: which images there are, and the objects in each.
 
 A split is a dict of image path -> the class names of its objects. Each reader raises a ValueError
 that names the files in which something is wrong, or a FileNotFoundError.
@@ -15,10 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmdynamicvis.annotations import check_coco, check_dota
-from mmdynamicvis.annotations.coco import load_coco
-from mmdynamicvis.annotations.dota import HEADERS, line_problem
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.coco import check_coco, check_dota, load_coco
+from mmdynamicvis.data.dota import HEADERS, line_problem
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
 Split = dict[Path, list[str]]
@@ -32,7 +31,7 @@ HRSC_NUMBERS = ('mbox_cx', 'mbox_cy', 'mbox_w', 'mbox_h', 'mbox_ang', 'header_x'
 
 
 def classes_of(data_set: str) -> tuple[str, ...]:
-    """Return the classes of a registered data set.
+    """Return the classes of a registered dataset.
 
     Raises:
         ValueError: It is not registered, as its host is not installed.
@@ -55,12 +54,12 @@ def read_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool 
     return _with_images(split, ann_file)
 
 
-def read_dota(folder: Path, classes: Sequence[str], labelled: bool = True) -> Split:
+def read_dota(folder: Path, classes: Sequence[str], labeled: bool = True) -> Split:
     """Read ``images`` and ``labelTxt`` of a split of DOTA; the two must have the same names."""
     images = sorted((folder / 'images').glob('*.png'))
     if not images:
         raise FileNotFoundError(f'{folder}/images has no .png files')
-    if not labelled:
+    if not labeled:
         return {image: [] for image in images}
     check_dota(folder / 'labelTxt', classes, headers=True)
     labels = {path.stem: path for path in (folder / 'labelTxt').glob('*.txt')}

@@ -21,7 +21,7 @@ from pathlib import Path
 from detection_splits import classes_of, print_counts, read_dota
 from outputs import fresh_folder, refuse_existing
 
-from mmdynamicvis.annotations import check_dota
+from mmdynamicvis.data.dota import check_dota
 
 PARTS = dict(train=['train'], val=['val'], trainval=['train', 'val'], test=['test'])
 SPLIT_TOOL = 'tools/data/dota/split/img_split.py'
@@ -85,7 +85,7 @@ def main() -> None:
     classes = classes_of('mmrotate.DOTADataset')
     splits = {split for part in args.parts for split in PARTS[part]}
     for split in sorted(splits):
-        images = read_dota(args.source / split, classes, labelled=split != 'test')
+        images = read_dota(args.source / split, classes, labeled=split != 'test')
         print(f'{split}: {len(images)} images')
     counts = {}
     for part in args.parts:

@@ -22,7 +22,7 @@ from outputs import refuse_existing, write_text
 from PIL import Image
 from tqdm import tqdm
 
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems
 
 SPLITS = ('train', 'val', 'test')
 

@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('root', type=Path, help='folder of the data set')
+    parser.add_argument('root', type=Path, help='folder of the dataset')
     parser.add_argument('target', type=Path, help='folder to write')
     parser.add_argument('--bands', choices=('rgb', 'all'), default='rgb')
     parser.add_argument('--size', type=int, default=256, help='pixels of a tile (256)')

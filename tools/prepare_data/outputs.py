@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmdynamicvis.whole_files import replacing
+from mmdynamicvis.fileio import replacing
 
 
 def refuse_existing(paths: Iterable[Path], force: bool) -> None:

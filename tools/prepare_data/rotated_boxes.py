@@ -24,10 +24,9 @@ from outputs import fresh_folder, refuse_existing
 from pycocotools import mask as run_lengths
 from tqdm import tqdm
 
-from mmdynamicvis.annotations import check_coco
-from mmdynamicvis.annotations.coco import load_coco
-from mmdynamicvis.annotations.dota import line_problem
-from mmdynamicvis.annotations.problems import raise_problems
+from mmdynamicvis.data.coco import check_coco, load_coco
+from mmdynamicvis.data.dota import line_problem
+from mmdynamicvis.data.problems import raise_problems
 
 
 def parse_args() -> argparse.Namespace:

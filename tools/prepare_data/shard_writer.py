@@ -1,6 +1,6 @@
 """Write WebDataset shards of images with regions: in parallel, resumable, reproducible.
 
-What a tool for a data set brings is a list of sources and a function that turns one of them into a
+What a tool for a dataset brings is a list of sources and a function that turns one of them into a
 `Sample`. The sources are shuffled and dealt out to the shards by their list and the seed alone, and
 nothing of the machine enters a shard, so the same call gives the same bytes, whether or not it was
 interrupted.

@@ -4,7 +4,7 @@
 
 Written are A/, B/, label/ (0 and 255) as NAME.png and list/{train,val,test}.txt: tiles of 256 px
 side by side; what is left over at the right and lower edge is dropped, or covered by tiles that
-overlap their neighbours (--cover). Names are ROW_COLUMN of a tile's first pixel. The published data
+overlap their neighbors (--cover). Names are ROW_COLUMN of a tile's first pixel. The published data
 have no split: tiles are drawn at random (--seed) in the paper's shares, 8 : 1 : 1.
 """
 

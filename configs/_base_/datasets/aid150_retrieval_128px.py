@@ -1,4 +1,4 @@
-# A part of AID at 150 px: queries val, data base train. data/aid150 holds <Class>/<class>_N.jpg,
+# A part of AID at 150 px: queries val, database train. data/aid150 holds <Class>/<class>_N.jpg,
 # train.txt and val.txt.
 data_root = 'data/aid150'
 data_preprocessor = dict(

@@ -1,4 +1,4 @@
-# BigEarthNet, Sentinel-2: queries val, data base test. data/BigEarthNet holds BigEarthNet-v1.0/
+# BigEarthNet, Sentinel-2: queries val, database test. data/BigEarthNet holds BigEarthNet-v1.0/
 # with a folder per patch, and val.csv and test.csv with the names of patches in their first column.
 data_root = 'data/BigEarthNet'
 data_preprocessor = dict(
@@ -9,7 +9,7 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 test_pipeline = [
-    # blue, green, red; scaled as in the true-colour product of the satellite
+    # blue, green, red; scaled as in the true-color product of the satellite
     dict(type='mmdynamicvis.LoadBandFiles', bands=('B02', 'B03', 'B04'), scaling=(0, 3558)),
     # patches have 120 px
     dict(type='Resize', scale=(256, 256), interpolation='bicubic'),

@@ -1,4 +1,4 @@
-# One target class, images enlarged twice, crops of 1024 px: pipelines and loaders. A data set's own
+# One target class, images enlarged twice, crops of 1024 px: pipelines and loaders. A dataset's own
 # file adds what is read.
 data_preprocessor = dict(
     type='SegDataPreProcessor',

@@ -1,4 +1,4 @@
-# One target class, images at their own size, crops of 512 px: pipelines and loaders. A data set's
+# One target class, images at their own size, crops of 512 px: pipelines and loaders. A dataset's
 # own file adds what is read.
 data_preprocessor = dict(
     type='SegDataPreProcessor',

@@ -1,5 +1,5 @@
 # Road extraction on 20 aerial images of 400 px at 256 px, for small machines: 16 to train, every
-# fifth to validate. Masks are grey. data/cil_roads holds images/ and groundtruth/, with the same
+# fifth to validate. Masks are gray. data/cil_roads holds images/ and groundtruth/, with the same
 # names (satImage_NNN.png).
 data_root = 'data/cil_roads/'
 data_preprocessor = dict(

@@ -1,4 +1,4 @@
-# ForestNet: queries val, data base test. data/ForestNetDataset holds val.csv, test.csv and
+# ForestNet: queries val, database test. data/ForestNetDataset holds val.csv, test.csv and
 # examples/.
 data_root = 'data/ForestNetDataset'
 data_preprocessor = dict(

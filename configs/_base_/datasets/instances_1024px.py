@@ -1,4 +1,4 @@
-# Instance segmentation at 1024 px with large-scale jitter: pipelines and loaders. A data set's own
+# Instance segmentation at 1024 px with large-scale jitter: pipelines and loaders. A dataset's own
 # file adds what is read.
 data_preprocessor = dict(
     type='DetDataPreprocessor',
@@ -22,7 +22,7 @@ train_pipeline = [
         recompute_bbox=True,
         allow_negative_crop=True,
     ),
-    # the mean colour as B, G, R
+    # the mean color as B, G, R
     dict(type='Pad', size=size, pad_val=dict(img=(104, 116, 124), masks=0)),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
     dict(type='PackDetInputs'),

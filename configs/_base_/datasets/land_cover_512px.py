@@ -1,5 +1,5 @@
-# Several classes, images at their own size, crops of 512 px, through mmseg's own data sets:
-# pipelines and loaders. A data set's own file adds what is read.
+# Several classes, images at their own size, crops of 512 px, through mmseg's own datasets:
+# pipelines and loaders. A dataset's own file adds what is read.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     # of R, G, B in [0, 255]

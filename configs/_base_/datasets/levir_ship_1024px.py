@@ -22,7 +22,7 @@ train_pipeline = [
         ratio_range=(0.5, 1.8),
         allow_negative_crop=True,
     ),
-    # the mean colour as B, G, R
+    # the mean color as B, G, R
     dict(type='Pad', size=size, pad_val=dict(img=(104, 116, 124))),
     dict(type='PackDetInputs'),
 ]

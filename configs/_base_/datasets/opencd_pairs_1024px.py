@@ -1,4 +1,4 @@
-# As scene_pairs_1024px.py, by open-cd's transforms. A data set's file adds the datasets.
+# As scene_pairs_1024px.py, by open-cd's transforms. A dataset's file adds the datasets.
 data_preprocessor = dict(
     type='DualInputSegDataPreProcessor',
     # of R, G, B in [0, 255], of either date

@@ -1,5 +1,5 @@
-# Pairs of tiles of 256 px at their own size: normalisation, augmentation, loaders.
-# A data set's file adds the datasets.
+# Pairs of tiles of 256 px at their own size: normalization, augmentation, loaders.
+# A dataset's file adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,

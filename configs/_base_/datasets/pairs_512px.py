@@ -1,5 +1,5 @@
-# Pairs of images at about 512 px (tiles of 512 px, or of 256 px enlarged twice): normalisation,
-# augmentation, loaders. A data set's file adds the datasets.
+# Pairs of images at about 512 px (tiles of 512 px, or of 256 px enlarged twice): normalization,
+# augmentation, loaders. A dataset's file adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,

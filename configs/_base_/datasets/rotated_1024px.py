@@ -1,4 +1,4 @@
-# Rotated boxes in images at about 1024 px: normalisation, augmentation, loaders. A data set's file
+# Rotated boxes in images at about 1024 px: normalization, augmentation, loaders. A dataset's file
 # adds the datasets.
 data_preprocessor = dict(
     type='mmdet.DetDataPreprocessor',

@@ -1,5 +1,5 @@
-# Crops of 1024 px from pairs of 1024 px enlarged twice: normalisation, augmentation,
-# loaders. A data set's file adds the datasets.
+# Crops of 1024 px from pairs of 1024 px enlarged twice: normalization, augmentation,
+# loaders. A dataset's file adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,

@@ -1,5 +1,5 @@
-# Crops of 512 px from pairs of 1024 px: normalisation, augmentation, loaders.
-# A data set's file adds the datasets.
+# Crops of 512 px from pairs of 1024 px: normalization, augmentation, loaders.
+# A dataset's file adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,

@@ -1,4 +1,4 @@
-# DynamicVis base with a linear classifier on the normalised mean of its last map. A config adds
+# DynamicVis base with a linear classifier on the normalized mean of its last map. A config adds
 # head.num_classes and, for another arch, sets head.in_channels (tiny 384, small 512, large 1024).
 # Settings: those of the published configs.
 model = dict(

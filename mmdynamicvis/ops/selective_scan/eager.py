@@ -95,7 +95,7 @@ _workspaces = threading.local()
 
 
 def _workspace(like: Tensor, numel: int) -> Tensor:
-    """Uninitialised memory; on a CPU the thread's own, kept from call to call.
+    """Uninitialized memory; on a CPU the thread's own, kept from call to call.
 
     The system hands out large blocks page by page and zeroes them, which takes time that shows. A
     GPU's memory is kept by torch itself.

@@ -25,7 +25,7 @@ import triton.language as tl
 
 from mmdynamicvis.ops.selective_scan.triton_forward import (
     LOG2_E,
-    UNSPECIALISED,
+    UNSPECIALIZED,
     load_channels,
     load_map,
     locate,
@@ -37,7 +37,7 @@ from mmdynamicvis.ops.selective_scan.triton_forward import (
 LN_2 = tl.constexpr(0.6931471805599453)
 
 
-@triton.jit(do_not_specialize=UNSPECIALISED)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def chunk_state_bwd_kernel(
     p_dy,
     p_x,
@@ -172,7 +172,7 @@ def sum_channels(x_1NPQ):
     return tl.sum(tl.sum(tl.sum(x_1NPQ, 2), 2), 0)
 
 
-@triton.jit(do_not_specialize=UNSPECIALISED)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def selective_scan_bwd_kernel(
     p_x,
     p_dt,

@@ -16,7 +16,7 @@ states stay inside of a lane, and what is computed per channel is computed once.
 groups of GROUP, so that the loads of a group overlap. Chunks are cut at the same tokens in both
 directions, and counted in the order of the scan.
 
-Triton chooses how a tile lies in a warp from the loads. So sizes and strides are not specialised:
+Triton chooses how a tile lies in a warp from the loads. So sizes and strides are not specialized:
 knowing their divisors, it would give a lane several channels. And axes are ordered such that it
 puts the last one over the lanes, then the first one, over warps or the lanes that are left.
 
@@ -29,7 +29,7 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)
 SIZES = ('length', 'n_batch', 'n_rows', 'n_dy_rows', 'n_channels', 'n_chunks')
 STRIDES = ('stride_x', 'stride_dt', 'stride_z', 'stride_dy')
-UNSPECIALISED = [*SIZES, *STRIDES, 'first_reverse']
+UNSPECIALIZED = [*SIZES, *STRIDES, 'first_reverse']
 
 
 @triton.jit
@@ -107,7 +107,7 @@ def locate(i_chunk, i_row, length, first_reverse, CHUNK: tl.constexpr):
     return tl.where(reverse, start + count - 1, start), tl.where(reverse, -1, 1), count
 
 
-@triton.jit(do_not_specialize=UNSPECIALISED)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def chunk_state_fwd_kernel(
     p_x,
     p_dt,
@@ -165,7 +165,7 @@ def chunk_state_fwd_kernel(
     tl.store(p_dt_sums + o_chunk * n_channels + o_d, dt_sum_D, mask=m_d)
 
 
-@triton.jit(do_not_specialize=UNSPECIALISED)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def state_passing_kernel(
     p_states,
     p_dt_sums,
@@ -178,10 +178,10 @@ def state_passing_kernel(
     GROUP: tl.constexpr,
     BACKWARD: tl.constexpr,
 ):
-    """Turn what the neighbour of a chunk leaves behind from zero into what it really leaves.
+    """Turn what the neighbor of a chunk leaves behind from zero into what it really leaves.
 
     In place, from the first chunk to the last, or from the last to the first for the backward pass.
-    A chunk without a neighbour is entered with zero; its place is not read. A program takes one
+    A chunk without a neighbor is entered with zero; its place is not read. A program takes one
     state of its channels, and reads GROUP chunks at once.
     """
     i_n, i_row, i_d = split_program(n_rows, n_channels, BLOCK_D)
@@ -195,12 +195,12 @@ def state_passing_kernel(
         m_GD = (i_step < n_chunks) & m_d[None, :]
         m_read = m_GD & (i_step > 0)
         i_chunk = n_chunks - 1 - i_step if BACKWARD else i_step
-        i_neighbour = i_chunk + 1 if BACKWARD else i_chunk - 1
+        i_neighbor = i_chunk + 1 if BACKWARD else i_chunk - 1
         o_row = i_chunk.to(tl.int64) * n_rows + i_row
-        o_neighbour = i_neighbour.to(tl.int64) * n_rows + i_row
+        o_neighbor = i_neighbor.to(tl.int64) * n_rows + i_row
         o_state = (o_row * N + i_n) * n_channels + o_d[None, :]
         state_GD = tl.load(p_states + o_state, mask=m_read, other=0.0)
-        o_sum = o_neighbour * n_channels + o_d[None, :]
+        o_sum = o_neighbor * n_channels + o_d[None, :]
         dt_sum_GD = tl.load(p_dt_sums + o_sum, mask=m_read, other=0.0)
         decay_GD = tl.exp2(dt_sum_GD * rate_D[None, :])
         for g in tl.static_range(GROUP):
@@ -209,7 +209,7 @@ def state_passing_kernel(
         tl.store(p_states + o_state, state_GD, mask=m_GD)
 
 
-@triton.jit(do_not_specialize=UNSPECIALISED)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def selective_scan_fwd_kernel(
     p_x,
     p_dt,

@@ -1,6 +1,0 @@
-"""Models for other programs: torch.export and ONNX."""
-
-from mmdynamicvis.apis.export.export import SMALLEST, TOLERANCE, export_model
-from mmdynamicvis.apis.export.image_models import backbone, classifier
-
-__all__ = ['SMALLEST', 'TOLERANCE', 'backbone', 'classifier', 'export_model']

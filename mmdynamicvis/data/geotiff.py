@@ -1,0 +1,180 @@
+"""Images of any bands from GeoTIFFs, and pixels that have no data. Needs rasterio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import rasterio
+from mmcv.transforms import BaseTransform
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from mmdynamicvis.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadGeoTIFF(BaseTransform):
+    """Load chosen bands of a GeoTIFF (or of anything else that GDAL reads).
+
+    Which pixels have no data, comes from the file: its nodata value, its mask, or its alpha band if
+    that is not among ``bands``; and from ``nodata``. Numbers that are not finite are no data in any
+    case. Those pixels get ``nodata_fill`` in the image; put ``IgnoreNodata`` behind the transform
+    that loads annotations, so that they count neither in the loss nor in the metrics.
+
+    Args:
+        bands: Bands in the order of the network's channels, counted from 1 as in GDAL; all by
+            default.
+        nodata: Value of pixels without data, where the file does not say or is wrong.
+        nodata_where: A pixel is without data if that is so in 'any' of the bands, or in 'all'.
+            'all' is for 8-bit files in which 0 is no data, but also black in single bands.
+        nodata_fill: What is put there, one number or one per band; the mean is harmless.
+        dtype: dtype that files must have, e.g. 'uint16', that of the statistics in use; None for
+            any.
+
+    Raises:
+        OSError: The file is missing, truncated or not read by GDAL; the message names it.
+        ValueError: The file lacks a band or has another dtype, or ``nodata_fill`` has another
+            number of values than there are bands.
+    """
+
+    def __init__(
+        self,
+        bands: Sequence[int] | None = None,
+        nodata: float | None = None,
+        nodata_where: Literal['any', 'all'] = 'any',
+        nodata_fill: float | Sequence[float] = 0.0,
+        dtype: str | None = None,
+    ) -> None:
+        if nodata_where not in ('any', 'all'):
+            raise ValueError(f"nodata_where is {nodata_where!r}; give 'any' or 'all'")
+        if bands is not None and (not bands or min(bands) < 1):
+            raise ValueError(f'bands is {bands}; bands are counted from 1')
+        self.bands = bands
+        self.nodata = nodata
+        self.nodata_where = nodata_where
+        self.nodata_fill = nodata_fill
+        self.dtype = dtype
+
+    def transform(self, results: dict) -> dict:
+        """Load ``results['img_path']``.
+
+        Adds ``img``, (H, W, bands) float32 in the units of the file, ``nodata``, (H, W) bool, and
+        ``img_shape`` and ``ori_shape``, height and width in pixels, and ``crs``, the reference
+        system as text or None.
+        """
+        path = results['img_path']
+        try:
+            with rasterio.open(path) as file:
+                image, results['nodata'] = self.read(file)
+                results['crs'] = str(file.crs) if file.crs else None
+        except RasterioError as error:
+            raise OSError(
+                f'cannot load image {path} ({type(error).__name__}: {error}). '
+                'Copy or download the file again, or take it out of the dataset'
+            ) from error
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def read(
+        self, file: rasterio.DatasetReader, window: Window | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Read a window of an open file, all of it by default.
+
+        Returns:
+            The image, (H, W, bands) float32 in the units of the file, and where there is no data,
+            (H, W) bool.
+
+        Raises:
+            rasterio.errors.RasterioError: The file is damaged.
+        """
+        bands = self._check(file)
+        image_CHW = file.read(bands, window=window)
+        missing_CHW = self._missing(file, bands, window)
+        if self.nodata is not None:
+            missing_CHW |= image_CHW == self.nodata
+        image_CHW = image_CHW.astype(np.float32)
+        not_finite_CHW = ~np.isfinite(image_CHW)
+        missing_HW = getattr(missing_CHW, self.nodata_where)(0) | not_finite_CHW.any(0)
+        image = np.ascontiguousarray(image_CHW.transpose(1, 2, 0))
+        image[missing_HW] = self.nodata_fill
+        return image, missing_HW
+
+    def _check(self, file: rasterio.DatasetReader) -> list[int]:
+        """Return the bands to read."""
+        path = file.name
+        bands = list(self.bands or range(1, file.count + 1))
+        if max(bands) > file.count:
+            raise ValueError(
+                f'{path} has {file.count} bands, and {bands} are asked for. Choose others with '
+                'bands=..., counted from 1'
+            )
+        fills = np.size(self.nodata_fill)
+        if fills not in (1, len(bands)):
+            raise ValueError(f'nodata_fill has {fills} values for {len(bands)} bands of {path}')
+        found = {file.dtypes[band - 1] for band in bands}
+        if self.dtype is not None and found != {self.dtype}:
+            raise ValueError(
+                f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
+                'deviations are of one scale: convert the file'
+            )
+        return bands
+
+    @staticmethod
+    def _missing(
+        file: rasterio.DatasetReader, bands: list[int], window: Window | None
+    ) -> np.ndarray:
+        """Return (bands, H, W) bool, where the file says that it has no data."""
+        missing_CHW = file.read_masks(bands, window=window) == 0
+        # GDAL takes the fourth band of four for alpha where a file does not say that it is another,
+        # as near infrared: a band that is an input is no mask.
+        alpha = {i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha}
+        if alpha & set(bands):
+            for missing_HW, band in zip(missing_CHW, bands, strict=True):
+                missing_HW &= MaskFlags.alpha not in file.mask_flag_enums[band - 1]
+        return missing_CHW
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(bands={self.bands}, nodata={self.nodata}, '
+            f'nodata_where={self.nodata_where!r}, nodata_fill={self.nodata_fill}, '
+            f'dtype={self.dtype!r})'
+        )
+
+
+@TRANSFORMS.register_module()
+class IgnoreNodata(BaseTransform):
+    """Give pixels without data, as ``LoadGeoTIFF`` found them, the label that is ignored.
+
+    Belongs right behind the transform that loads the annotations, in the size of the file.
+
+    Args:
+        ignore_index: The label.
+
+    Raises:
+        ValueError: The mask of the annotations has another size than the image.
+    """
+
+    def __init__(self, ignore_index: int = 255) -> None:
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        """Change ``results['gt_seg_map']``, (H, W), if there is one."""
+        # taken out, as it would be out of step with what later transforms do to the image
+        nodata, labels = results.pop('nodata'), results.get('gt_seg_map')
+        if labels is None:
+            return results
+        if nodata.shape != labels.shape:
+            raise ValueError(
+                f'{results["img_path"]} is of {nodata.shape[0]} x {nodata.shape[1]} pixels, its '
+                f'mask {results.get("seg_map_path")} of {labels.shape[0]} x {labels.shape[1]}. Put '
+                'IgnoreNodata right behind the transform that loads annotations'
+            )
+        labels[nodata] = self.ignore_index
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(ignore_index={self.ignore_index})'

@@ -1,0 +1,268 @@
+"""Vectors of images, of their places and of regions, by a DynamicVis backbone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.utils import track_iter_progress
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from mmdynamicvis.embedding.images import Image, find_images, read_image
+from mmdynamicvis.embedding.vector_files import Embeddings
+from mmdynamicvis.engine.config import preprocessor_of, test_dataset, turns_channels, type_name
+from mmdynamicvis.models import DynamicVis
+from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.selections import record_selections
+
+RGB_MEAN = (123.675, 116.28, 103.53)
+RGB_STD = (58.395, 57.12, 57.375)
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
+REGION = 7
+"""Places each way at which a region is sampled, as in the heads of detectors."""
+
+
+class Embedder:
+    """What a DynamicVis backbone sees in images, as vectors.
+
+    Args:
+        source: A checkpoint (.pth or .safetensors) of a backbone or of a whole model; or a config
+            of any OpenMMLab project that has the backbone, whose normalization is taken, too. None
+            gives random weights.
+        checkpoint: Weights for a config; by default those that it names in ``load_from`` or in the
+            backbone's ``init_cfg``.
+        arch: 'tiny', 'small', 'base', 'large'; by default that of the checkpoint, 'base' without
+            one.
+        mean: Mean of each band, in the units of the images; R, G, B in [0, 255] by default.
+        std: Standard deviation of each band.
+        bands: Bands of rasters in the order of the network's channels, counted from 1; by default
+            those of a config's ``LoadGeoTIFF``, else all.
+        size: Height and width in pixels to which images are resized; None leaves them.
+        batch_size: Images of one size that go through the network at once.
+        device: Where it runs; an accelerator by default, if there is one.
+        **backbone: Other arguments of :class:`~mmdynamicvis.DynamicVis` that the weights do not
+            tell, such as ``reduction_ratios``.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ValueError: The source has no DynamicVis backbone, or ``mean``, ``std`` and its channels
+            differ in number.
+        RuntimeError: The weights are of another backbone, or not complete.
+
+    Examples:
+        >>> embedder = Embedder(arch='tiny', device='cpu')
+        >>> tuple(embedder([torch.zeros(3, 64, 96), torch.zeros(3, 50, 70)]).shape)
+        (2, 384)
+    """
+
+    def __init__(
+        self,
+        source: str | Path | Config | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        arch: str | dict | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        bands: Sequence[int] | None = None,
+        size: tuple[int, int] | None = None,
+        batch_size: int = 16,
+        device: str | None = None,
+        **backbone: Any,
+    ) -> None:
+        settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
+        if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
+            cfg = source if isinstance(source, Config) else Config.fromfile(source)
+            from_config, settings = read_config(cfg)
+            named = from_config.pop('checkpoint')
+            checkpoint = checkpoint or named or cfg.get('load_from')
+            backbone = {**from_config, **backbone}
+        elif source is not None and checkpoint is not None:
+            raise ValueError(f'both {source} and {checkpoint} are checkpoints; give one')
+        else:
+            checkpoint = source
+        if arch is not None:
+            backbone['arch'] = arch
+        backbone |= dict(out_type='featmap', out_indices=None)
+        if checkpoint:
+            self.model = DynamicVis.from_checkpoint(checkpoint, **backbone)
+        else:
+            print_log('Embedder: no checkpoint is given, the weights are random', 'current')
+            self.model = DynamicVis(**backbone)
+            self.model.init_weights()
+        self.device = torch.device(device or get_device())
+        self.model.to(self.device).eval()
+        given = dict(mean=mean, std=std, bands=bands)
+        settings.update({name: value for name, value in given.items() if value is not None})
+        self.bands = settings['bands']
+        self.mean, self.std = (
+            torch.tensor(settings[name], dtype=torch.float32).view(-1, 1, 1)
+            for name in ('mean', 'std')
+        )
+        counts = len(self.mean), len(self.std)
+        if counts != (self.model.in_channels,) * 2:
+            raise ValueError(
+                f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
+                f'and std {counts[1]}: give mean=... and std=... of your bands'
+            )
+        self.size = size
+        self.batch_size = batch_size
+
+    def __call__(self, images: Sequence[Image]) -> Tensor:
+        """Return one vector per image: the mean over the last map, (N, C) float32 on the CPU.
+
+        Args:
+            images: Files, arrays (H, W, bands) or tensors (bands, H, W), of any sizes, in the units
+                of ``mean``.
+
+        Raises:
+            OSError: A file is missing or damaged.
+            TypeError: A single file is given instead of a list.
+            ValueError: An image has another number of bands, or is too small.
+        """
+        if isinstance(images, (str, Path)):
+            raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
+        vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
+        return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
+
+    def maps(self, image: Image) -> tuple[Tensor, ...]:
+        """Return the dense maps of an image, one (C, H', W') of each stride 4, 8, 16 and 32."""
+        return tuple(level[0].cpu() for level in next(self._batches([image])))
+
+    def regions(self, image: Image, boxes: Sequence[Sequence[float]] | Tensor) -> Tensor:
+        """Return one vector per box: the means over the box in all maps, side by side.
+
+        Args:
+            image: As in :meth:`__call__`.
+            boxes: (R, 4) as x1, y1, x2, y2 in pixels of the image; what lies outside is cut off.
+
+        Returns:
+            (R, sum of the maps' channels) float32 on the CPU.
+
+        Raises:
+            ValueError: The boxes have another shape, or one of them has no area in the image.
+        """
+        from torchvision.ops import roi_align
+
+        boxes_R4 = torch.as_tensor(boxes, dtype=torch.float32)
+        if not len(boxes_R4):
+            boxes_R4 = boxes_R4.reshape(0, 4)
+        if boxes_R4.dim() != 2 or boxes_R4.shape[1] != 4:
+            raise ValueError(f'boxes have shape {tuple(boxes_R4.shape)}; need (R, 4)')
+        pixels_CHW = self._read(image)
+        height, width = pixels_CHW.shape[1:]
+        inside_R4 = boxes_R4.clamp(min=0).minimum(torch.tensor([width, height] * 2))
+        # those of NaN, too, with which roi_align reads anywhere in memory
+        empty = ~(inside_R4[:, :2] < inside_R4[:, 2:]).all(1)
+        if empty.any():
+            index = int(empty.nonzero()[0])
+            raise ValueError(
+                f'box {index} is {boxes_R4[index].tolist()}; give x1, y1, x2, y2 with x1 < x2 and '
+                f'y1 < y2, in the image of {width} x {height} pixels'
+            )
+        levels = next(self._batches([pixels_CHW]))
+        vectors = []
+        for level_BCHW in levels:
+            # exact, also where the size of the image is no multiple of the stride
+            scale = torch.tensor([level_BCHW.shape[3] / width, level_BCHW.shape[2] / height] * 2)
+            scaled = (inside_R4 * scale).to(level_BCHW)
+            samples = roi_align(level_BCHW, [scaled], REGION, sampling_ratio=2, aligned=True)
+            vectors.append(samples.mean((2, 3)))
+        return torch.cat(vectors, 1).cpu()
+
+    def selections(self, image: Image) -> dict[int, StageSelection]:
+        """Return what each stage that selects has selected of an image, by its stride in pixels.
+
+        Of a batch of one: ``indices`` (1, K) and ``importance`` (1, rows * columns).
+        """
+        with record_selections(self.model) as record:
+            self.maps(image)
+        return record.selections
+
+    def folder(self, folder: str | Path) -> Embeddings:
+        """Return vectors of all images in a folder and below, by their paths in it.
+
+        Shows its progress. Images that cannot be read or taken are said and left out.
+
+        Raises:
+            FileNotFoundError: There is no such folder, or no image in it.
+        """
+        paths = find_images(folder)
+        return self.files(paths, [path.relative_to(folder).as_posix() for path in paths])
+
+    def files(self, paths: Sequence[Path], names: Sequence[str] | None = None) -> Embeddings:
+        """Return vectors of files by their names, or else paths, as :meth:`folder` does."""
+        names = [path.as_posix() for path in paths] if names is None else names
+        taken, vectors = [], [self([])]
+        files = list(zip(paths, names, strict=True))
+        chunks = [files[i : i + self.batch_size] for i in range(0, len(files), self.batch_size)]
+        for chunk in track_iter_progress(chunks):
+            images = {}
+            for path, name in chunk:
+                try:
+                    images[name] = self._read(path)
+                except (OSError, ValueError) as error:
+                    print_log(f'left out: {error}', 'current', logging.WARNING)
+            vectors.append(self(list(images.values())))
+            taken += images
+        return Embeddings(taken, torch.cat(vectors))
+
+    def _read(self, image: Image) -> Tensor:
+        """Return an image as it goes into the network but for the normalization."""
+        pixels_CHW = read_image(image, self.bands)
+        if len(pixels_CHW) != len(self.mean):
+            name = image if isinstance(image, (str, Path)) else 'an image'
+            raise ValueError(
+                f'{name} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: choose '
+                'bands of rasters with bands=(...), counted from 1'
+            )
+        return pixels_CHW
+
+    @torch.inference_mode()
+    def _batches(self, images: Sequence[Image]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the maps of batches, in the order of the images."""
+        read = map(self._read, images)
+        if self.size is not None:
+            options = dict(mode='bilinear', antialias=True, align_corners=False)
+            read = (interpolate(pixels[None], self.size, **options)[0] for pixels in read)
+        for _, same_size in groupby(read, key=lambda pixels: pixels.shape):
+            batch = []
+            for pixels in same_size:
+                batch.append((pixels - self.mean) / self.std)
+                if len(batch) == self.batch_size:
+                    yield self.model(torch.stack(batch).to(self.device))
+                    batch = []
+            if batch:
+                yield self.model(torch.stack(batch).to(self.device))
+
+
+def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a config's backbone, with its ``checkpoint`` or None, and how it takes images.
+
+    Raises:
+        ValueError: The config has no DynamicVis backbone.
+    """
+    backbone = dict(cfg.get('model', {}).get('backbone') or {})
+    if 'type' not in backbone or type_name(backbone) != 'DynamicVis':
+        raise ValueError(f'config {cfg.filename} has no backbone mmdynamicvis.DynamicVis')
+    del backbone['type']
+    init_cfg = backbone.pop('init_cfg', None) or {}
+    backbone['checkpoint'] = init_cfg.get('checkpoint')
+    normalization = preprocessor_of(cfg)
+    settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
+    if 'mean' in normalization:
+        # of B, G, R unless the preprocessor turns them round
+        turned = turns_channels(normalization) or len(normalization['mean']) != 3
+        order = 1 if turned else -1
+        settings.update({name: normalization[name][::order] for name in ('mean', 'std')})
+    for step in test_dataset(cfg).get('pipeline') or () if 'test_dataloader' in cfg else ():
+        if type_name(step) == 'LoadGeoTIFF':
+            settings['bands'] = step.get('bands')
+    return backbone, settings

@@ -1,0 +1,129 @@
+"""Vectors of images beside the images' names, in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdynamicvis.fileio import replacing
+from mmdynamicvis.models.weights import import_safetensors, save_weights
+
+SUFFIXES = ('.npz', '.parquet', '.safetensors')
+
+
+class Embeddings(NamedTuple):
+    """Vectors of images."""
+
+    names: list[str]
+    """Of the images, e.g. their paths."""
+    vectors: Tensor
+    """(N, C) float32."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """How they were made, for whoever adds to them; anything that JSON holds."""
+
+    def save(self, path: str | Path) -> None:
+        """Write a .safetensors, .npz or .parquet file; it appears when it is complete.
+
+        A .safetensors file has the tensor ``vectors``, and names and settings as JSON in its
+        metadata; an .npz file the arrays ``vectors`` and ``names``, and ``settings`` as JSON; a
+        .parquet file (needs pyarrow) the columns ``name`` and ``vector``, and the settings in its
+        metadata.
+
+        Raises:
+            OSError: The file cannot be written, since the disk is full for example.
+            ValueError: The file's name ends with something else.
+        """
+        path = Path(path)
+        write = _by_suffix(path, _to_npz, _to_parquet, _to_safetensors)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            write(self, temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Embeddings:
+        """Read what :meth:`save` has written; nothing in the file is executed.
+
+        Raises:
+            ValueError: The file's name ends with something else, or it holds something else.
+        """
+        path = Path(path)
+        read = _by_suffix(path, _from_npz, _from_parquet, _from_safetensors)
+        try:
+            names, vectors, settings = read(path)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f'{path} holds no embeddings: {error}') from error
+        return cls(names, vectors, json.loads(settings))
+
+
+def _by_suffix(path: Path, *functions: Callable) -> Callable:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'{path} must end with one of {", ".join(SUFFIXES)}')
+    return functions[SUFFIXES.index(path.suffix)]
+
+
+def _to_npz(embeddings: Embeddings, path: Path) -> None:
+    # of text, so that no pickle is needed
+    np.savez(
+        path,
+        names=np.array(embeddings.names, dtype=str),
+        vectors=embeddings.vectors.numpy(),
+        settings=np.array(_settings(embeddings)),
+    )
+
+
+def _from_npz(path: Path) -> tuple[list[str], Tensor, str]:
+    with np.load(path, allow_pickle=False) as content:
+        vectors = torch.from_numpy(content['vectors'])
+        return content['names'].tolist(), vectors, str(content['settings'])
+
+
+def _to_safetensors(embeddings: Embeddings, path: Path) -> None:
+    metadata = dict(names=json.dumps(embeddings.names), settings=_settings(embeddings))
+    save_weights(dict(vectors=embeddings.vectors), path, metadata)
+
+
+def _from_safetensors(path: Path) -> tuple[list[str], Tensor, str]:
+    import_safetensors(path)
+    from safetensors import safe_open
+
+    with safe_open(path, framework='pt') as content:
+        metadata = content.metadata() or {}
+        return json.loads(metadata['names']), content.get_tensor('vectors'), metadata['settings']
+
+
+def _to_parquet(embeddings: Embeddings, path: Path) -> None:
+    pa, parquet = _import_pyarrow(path)
+    values = pa.array(embeddings.vectors.numpy().reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(values, embeddings.vectors.shape[1])
+    table = pa.table(dict(name=pa.array(embeddings.names, pa.string()), vector=vectors))
+    parquet.write_table(table.replace_schema_metadata(dict(settings=_settings(embeddings))), path)
+
+
+def _from_parquet(path: Path) -> tuple[list[str], Tensor, str]:
+    _, parquet = _import_pyarrow(path)
+    table = parquet.read_table(path)
+    vectors = table['vector'].combine_chunks()
+    length = vectors.type.list_size
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    settings = (table.schema.metadata or {})[b'settings'].decode()
+    return table['name'].to_pylist(), torch.from_numpy(flat.reshape(-1, length).copy()), settings
+
+
+def _settings(embeddings: Embeddings) -> str:
+    return json.dumps(dict(embeddings.settings))
+
+
+def _import_pyarrow(path: Path) -> tuple:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(f'{path} needs pyarrow: pip install pyarrow') from error
+    return pyarrow, parquet

@@ -1,0 +1,114 @@
+"""Selected tokens as pictures, while a Runner tests a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.nn.functional import pad
+
+from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.selections import Record, find_backbone, record_selections
+from mmdynamicvis.registry import HOOKS
+from mmdynamicvis.visualization.pictures import as_picture, write_picture
+from mmdynamicvis.visualization.selected_tokens import show_selected_tokens, write_arrays
+
+
+@HOOKS.register_module()
+class SelectedTokensHook(Hook):
+    """Draws what each stage selected of the images of a test, for any model with the backbone.
+
+    For each image a picture ``NAME.png`` comes into the folder: the image, and beside it the
+    selected tokens of each stage. Where the model takes several images at once, as in change
+    detection, there is a row for each.
+
+    Args:
+        folder: Where the pictures go, below the run's folder with its logs.
+        interval: Of how many batches one is drawn.
+        bands: Which bands of the input are red, green and blue, counted from 0. OpenMMLab's loaders
+            give blue, green, red.
+        arrays: Write ``NAME.npz``, too, with ``stride4_indices``, (K,) int64, and
+            ``stride4_importance``, (rows, columns) float32, and so on for each stage that selects.
+
+    Raises:
+        ValueError: The model has no DynamicVis backbone, or is tested with augmentation (--tta).
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self,
+        folder: str = 'selected_tokens',
+        interval: int = 1,
+        bands: Sequence[int] = (2, 1, 0),
+        arrays: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.interval = interval
+        self.bands = bands
+        self.arrays = arrays
+        self._listening = ExitStack()
+        self._record: Record | None = None
+        self._names: set[str] = set()
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the model."""
+        find_backbone(runner.model)
+        if any(isinstance(module, BaseTTAModel) for module in runner.model.modules()):
+            raise ValueError('SelectedTokensHook draws single images: test without --tta')
+        self._names.clear()
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Listen to the stages in the batches that are drawn."""
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            self._record = self._listening.enter_context(record_selections(runner.model))
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = None,
+    ) -> None:
+        """Draw."""
+        if self._record is None:
+            return
+        self._listening.close()
+        record, self._record = self._record, None
+        inputs = data_batch['inputs']
+        folder = Path(runner.log_dir) / self.folder
+        for i, sample in enumerate(data_batch['data_samples']):
+            name = Path(str(sample.get('img_path', batch_idx))).stem
+            if name in self._names:  # of another folder
+                name = f'{name}_{batch_idx}_{i}'
+            self._names.add(name)
+            rows = range(i, len(record.images_BCHW), len(inputs))
+            images = _images_of(inputs[i], record.images_BCHW, len(rows))
+            selections = [_rows_of(selection, rows) for selection in record.selections.values()]
+            pictures = [as_picture(image.numpy(), self.bands) for image in images]
+            titles = [name if len(rows) == 1 else f'{name}, {n + 1}' for n in range(len(rows))]
+            write_picture(
+                show_selected_tokens(pictures, selections, titles), folder / f'{name}.png'
+            )
+            if self.arrays:
+                write_arrays(record.selections, rows, folder / f'{name}.npz')
+
+
+def _images_of(stack_CHW: Tensor, batch_BCHW: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Return the images of a sample, padded below and to the right as the backbone got them."""
+    height, width = (
+        max(0, a - b) for a, b in zip(batch_BCHW.shape[2:], stack_CHW.shape[1:], strict=True)
+    )
+    return pad(stack_CHW.cpu(), (0, width, 0, height)).chunk(count)
+
+
+def _rows_of(selection: StageSelection, rows: Sequence[int]) -> StageSelection:
+    places = torch.as_tensor(list(rows), device=selection.indices.device)
+    return StageSelection(selection.indices[places], selection.importance[places], selection.grid)

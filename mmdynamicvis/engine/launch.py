@@ -1,0 +1,244 @@
+"""From a command line and a config of any OpenMMLab project to a Runner.
+
+``tools/train.py`` and ``tools/test.py`` share what is here, so that both read options, place their
+outputs and start processes in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmdynamicvis.engine.config import scope_of
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_DUMP_SUFFIX = '.dump'
+_DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that training and testing share to ``parser``."""
+    # `mim train` looks for the word of a device-count option in this help and, if it is there,
+    # passes one that current tools do not take: mention devices through --launcher only.
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and the dumped config')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='turn pin_memory off in all dataloaders'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: xxx=yyy pairs, lists as key="[a,b]" or key=a,b. '
+        'data_root=DIR moves every path that the config derives from its data_root',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch passes --local-rank (torch >= 2.0) or --local_rank.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config of the command line and merge the shared arguments into it.
+
+    Args:
+        args: parsed arguments of :func:`add_common_arguments`.
+
+    Returns:
+        The config, with ``launcher`` and ``work_dir`` set. The folder is, in this order,
+        ``--work-dir``, the config's ``work_dir``, or ``./work_dirs/NAME``.
+
+    Raises:
+        FileNotFoundError: there is no such config file.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    path = Path(args.config)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'config file {args.config} does not exist. A config of the suite can be given by '
+            'its bare name through mim: `mim train mmdynamicvis NAME.py`'
+        )
+    cfg = Config.fromfile(args.config)
+
+    # Options come first, so that what follows (test-time augmentation, loader defaults) sees them.
+    options = dict(args.cfg_options or {})
+    if 'data_root' in options and cfg.get('data_root'):
+        cfg = move_data_root(cfg, options['data_root'])
+    cfg.merge_from_dict(options)
+
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / path.stem.removesuffix(_DUMP_SUFFIX))
+    return cfg
+
+
+def move_data_root(cfg: Config, new_root: str) -> Config:
+    """Replace the config's ``data_root`` wherever a setting was derived from it.
+
+    A config resolves ``data_root`` when it is read, so overriding the top-level name alone would
+    leave every dataset where it was.
+
+    Args:
+        cfg: config with a top-level ``data_root``.
+        new_root: the folder to use instead.
+
+    Returns:
+        A copy in which each string that is the old root, or a path below it, starts at the new.
+    """
+    old_root = cfg.data_root.rstrip('/')
+
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: move(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(move(item) for item in value)
+        if isinstance(value, str) and (value == old_root or value.startswith(f'{old_root}/')):
+            return new_root.rstrip('/') + value[len(old_root) :]
+        return value
+
+    return _rebuilt(cfg, move(cfg.to_dict()), cfg.filename)
+
+
+def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:
+    """Complete the dataloaders of ``cfg`` in place.
+
+    mmpretrain's dataset files leave the collate function to its tools; the other projects rely on
+    mmengine's default, which keeps samples of different sizes apart.
+
+    Args:
+        cfg: config whose dataloaders are completed.
+        args: parsed command line; ``no_pin_memory`` is used.
+        **defaults: further settings for loaders that do not name them, mmpretrain configs only.
+    """
+    for name in _DATALOADERS:
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        if scope_of(cfg) == 'mmpretrain':
+            loader.setdefault('pin_memory', True)
+            loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
+            for key, value in defaults.items():
+                loader.setdefault(key, value)
+        if args.no_pin_memory:
+            loader['pin_memory'] = False
+        if loader.get('num_workers') == 0:
+            # torch refuses persistent workers where there are none.
+            loader['persistent_workers'] = False
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner of ``cfg``, or the one that its ``runner_type`` names.
+
+    Raises:
+        RuntimeError: Mixed-precision training on a CPU, or mmcv lacks ops that the config needs.
+    """
+    require_compiled_ops(scope_of(cfg))
+    if get_device() == 'cpu':
+        _prepare_for_cpu(cfg)
+    cfg = _with_own_dump_name(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def require_compiled_ops(host: str | None) -> None:
+    """Make sure that mmcv has its compiled ops if a host needs them; mmpretrain does not.
+
+    The environment that ``make demo`` builds has none. There they are compiled now.
+
+    Args:
+        host: A config's ``default_scope``.
+
+    Raises:
+        RuntimeError: They are missing in another environment, or cannot be compiled.
+    """
+    if host not in ('mmdet', 'mmrotate', 'mmseg', 'opencd') or find_spec('mmcv._ext') is not None:
+        return
+    if not (Path(sys.prefix, 'light').is_file() and Path(_CHECKOUT, 'Makefile').is_file()):
+        raise RuntimeError(
+            f'{host} needs the compiled ops of mmcv, and the installed mmcv has none: install it '
+            'anew with the variable MMCV_WITH_OPS=1 (from source, 10 to 15 minutes on two cores)'
+        )
+    print(f'{host} needs the ops of mmcv; compiling them takes 10 to 15 minutes, once', flush=True)
+    if subprocess.run(['make', '-C', str(_CHECKOUT), 'ops'], check=False).returncode:
+        raise RuntimeError(f'{host} needs the ops of mmcv, which `make ops` could not compile')
+    importlib.invalidate_caches()
+
+
+@contextmanager
+def checkpoint_errors_explained() -> Iterator[None]:
+    """Say what to do when mmengine cannot read a training checkpoint back."""
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise RuntimeError(
+            'the checkpoint holds more than weights (training state, log history), and mmengine '
+            f'{mmengine.__version__} with torch {torch.__version__} loads weights only. For a '
+            'checkpoint that you trust, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 in the '
+            'environment, or use onedl-mmengine, which handles it.'
+        ) from error
+
+
+def _prepare_for_cpu(cfg: Config) -> None:
+    """Make the config run without an accelerator, or say why it cannot."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    if str(wrapper.get('type')).endswith('AmpOptimWrapper'):
+        raise RuntimeError(
+            "mixed-precision training (optim_wrapper type 'AmpOptimWrapper', --amp) needs a GPU, "
+            'and none is visible: leave --amp out to train on the CPU in float32.'
+        )
+    if cfg.launcher == 'pytorch' and not torch.distributed.is_initialized():
+        # mmengine binds each process to a CUDA device while it sets the group up, and gives
+        # device ids to DDP; a group that exists already and a wrapper without ids do neither.
+        torch.distributed.init_process_group('gloo')
+        cfg.setdefault(
+            'model_wrapper_cfg',
+            ConfigDict(
+                type='MMDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=cfg.get('find_unused_parameters', False),
+            ),
+        )
+        cfg.model_wrapper_cfg.device_ids = None
+
+
+def _with_own_dump_name(cfg: Config) -> Config:
+    """Return ``cfg`` under a file name that no config of the suite has.
+
+    The Runner dumps a copy of the config into the work folder, named like the original. mim looks
+    a config up by that name below the whole repository, where ``work_dirs`` usually is, and
+    refuses to train when it finds two: NAME.py is dumped as NAME.dump.py.
+    """
+    if cfg.filename is None:
+        return cfg
+    path = Path(cfg.filename)
+    stem = path.stem.removesuffix(_DUMP_SUFFIX)
+    content = cfg.to_dict()
+    content.setdefault('experiment_name', stem)
+    return _rebuilt(cfg, content, str(path.with_name(f'{stem}{_DUMP_SUFFIX}{path.suffix}')))
+
+
+def _rebuilt(cfg: Config, content: dict, filename: str | None) -> Config:
+    return Config(
+        content,
+        # Without a text the constructor would read it from `filename`, which need not exist.
+        cfg_text=cfg.text or '\n',
+        filename=filename,
+        env_variables=cfg.env_variables,
+    )

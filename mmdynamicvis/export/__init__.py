@@ -1,0 +1,6 @@
+"""Models for other programs: torch.export and ONNX."""
+
+from mmdynamicvis.export.export import SMALLEST, TOLERANCE, export_model
+from mmdynamicvis.export.image_models import backbone, classifier
+
+__all__ = ['SMALLEST', 'TOLERANCE', 'backbone', 'classifier', 'export_model']

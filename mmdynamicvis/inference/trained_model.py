@@ -1,0 +1,61 @@
+"""Models of the hosts with all of their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmdynamicvis.engine.config import preprocessor_of, use_scope
+from mmdynamicvis.fileio import shorten
+from mmdynamicvis.models.weights import load_weights
+
+
+def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
+    """Return a config's model in eval mode, with every weight from a checkpoint.
+
+    Args:
+        cfg: Config of any host; its scope becomes the default one.
+        checkpoint: Weights, published names among them; nothing in the file is executed.
+        device: An accelerator by default, if there is one.
+
+    Raises:
+        FileNotFoundError: The checkpoint does not exist.
+        ValueError: It is of another model, or not complete.
+    """
+    use_scope(cfg)
+    settings = dict(cfg.model)
+    if preprocessor := preprocessor_of(cfg):
+        settings['data_preprocessor'] = preprocessor
+    model = MODELS.build(settings)
+    load_all(model, load_weights(checkpoint), checkpoint, cfg)
+    return model.to(device or get_device()).eval()
+
+
+def load_all(
+    model: nn.Module, weights: dict[str, Tensor], checkpoint: str | Path, cfg: Config
+) -> None:
+    """Load every weight of a config's model, as read from a checkpoint.
+
+    Raises:
+        ValueError: The weights are of another model, or not complete.
+    """
+    differences = _load(model, weights)
+    if differences:
+        raise ValueError(
+            f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
+            f'{shorten(differences, 4, "; ")}. Give the config that it was trained by'
+        )
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Load weights, published names among them; return what does not fit."""
+    try:
+        outcome = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # other shapes, or nothing for the backbone
+        return [line.strip() for line in str(error).splitlines()]
+    missing = [f'{name} is missing' for name in outcome.missing_keys]
+    return missing + [f'{name} is not in the model' for name in outcome.unexpected_keys]

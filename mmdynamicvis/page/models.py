@@ -1,0 +1,142 @@
+"""Models of all tasks, asked in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from mmdynamicvis.engine.config import preprocessor_of, scope_of, turns_channels
+from mmdynamicvis.inference.inferencers import find_model, load_inferencer
+from mmdynamicvis.models.selections import find_backbone, record_selections
+from mmdynamicvis.page.uploads import fit
+from mmdynamicvis.visualization import as_picture, draw_stages, write_picture
+from mmdynamicvis.visualization.pictures import Picture
+
+SIDE = 768
+"""Pixels of the longer side of pictures on the page."""
+MIN_SCORE = 0.3
+"""Of objects that are shown."""
+_TOP = 5
+
+
+class Table(NamedTuple):
+    """Predictions in words."""
+
+    headers: list[str]
+    rows: list[list[str]]
+
+
+class View(NamedTuple):
+    """What a model makes of an image."""
+
+    predictions: Picture
+    table: Table
+    stages: list[Picture]
+    """The image as the backbone got it, then what each stage that selects selected."""
+
+
+class PageModel:
+    """A model that is asked about single images.
+
+    Args:
+        config: As :func:`~mmdynamicvis.inference.load_inferencer` takes it.
+        checkpoint: Its weights.
+        device: Where it runs; an accelerator by default, if there is one.
+
+    Raises:
+        FileNotFoundError: There is no such config or checkpoint.
+        ValueError: There is no inferencer for the config, or no DynamicVis backbone in it.
+    """
+
+    def __init__(
+        self, config: str | Path, checkpoint: str | Path, device: str | None = None
+    ) -> None:
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        cfg = Config.fromfile(find_model(config)[0])
+        self._host = scope_of(cfg)
+        self._inferencer = load_inferencer(cfg, checkpoint, device)
+        self._model = self._inferencer.model
+        find_backbone(self._model)
+        self._turned = turns_channels(preprocessor_of(cfg))
+        self.name = f'{self._task()}: {Path(cfg.filename).stem}, {Path(checkpoint).name}'
+
+    def __call__(self, image: Picture) -> View:
+        """Return what the model makes of an image; it runs once.
+
+        Raises:
+            RuntimeError: The image does not fit the model, being too small, for example.
+        """
+        with TemporaryDirectory() as folder, record_selections(self._model) as record:
+            # by a file: hosts differ in the order of colors in which they take arrays
+            path = Path(folder, 'image.png')
+            write_picture(image, path)
+            picture, table = _READERS[self._host](self._inferencer, path)
+        seen = fit(self._seen(record.images_BCHW), SIDE)
+        stages = draw_stages(seen, list(record.selections.values()))
+        return View(fit(picture, SIDE), table, stages)
+
+    def _task(self) -> str:
+        if self._host == 'mmdet' and self._model.with_mask:
+            return 'instance masks'
+        return _TASKS[self._host]
+
+    def _seen(self, images_BCHW: Tensor) -> Picture:
+        """Return the picture of what the backbone got."""
+        preprocessor = self._model.data_preprocessor
+        mean, std = getattr(preprocessor, 'mean', 0), getattr(preprocessor, 'std', 1)
+        pixels_CHW = (images_BCHW[0] * std + mean).round().clamp(0, 255).byte().cpu().numpy()
+        return as_picture(pixels_CHW, (0, 1, 2) if self._turned else (2, 1, 0))
+
+
+def _read_classes(inferencer: Any, path: Path) -> tuple[Picture, Table]:
+    (sample,) = inferencer(str(path), return_datasamples=True)
+    options = dict(show_dir=path.parent / 'drawn', resize=SIDE // 2)
+    (picture,) = inferencer.visualize([str(path)], [sample], **options)
+    scores, labels = sample.pred_score.topk(min(_TOP, len(sample.pred_score)))
+    names = inferencer.classes or range(len(sample.pred_score))
+    pairs = zip(labels.tolist(), scores.tolist(), strict=True)
+    rows = [[str(names[label]), f'{score:.1%}'] for label, score in pairs]
+    return picture, Table(['class', 'score'], rows)
+
+
+def _read_objects(inferencer: Any, path: Path) -> tuple[Picture, Table]:
+    options = dict(return_vis=True, return_datasamples=True, pred_score_thr=MIN_SCORE)
+    result = inferencer(str(path), **options)
+    (picture,), (sample,) = result['visualization'], result['predictions']
+    found = sample.pred_instances
+    found = found[found.scores >= MIN_SCORE]
+    names = inferencer.model.dataset_meta['classes']
+    rows = []
+    for label in torch.unique(found.labels).tolist():
+        scores = found.scores[found.labels == label]
+        rows.append([str(names[label]), f'{scores.max():.1%}', str(len(scores))])
+    return picture, Table(['class', 'best score', 'objects'], rows)
+
+
+def _read_pixels(inferencer: Any, path: Path) -> tuple[Picture, Table]:
+    result = inferencer(str(path), return_vis=True)
+    labels_HW = result['predictions']
+    names = inferencer.model.dataset_meta['classes']
+    found, counts = np.unique(labels_HW, return_counts=True)
+    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    rows = [[str(names[label]), f'{count / labels_HW.size:.1%}'] for label, count in pairs]
+    return result['visualization'], Table(['class', 'share of pixels'], rows)
+
+
+_READERS: dict[str, Callable[[Any, Path], tuple[Picture, Table]]] = dict(
+    mmpretrain=_read_classes, mmseg=_read_pixels, mmdet=_read_objects, mmrotate=_read_objects
+)
+_TASKS = dict(
+    mmpretrain='classification',
+    mmseg='segmentation',
+    mmdet='detection',
+    mmrotate='rotated boxes',
+)

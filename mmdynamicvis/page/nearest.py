@@ -1,0 +1,68 @@
+"""The images of an index that are nearest to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdynamicvis.embedding.image_index import make_embedder
+from mmdynamicvis.embedding.images import read_image
+from mmdynamicvis.embedding.vector_files import Embeddings
+from mmdynamicvis.page.uploads import fit
+from mmdynamicvis.retrieval import VectorIndex
+from mmdynamicvis.visualization import as_picture
+from mmdynamicvis.visualization.pictures import Picture
+
+_SIDE = 256
+
+
+class NearestImages:
+    """The images of an index, all of which lie in one folder.
+
+    Args:
+        index: File of ``tools/search_images.py``.
+        folder: What may be read: the images' folder, or one above it.
+        device: Where the index's model runs.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: An image lies elsewhere, the index is empty, its model takes other images than
+            R, G, B, or has changed.
+    """
+
+    def __init__(self, index: Path, folder: Path, device: str | None = None) -> None:
+        self._folder = folder.resolve()
+        names, vectors, settings = Embeddings.load(index)
+        if not names:
+            raise ValueError(f'{index} is empty')
+        self._paths = [Path(name) for name in names]
+        for path in self._paths:
+            self._check(path)
+        self._embedder = make_embedder(settings, device)
+        if self._embedder.model.in_channels != 3:
+            bands = self._embedder.model.in_channels
+            raise ValueError(f'{index} is of images of {bands} bands; the page takes R, G, B')
+        self._index = VectorIndex()
+        self._index.add(vectors)
+
+    def __call__(self, image: Picture, k: int = 8) -> list[tuple[Picture, str]]:
+        """Return the nearest images, each with its distance (1 - cosine) and name.
+
+        Raises:
+            OSError: A file is gone or damaged.
+            ValueError: A file has become a link to another folder.
+        """
+        found = self._index.search(self._embedder([image]), min(k, len(self._index)))
+        distances, places = (row[0].tolist() for row in found)
+        return [
+            self._show(self._paths[place], distance)
+            for place, distance in zip(places, distances, strict=True)
+        ]
+
+    def _show(self, path: Path, distance: float) -> tuple[Picture, str]:
+        self._check(path)
+        picture = fit(as_picture(read_image(path, self._embedder.bands).numpy()), _SIDE)
+        return picture, f'{distance:.3f} {path.name}'
+
+    def _check(self, path: Path) -> None:
+        if not path.resolve().is_relative_to(self._folder):
+            raise ValueError(f'image {path} of the index is not in {self._folder}: name its folder')

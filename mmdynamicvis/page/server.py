@@ -1,0 +1,188 @@
+"""The page and its server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mmdynamicvis.page.models import PageModel
+from mmdynamicvis.page.nearest import NearestImages
+from mmdynamicvis.page.uploads import read_upload
+from mmdynamicvis.visualization import write_picture
+from mmdynamicvis.visualization.pictures import Picture
+
+try:
+    import gradio as gr
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from mmdynamicvis.page.own_host import OwnHostOnly
+except ImportError as error:
+    raise ImportError("the page needs gradio: pip install 'mmdynamicvis[page]'") from error
+
+_SYSTEM_FONTS = dict(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
+_PICTURE = dict(show_label=False, buttons=[], format='png')
+_EVERYWHERE = ('0.0.0.0', '::')
+_SECONDS = 3600
+"""How long pictures of a visitor who does nothing are kept."""
+
+
+@contextmanager
+def serve_page(
+    models: Sequence[PageModel],
+    samples: Sequence[Path] = (),
+    nearest: NearestImages | None = None,
+    *,
+    host: str = '127.0.0.1',
+    port: int = 7860,
+    max_upload_mb: int = 20,
+) -> Iterator[gr.Blocks]:
+    """Serve the page while the block runs; all its files are in a folder that is removed then.
+
+    Args:
+        models: What may be chosen.
+        samples: Image files that may be picked.
+        nearest: Where to look for similar images.
+        host: Address that is listened on.
+        port: The port.
+        max_upload_mb: Limit of an uploaded file.
+
+    Raises:
+        OSError: The port is taken.
+        ValueError: No models, or two of one name; or a sample is no image.
+    """
+    by_name = {model.name: model for model in models}
+    if not models or len(by_name) < len(models):
+        raise ValueError(f'{[model.name for model in models]}: give one or more different models')
+    with _folder() as folder:
+        page = _build(folder, by_name, _copy(samples, folder / 'samples'), nearest)
+        try:
+            page.launch(
+                server_name=host,
+                server_port=port,
+                max_file_size=f'{max_upload_mb}mb',
+                prevent_thread_lock=True,
+                state_session_capacity=20,
+                theme=gr.themes.Default(**_SYSTEM_FONTS),
+                footer_links=[],
+                quiet=True,
+                app_kwargs=dict(middleware=_middleware(host)),
+                **dict.fromkeys(('share', 'mcp_server', 'ssr_mode', 'run_history', 'pwa'), False),
+            )
+        except OSError as error:
+            raise OSError(f'cannot listen on port {port} of {host}: choose another') from error
+        try:
+            yield page
+        finally:
+            page.close(verbose=False)
+
+
+def _middleware(host: str) -> list[Middleware]:
+    # other sites must not get in by a name of theirs that leads to this machine
+    names = ['*'] if host in _EVERYWHERE else [host, 'localhost']
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(OwnHostOnly)]
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Give a folder, the only one that gradio writes to and serves from."""
+    with TemporaryDirectory(prefix='mmdynamicvis-page-') as folder:
+        names = 'GRADIO_TEMP_DIR', 'GRADIO_EXAMPLES_CACHE'
+        before = {name: os.environ.pop(name) for name in names if name in os.environ}
+        os.environ.update(dict.fromkeys(names, folder))
+        try:
+            yield Path(folder).resolve()
+        finally:
+            for name in names:
+                del os.environ[name]
+            os.environ.update(before)
+
+
+def _copy(samples: Sequence[Path], folder: Path) -> list[str]:
+    """Write samples as the page takes them."""
+    copies = []
+    for path in samples:
+        copies.append(str(folder / f'{path.stem}_{len(copies)}.png'))
+        write_picture(read_upload(path), copies[-1])
+    return copies
+
+
+def _build(
+    folder: Path, models: dict[str, PageModel], samples: list[str], nearest: NearestImages | None
+) -> gr.Blocks:
+    names = list(models)
+
+    def look(image: dict[str, Any] | None, name: str, position: int) -> list[Any]:
+        """Return predictions, table, all stages, slider, the stage shown, similar images."""
+        if image is None:
+            return [None, None, [], gr.Slider(visible=False), None, None]
+        try:
+            path = Path(image['path']).resolve()
+            if not path.is_relative_to(folder):  # gradio lets some pass
+                raise ValueError(f'{path} is no upload')
+            pixels = read_upload(path)
+            view = models[name](pixels)
+            similar = nearest(pixels) if nearest else None
+        except (OSError, RuntimeError, ValueError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        last = len(view.stages) - 1
+        position = min(int(position), last)
+        slider = gr.Slider(maximum=last, value=position, visible=last > 0)
+        table = dict(headers=view.table.headers, data=view.table.rows)
+        return [view.predictions, table, view.stages, slider, view.stages[position], similar]
+
+    def turn(stages: list[Picture], position: int) -> Picture | None:
+        return stages[position] if stages else None
+
+    with gr.Blocks(title='DynamicVis', analytics_enabled=False) as page:
+        stages = gr.State([], time_to_live=_SECONDS)
+        gr.Markdown('# DynamicVis')
+        model = gr.Radio(names, value=names[0], label='Model')
+        with gr.Row():
+            with gr.Column(scale=1, min_width=260):
+                gr.Markdown('### Image')
+                image = gr.Image(**_PICTURE, sources=['upload', 'clipboard'], height=300)
+                if samples:
+                    gr.Examples(
+                        samples,
+                        image,
+                        label='Samples',
+                        examples_per_page=len(samples),
+                        elem_id='samples',
+                    )
+            with gr.Column(scale=1, min_width=260):
+                gr.Markdown('### Predictions')
+                predictions = gr.Image(**_PICTURE, interactive=False, alt_text='predictions')
+                table = gr.Dataframe(
+                    headers=['class', 'score'], show_label=False, buttons=[], interactive=False
+                )
+            with gr.Column(scale=1, min_width=260):
+                gr.Markdown('### Selected tokens')
+                tokens = gr.Image(**_PICTURE, interactive=False, alt_text='selected tokens')
+                slider = gr.Slider(0, 1, 1, step=1, label='Stage', buttons=[], visible=False)
+        with gr.Column(visible=nearest is not None):
+            gr.Markdown('### Nearest images')
+            similar = gr.Gallery(show_label=False, buttons=[], columns=8, height=170, format='png')
+        # what gradio itself would make of a file is not needed, and fails without a clear word
+        gr.on(
+            [image.change, model.change],
+            look,
+            [image, model, slider],
+            [predictions, table, stages, slider, tokens, similar],
+            preprocess=False,
+            show_progress='minimal',
+            api_visibility='private',
+        )
+        slider.change(
+            turn,
+            [stages, slider],
+            tokens,
+            show_progress='hidden',
+            trigger_mode='always_last',
+            api_visibility='private',
+        )
+    return page

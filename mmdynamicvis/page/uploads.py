@@ -1,0 +1,43 @@
+"""Images that anybody may have sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mmdynamicvis.visualization.pictures import Picture
+
+FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
+MAX_PIXELS = 4096**2
+"""A small file may hold any number of pixels of one color."""
+
+
+def read_upload(path: str | Path) -> Picture:
+    """Return an image file as R, G, B, upright.
+
+    Raises:
+        ValueError: It is no image, damaged, or has too many pixels; the message names it.
+    """
+    name = Path(path).name
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f'{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are '
+                    'taken: cut it, or use tools/infer_scene.py for large scenes'
+                )
+            return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f'{name} is no image ({", ".join(FORMATS)})') from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'{name} has more than {MAX_PIXELS:,} pixels: cut it') from error
+    # Pillow's decoders fail in ways of their own
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'{name} is damaged: {error}') from error
+
+
+def fit(picture: Picture, side: int) -> Picture:
+    """Return a picture with the longer side ``side`` pixels long."""
+    return np.asarray(ImageOps.contain(Image.fromarray(picture), (side, side)))

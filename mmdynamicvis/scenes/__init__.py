@@ -1,0 +1,18 @@
+"""Scenes of any size: rasters in, GeoTIFF or vector files out. Needs rasterio and geopandas."""
+
+from mmdynamicvis.scenes.dense import segment_scene
+from mmdynamicvis.scenes.infer import infer_scene
+from mmdynamicvis.scenes.models import SceneModel
+from mmdynamicvis.scenes.objects import Objects, detect_scene
+from mmdynamicvis.scenes.reading import Scene
+from mmdynamicvis.scenes.tiles import Pace
+
+__all__ = [
+    'Objects',
+    'Pace',
+    'Scene',
+    'SceneModel',
+    'detect_scene',
+    'infer_scene',
+    'segment_scene',
+]

@@ -1,0 +1,113 @@
+"""Where the tiles of a scene lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """Pixels from ``top`` and ``left`` up to ``bottom`` and ``right``, which are outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def overlaps(self, other: Box) -> bool:
+        """Whether a pixel is in both."""
+        return (
+            self.top < other.bottom
+            and other.top < self.bottom
+            and self.left < other.right
+            and other.left < self.right
+        )
+
+    def shared_with(self, other: Box) -> Box:
+        """Return the pixels of both, of which there must be some."""
+        return Box(*map(max, self[:2], other[:2]), *map(min, self[2:], other[2:]))
+
+    def inside(self, outer: Box) -> tuple[slice, slice]:
+        """Return the rows and columns of this box in an array that covers ``outer``."""
+        rows = slice(self.top - outer.top, self.bottom - outer.top)
+        return rows, slice(self.left - outer.left, self.right - outer.left)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles that cover a scene and overlap, counted row by row.
+
+    The last tile of a row and of a column ends with the scene, and overlaps the one before by
+    more. Where the scene is smaller than a tile, the tile has its size.
+
+    Args:
+        height: Rows of the scene.
+        width: Columns of the scene.
+        tile: Rows and columns of a tile.
+        overlap: Pixels that neighbors share.
+
+    Raises:
+        ValueError: ``tile`` is not positive, or ``overlap`` not from 0 to half of it.
+    """
+
+    height: int
+    width: int
+    tile: int
+    overlap: int
+
+    def __post_init__(self) -> None:
+        if self.tile < 1:
+            raise ValueError(f'tile is {self.tile}; give the pixels of its side, 512 for example')
+        if not 0 <= self.overlap <= self.tile // 2:
+            raise ValueError(
+                f'overlap is {self.overlap}; give 0 to {self.tile // 2}, half of tile={self.tile}'
+            )
+
+    def __len__(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+    def __getitem__(self, index: int) -> Box:
+        row, column = divmod(index, len(self.lefts))
+        return self._box(self.tops[row], self.lefts[column], self.tile)
+
+    @cached_property
+    def tops(self) -> list[int]:
+        """The first row of each row of tiles."""
+        return self._starts(self.height)
+
+    @cached_property
+    def lefts(self) -> list[int]:
+        """The first column of each column of tiles."""
+        return self._starts(self.width)
+
+    def over(self, box: Box) -> list[int]:
+        """Return the tiles that have pixels in ``box``."""
+        rows, columns = (
+            [i for i, start in enumerate(starts) if start < end and start + self.tile > begin]
+            for starts, begin, end in (
+                (self.tops, box.top, box.bottom),
+                (self.lefts, box.left, box.right),
+            )
+        )
+        return [row * len(self.lefts) + column for row in rows for column in columns]
+
+    def block_rows(self, side: int) -> Iterator[list[Box]]:
+        """Cut the scene into blocks of ``side`` pixels that do not overlap, row by row."""
+        for top in range(0, self.height, side):
+            yield [self._box(top, left, side) for left in range(0, self.width, side)]
+
+    def _box(self, top: int, left: int, side: int) -> Box:
+        return Box(top, left, min(top + side, self.height), min(left + side, self.width))
+
+    def _starts(self, length: int) -> list[int]:
+        if length <= self.tile:
+            return [0]
+        last = length - self.tile
+        return [*range(0, last, self.tile - self.overlap), last]

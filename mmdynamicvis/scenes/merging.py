@@ -1,0 +1,136 @@
+"""Objects that several tiles found, kept once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import shapely
+
+from mmdynamicvis.scenes.grid import Grid
+
+Kind = Literal['boxes', 'rotated boxes', 'masks']
+"""What shapes are, so that what is put together from parts is so again."""
+
+MARGIN = 1 / 64
+"""Part of a tile's side: what comes so near to the end of its tile may be cut."""
+
+_WHOLE = {
+    'boxes': shapely.envelope,
+    'rotated boxes': shapely.oriented_envelope,
+    'masks': lambda shape: shape,
+}
+
+
+def merge(
+    shapes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    tiles: np.ndarray,
+    grid: Grid,
+    kind: Kind,
+    min_agreement: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keep each object once.
+
+    Objects of different tiles and one class are the same if they agree in the area that both tiles
+    see: what they have in common there is ``min_agreement`` of what either covers, or of the
+    smaller one if the end of its tile may have cut one of them. As in non-maximum suppression the
+    best object goes before those that are the same, and whole objects go before cut ones. What is
+    cut in every tile, being larger than the overlap, becomes one object with the highest score of
+    its parts. Objects of one tile are the model's own affair.
+
+    Args:
+        shapes: (N,) polygons in pixels of the scene.
+        labels: (N,) classes.
+        scores: (N,) confidences.
+        tiles: (N,) tiles that the objects were found in.
+        grid: The tiles.
+        kind: What the shapes are.
+        min_agreement: Share in (0, 1].
+
+    Returns:
+        Shapes, labels and scores of the objects that remain, in the order given.
+    """
+    boxes = np.array([grid[index] for index in tiles]).reshape(-1, 4)
+    cut = _cut(shapes, boxes, grid)
+    pairs = _same(shapes, labels, tiles, boxes, cut, min_agreement)
+    gone = _suppressed(pairs, scores, cut)
+
+    # of what no whole object stands for, the parts of one object
+    left = ~gone
+    groups = _groups(len(shapes), pairs[left[pairs].all(1)])
+    shapes, scores = shapes.copy(), scores.copy()
+    in_parts = groups != np.arange(len(groups))
+    for first in np.unique(groups[in_parts]):
+        parts = groups == first
+        shapes[first] = _WHOLE[kind](shapely.union_all(shapes[parts]))
+        scores[first] = scores[parts].max()
+    kept = left & ~in_parts
+    return shapes[kept], labels[kept], scores[kept]
+
+
+def _cut(shapes: np.ndarray, boxes: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return (N,) bool: the shape reaches an end of its tile that is none of the scene."""
+    left, top, right, bottom = shapely.bounds(shapes).reshape(-1, 4).T
+    margin = MARGIN * grid.tile
+    return (
+        ((boxes[:, 0] > 0) & (top < boxes[:, 0] + margin))
+        | ((boxes[:, 1] > 0) & (left < boxes[:, 1] + margin))
+        | ((boxes[:, 2] < grid.height) & (bottom > boxes[:, 2] - margin))
+        | ((boxes[:, 3] < grid.width) & (right > boxes[:, 3] - margin))
+    )
+
+
+def _same(
+    shapes: np.ndarray,
+    labels: np.ndarray,
+    tiles: np.ndarray,
+    boxes: np.ndarray,
+    cut: np.ndarray,
+    min_agreement: float,
+) -> np.ndarray:
+    """Return (P, 2) indices of objects of different tiles that are the same."""
+    pairs = shapely.STRtree(shapes).query(shapes, predicate='intersects')
+    first, second = pairs[:, pairs[0] < pairs[1]]
+    candidates = (tiles[first] != tiles[second]) & (labels[first] == labels[second])
+    first, second = first[candidates], second[candidates]
+    top, left = np.maximum(boxes[first, :2], boxes[second, :2]).T
+    bottom, right = np.minimum(boxes[first, 2:], boxes[second, 2:]).T
+    overlapping = (top < bottom) & (left < right)
+    first, second = first[overlapping], second[overlapping]
+    seen_by_both = shapely.box(*(x[overlapping] for x in (left, top, right, bottom)))
+    a = shapely.intersection(shapes[first], seen_by_both)
+    b = shapely.intersection(shapes[second], seen_by_both)
+    common = shapely.area(shapely.intersection(a, b))
+    areas = np.stack([shapely.area(a), shapely.area(b)])
+    whole = ~(cut[first] | cut[second])
+    reference = np.where(whole, areas.sum(0) - common, areas.min(0))
+    same = (common > 0) & (common >= min_agreement * reference)
+    return np.stack([first[same], second[same]], axis=1)
+
+
+def _suppressed(pairs: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Return (N,) bool: a whole object of higher rank is the same."""
+    same_as: dict[int, list[int]] = {}
+    for first, second in pairs.tolist():
+        same_as.setdefault(first, []).append(second)
+        same_as.setdefault(second, []).append(first)
+    gone = np.zeros(len(scores), bool)
+    whole = [index for index in same_as if not cut[index]]
+    for index in sorted(whole, key=lambda index: (-scores[index], index)):
+        if not gone[index]:
+            gone[same_as[index]] = True
+    return gone
+
+
+def _groups(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Return (count,) the lowest index that each is connected to by pairs."""
+    groups = np.arange(count)
+    while True:
+        lowest = groups.copy()
+        np.minimum.at(lowest, pairs[:, 0], groups[pairs[:, 1]])
+        np.minimum.at(lowest, pairs[:, 1], groups[pairs[:, 0]])
+        if (lowest == groups).all():
+            return groups
+        groups = lowest

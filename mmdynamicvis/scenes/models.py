@@ -1,0 +1,219 @@
+"""Trained models of the hosts on windows of scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor
+
+from mmdynamicvis.engine.config import metainfo_of, scope_of, test_dataset, type_name, use_scope
+from mmdynamicvis.fileio import digest
+from mmdynamicvis.inference.trained_model import load_model
+from mmdynamicvis.scenes.merging import Kind
+from mmdynamicvis.scenes.objects import Objects
+from mmdynamicvis.scenes.outlines import box_outlines, mask_outlines
+from mmdynamicvis.scenes.reading import Window
+
+SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
+"""Scope of a config -> what its models find."""
+IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
+AS_IMAGES = dict(bands=(3, 2, 1), nodata_where='all', dtype='uint8')
+"""How a raster is read that stands for an image file: blue, green and red, as the loaders give."""
+TILE = 512
+
+
+class SceneModel:
+    """A model and the part of its config's test pipeline that comes after loading.
+
+    Windows are resized, padded and packed as images are in the config's own test. Where that cuts
+    images into crops (``mode='slide'``), a window stands for a crop: what a host makes of crops
+    that overlap has seams, what a scene's windows are blended to has none.
+
+    Args:
+        config: Config of mmseg, open-cd, mmdet or mmrotate.
+        checkpoint: Weights of its model; nothing in the file is executed.
+        device: Where the model runs; an accelerator by default, if there is one.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint does not exist.
+        ValueError: The checkpoint is of another model, or the config is of another host or loads
+            images in an unknown way.
+    """
+
+    def __init__(
+        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+    ) -> None:
+        self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.checkpoint = str(checkpoint)
+        scope = scope_of(self.cfg)
+        if scope not in SCOPES:
+            raise ValueError(
+                f'config {self.cfg.filename} has default_scope {scope!r}: scenes are for models '
+                f'of {", ".join(SCOPES)}'
+            )
+        self.finds = SCOPES[scope]
+        use_scope(self.cfg)
+        dataset = test_dataset(self.cfg)
+        crop = self._crop()
+        self._steps = [
+            dict(step, scale=(crop, crop)) if crop and max(step.get('scale', (0,))) > crop else step
+            for step in dataset.pipeline
+            if not _is_of_files(step)
+        ]
+        self._pipeline = Compose(self._steps)
+        self._loader = dataset.pipeline[0]
+        self.metainfo = metainfo_of(self.cfg, dataset)
+        self._model = load_model(self.cfg, self.checkpoint, device)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes.
+
+        Raises:
+            ValueError: The config's dataset has none.
+        """
+        if not self.metainfo.get('classes'):
+            raise ValueError(
+                f'the test dataset of {self.cfg.filename} has no classes: give them in its '
+                "metainfo, as metainfo=dict(classes=('background', 'road'))"
+            )
+        return list(self.metainfo['classes'])
+
+    @property
+    def tile(self) -> int:
+        """Side in pixels of what the model sees at once in the config's test."""
+        if self._resized:
+            return self._resized
+        size = self._crop() or self.cfg.model.backbone.get('img_size', TILE)
+        return size if isinstance(size, int) else max(size)
+
+    def warn_of_seams(self, tile: int) -> None:
+        """Warn if windows of so many pixels would be cut again."""
+        crop = self._crop()
+        if crop and tile > crop and not self._resized:
+            warnings.warn(
+                f'{self.cfg.filename} tests crops of {crop} pixels, into which windows of {tile} '
+                f'are cut: there are seams between crops, and none with windows of {crop}',
+                stacklevel=3,
+            )
+
+    @property
+    def shapes(self) -> Kind:
+        """What the outlines of objects are."""
+        if getattr(self._model, 'with_mask', False):
+            return 'masks'
+        return 'rotated boxes' if scope_of(self.cfg) == 'mmrotate' else 'boxes'
+
+    @property
+    def dates(self) -> int:
+        """Images that the model takes at once."""
+        kind = type_name(self._loader)
+        if kind == 'LoadPair':
+            return len(self._loader.get('keys', ('img_path', 'img_path2')))
+        return 2 if kind == 'MultiImgLoadImageFromFile' else 1
+
+    def check_bands(self, bands: int) -> None:
+        """Raise a ValueError if the model takes another number of bands."""
+        mean = getattr(self._model.data_preprocessor, 'mean', None)
+        # of both dates in some preprocessors, of one in others
+        if mean is not None and mean.numel() not in (bands, bands * self.dates):
+            raise ValueError(
+                f'the model of {self.cfg.filename} has means of {mean.numel()} bands, and {bands} '
+                'are read: choose them with bands=..., in its order and counted from 1'
+            )
+
+    def reading(self) -> dict[str, Any]:
+        """Return the arguments of ``LoadGeoTIFF`` by which rasters are read.
+
+        Raises:
+            ValueError: The pipeline begins with a transform that is not known.
+        """
+        loader = self._image_loader()
+        if type_name(loader) in IMAGE_LOADERS:
+            return dict(AS_IMAGES)
+        if type_name(loader) == 'LoadGeoTIFF':
+            return {key: value for key, value in loader.items() if key != 'type'}
+        raise ValueError(
+            f'the test pipeline of {self.cfg.filename} begins with {type_name(loader)}; for scenes '
+            f'it must be LoadGeoTIFF, LoadPair, {" or ".join(IMAGE_LOADERS)}'
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what predictions depend on."""
+        settings = dict(config=hashlib.sha256(self.cfg.dump().encode()).hexdigest())
+        settings['checkpoint'] = self.checkpoint
+        if Path(self.checkpoint).is_file():
+            settings['checkpoint'] = digest(self.checkpoint)
+        return settings
+
+    @property
+    def _resized(self) -> int | None:
+        """Side to which the pipeline brings windows of any size."""
+        return next((max(step['scale']) for step in self._steps if 'scale' in step), None)
+
+    def _crop(self) -> int | None:
+        """Return the side of the crops in which the config's test sees images."""
+        test_cfg = self.cfg.model.get('test_cfg') or {}
+        return max(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
+
+    @torch.no_grad()
+    def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
+        """Predict windows; what is predicted is in their own pixels."""
+        samples = [self._pipeline(self._results(window)) for window in windows]
+        return [sample.cpu() for sample in self._model.test_step(pseudo_collate(samples))]
+
+    def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
+        """Predict the classes of pixels: (classes, H, W) float32 of each window."""
+        return [self._logits(sample.seg_logits.data).numpy() for sample in self(windows)]
+
+    def objects(self, windows: Sequence[Window]) -> list[Objects]:
+        """Predict the objects of each window."""
+        return [self._objects(sample.pred_instances) for sample in self(windows)]
+
+    def _objects(self, found: InstanceData) -> Objects:
+        if self.shapes == 'masks':
+            shapes = mask_outlines(found.masks.numpy())
+        else:
+            # mmrotate's boxes are objects of their own
+            shapes = box_outlines(getattr(found.bboxes, 'tensor', found.bboxes).numpy())
+        # a mask may be empty
+        there = ~shapely.is_empty(shapes)
+        labels, scores = found.labels.numpy(), found.scores.numpy()
+        return Objects(shapes[there], labels[there], scores[there])
+
+    def _logits(self, logits_KHW: Tensor) -> Tensor:
+        if len(logits_KHW) > 1:
+            return logits_KHW.float()
+        # mmseg gives the probability of the second of two classes, which has a threshold
+        threshold = torch.tensor(self._model.decode_head.threshold)
+        second_HW = (logits_KHW[0].logit(eps=1e-6) - threshold.logit()).float()
+        return torch.stack([torch.zeros_like(second_HW), second_HW])
+
+    def _results(self, window: Window) -> dict[str, Any]:
+        """Return what the config's loader would have."""
+        if type_name(self._image_loader()) in IMAGE_LOADERS:
+            window = [np.rint(image).astype(np.uint8) for image in window]
+        stacked = type_name(self._loader) != 'MultiImgLoadImageFromFile'
+        image = np.concatenate(window, axis=-1) if stacked else window
+        shape = window[0].shape[:2]
+        return dict(img=image, img_shape=shape, ori_shape=shape, img_path='', img_id=0)
+
+    def _image_loader(self) -> dict:
+        if type_name(self._loader) == 'LoadPair':
+            return self._loader.get('loader', dict(type='LoadIntactImage'))
+        return self._loader
+
+
+def _is_of_files(step: dict) -> bool:
+    """Whether a transform reads files, or is for what another one has read."""
+    return type_name(step).startswith(('Load', 'MultiImgLoad')) or type_name(step) == 'IgnoreNodata'

@@ -1,0 +1,150 @@
+"""Objects of whole scenes: found in tiles, each kept once, written as a vector file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+
+from mmdynamicvis.scenes.grid import Grid
+from mmdynamicvis.scenes.merging import Kind, merge
+from mmdynamicvis.scenes.reading import Scene, Window
+from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace, predict_tiles, tile_name
+from mmdynamicvis.scenes.vectors import check_suffix, write_vectors
+from mmdynamicvis.scenes.work_folder import WorkFolder
+
+
+class Objects(NamedTuple):
+    """Objects of a window.
+
+    Args:
+        shapes: (N,) polygons of shapely; x and y in pixels from the window's upper left corner.
+        labels: (N,) index of the class.
+        scores: (N,) confidence.
+    """
+
+    shapes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+Find = Callable[[Sequence[Window]], Sequence[Objects]]
+"""Takes windows of one size; returns the objects of each."""
+
+
+def detect_scene(
+    scene: Scene,
+    predict: Find,
+    output: Path,
+    classes: Sequence[str],
+    *,
+    kind: Kind = 'boxes',
+    tile: int = 512,
+    overlap: int = 128,
+    min_score: float = 0.3,
+    min_agreement: float = 0.5,
+    settings: dict[str, Any] | None = None,
+    pace: Pace = DEFAULT_PACE,
+) -> Path | None:
+    """Write the objects of a scene, in its reference system.
+
+    What tiles say is kept in a folder beside the output, ``OUTPUT.work``, until the output is
+    complete; in memory are a few windows, and at the end all objects. What several tiles found is
+    kept once, see :func:`merge`.
+
+    Args:
+        scene: The scene.
+        predict: The model.
+        output: .gpkg or .geojson to write, with ``label``, ``score`` and a polygon per object.
+        classes: Names of the classes.
+        kind: What the model's shapes are.
+        tile: Side of the windows that the model gets, in pixels.
+        overlap: Pixels that neighboring windows share. Objects that are larger are put together
+            from parts.
+        min_score: Objects of a lower score are left out.
+        min_agreement: Share of their area from which on two objects are one.
+        settings: What else the result depends on, of JSON types: a run only continues one of the
+            same settings.
+        pace: How the scene is worked through.
+
+    Returns:
+        The output; None if ``pace.max_tiles`` ended the run before.
+
+    Raises:
+        OSError: A file cannot be read or written.
+        ValueError: The grid is impossible, the output has another suffix, ``min_agreement`` is not
+            in (0, 1], the model returns a label that is no class, or the work folder is of another
+            run.
+    """
+    check_suffix(output)
+    if not 0 < min_agreement <= 1:
+        raise ValueError(f'min_agreement is {min_agreement}; give a share in (0, 1]')
+    grid = Grid(scene.height, scene.width, tile, overlap)
+    settings = dict(
+        settings or {},
+        **scene.settings(),
+        kind=kind,
+        classes=list(classes),
+        tile=tile,
+        overlap=overlap,
+        min_score=min_score,
+        batch_size=pace.batch_size,
+    )
+    work = WorkFolder(output.with_name(f'{output.name}.work'), settings)
+
+    def pack(objects: Objects | None, nodata: np.ndarray) -> dict[str, np.ndarray]:
+        return {} if objects is None else _pack(objects, min_score, len(classes))
+
+    for _ in predict_tiles(scene, grid, predict, pack, work, range(len(grid)), pace):
+        pass
+    if not all(work.has(tile_name(index)) for index in range(len(grid))):
+        return None
+    objects, tiles = _in_scene(work, grid)
+    objects = Objects(*merge(*objects, tiles, grid, kind, min_agreement))
+    names = np.array(classes, dtype=object)[objects.labels]
+    write_vectors(output, scene, objects.shapes, dict(label=names, score=objects.scores), work)
+    work.remove()
+    return output
+
+
+def _pack(objects: Objects, min_score: float, classes: int) -> dict[str, np.ndarray]:
+    chosen = objects.scores >= min_score
+    labels = objects.labels[chosen].astype(np.int64)
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f'the model returned labels from {labels.min()} to {labels.max()} for {classes} '
+            'classes, 0 to the last: give the classes that it was trained for'
+        )
+    shapes = shapely.to_wkb(objects.shapes[chosen])
+    return dict(
+        shapes=np.frombuffer(b''.join(shapes), np.uint8),
+        ends=np.cumsum([0, *map(len, shapes)]),
+        labels=labels,
+        scores=objects.scores[chosen],
+    )
+
+
+def _unpack(arrays: dict[str, np.ndarray]) -> Objects:
+    content = arrays['shapes'].tobytes()
+    shapes = [content[start:end] for start, end in pairwise(arrays['ends'])]
+    return Objects(shapely.from_wkb(np.array(shapes, object)), arrays['labels'], arrays['scores'])
+
+
+def _in_scene(work: WorkFolder, grid: Grid) -> tuple[Objects, np.ndarray]:
+    """Return the objects of all tiles in pixels of the scene, and the tile of each."""
+    found = [Objects(*(np.empty(0, dtype) for dtype in (object, np.int64, np.float32)))]
+    tiles = [np.empty(0, np.int64)]
+    for index in range(len(grid)):
+        arrays = work.load(tile_name(index))
+        if not arrays:  # a tile without data
+            continue
+        corner = (grid[index].left, grid[index].top)
+        objects = _unpack(arrays)
+        shapes = shapely.transform(objects.shapes, lambda xy, corner=corner: xy + corner)
+        found.append(objects._replace(shapes=shapes))
+        tiles.append(np.full(len(shapes), index))
+    return Objects(*map(np.concatenate, zip(*found, strict=True))), np.concatenate(tiles)

@@ -1,0 +1,130 @@
+"""GeoTIFFs, written block by block and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.shutil import copy as copy_raster
+from rasterio.windows import Window as RasterWindow
+
+from mmdynamicvis.scenes.grid import Box, Grid
+from mmdynamicvis.scenes.reading import Scene
+from mmdynamicvis.scenes.work_folder import WorkFolder
+
+BLOCK = 512
+"""Side of a block of the written file in pixels."""
+SUFFIXES = ('.tif', '.tiff')
+
+
+def check_suffix(path: Path) -> None:
+    """Raise a ValueError if ``path`` is of no format that is written."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f'output is {path}; maps of classes are written to *.tif')
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What the bands of a raster are.
+
+    Args:
+        names: One per band.
+        dtype: Type of the numbers.
+        nodata: Number where there is no data.
+        colors: R, G, B of each number, for a file of one band.
+    """
+
+    names: Sequence[str]
+    dtype: str
+    nodata: float
+    colors: Sequence[Sequence[int]] | None = None
+
+
+def write_raster(
+    path: Path,
+    scene: Scene,
+    grid: Grid,
+    bands: Bands,
+    block: Callable[[Box], np.ndarray],
+    work: WorkFolder,
+    cog: bool,
+) -> None:
+    """Write a GeoTIFF with the place of a scene; it appears when it is complete.
+
+    Args:
+        path: The file.
+        scene: What gives size, reference system and transform.
+        grid: What gives the blocks.
+        bands: What the bands are.
+        block: Returns the numbers of a block, (bands, H, W).
+        work: Where the file is until it is complete.
+        cog: Write a cloud-optimised GeoTIFF, with overviews.
+
+    Raises:
+        OSError: The file could not be written, since the disk is full for example.
+    """
+    profile = dict(
+        driver='GTiff',
+        height=scene.height,
+        width=scene.width,
+        count=len(bands.names),
+        dtype=bands.dtype,
+        nodata=bands.nodata,
+        crs=scene.crs,
+        transform=scene.transform,
+        tiled=True,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
+        compress='deflate',
+        bigtiff='if_safer',
+    )
+    boxes = [box for row in grid.block_rows(BLOCK) for box in row]
+    try:
+        with work.replacing(path) as temporary:
+            with rasterio.open(temporary, 'w', **profile) as file:
+                _describe(file, bands)
+                for box in boxes:
+                    file.write(block(box), window=_window(box))
+            if cog:
+                _make_cog(temporary)
+            _compare(temporary, boxes, block)
+    except RasterioError as error:
+        raise OSError(f'cannot write {path}: {_cause(error)}. Is the disk full?') from error
+
+
+def _describe(file: rasterio.io.DatasetWriter, bands: Bands) -> None:
+    file.descriptions = bands.names
+    if bands.colors is not None:
+        file.write_colormap(1, {i: (*color, 255) for i, color in enumerate(bands.colors)})
+
+
+def _make_cog(path: Path) -> None:
+    plain = path.rename(path.with_suffix('.plain.tif'))
+    try:
+        copy_raster(plain, path, driver='COG', compress='deflate', bigtiff='if_safer')
+    # rasterio raises classes here that it does not export
+    except Exception as error:
+        raise RasterioError(str(error)) from error
+
+
+def _compare(path: Path, boxes: Sequence[Box], block: Callable[[Box], np.ndarray]) -> None:
+    """Read a file back: GDAL keeps errors to itself that it meets when it closes a file."""
+    with rasterio.open(path) as file:
+        for box in boxes:
+            if not np.array_equal(file.read(window=_window(box)), block(box), equal_nan=True):
+                raise RasterioError(f'rows {box.top} to {box.bottom} were not written as they are')
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what GDAL met first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _window(box: Box) -> RasterWindow:
+    return RasterWindow.from_slices((box.top, box.bottom), (box.left, box.right))

@@ -1,6 +1,0 @@
-"""Procedural aerial scenes for the demo and the tests; needs numpy and OpenCV only."""
-
-from mmdynamicvis.synthetic.classification import write_classification_dataset
-from mmdynamicvis.synthetic.scenes import CATEGORIES, Scene, SceneObject, make_scene
-
-__all__ = ['CATEGORIES', 'Scene', 'SceneObject', 'make_scene', 'write_classification_dataset']

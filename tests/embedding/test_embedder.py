@@ -1,0 +1,217 @@
+"""Vectors of images, of their places and of regions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdynamicvis import DynamicVis
+from mmdynamicvis.embedding import Embedder
+from mmdynamicvis.embedding import embedder as embedder_module
+from mmdynamicvis.models.state_dict_map import convert_layout
+from mmdynamicvis.models.weights import save_weights
+
+ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
+
+
+def random_backbone(**options) -> DynamicVis:
+    torch.manual_seed(0)
+    model = DynamicVis(ARCH, **options).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def random_image(height: int, width: int, bands: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(height * width)
+    return rng.integers(0, 256, (height, width, bands), dtype=np.uint8)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A whole model's file whose backbone has a position embedding of 48 x 64 pixels."""
+    weights = random_backbone(img_size=(48, 64), scan_mode='gate').state_dict()
+    path = tmp_path / 'model.safetensors'
+    head = {'head.fc.weight': torch.rand(2, 20)}
+    save_weights({**{f'backbone.{n}': t for n, t in weights.items()}, **head}, path)
+    return path
+
+
+@pytest.fixture
+def embedder(checkpoint: Path) -> Embedder:
+    return Embedder(checkpoint, device='cpu', batch_size=2)
+
+
+def test_the_checkpoint_tells_the_backbone(embedder: Embedder) -> None:
+    image = random_image(48, 64)
+    expected = random_backbone(img_size=(48, 64), scan_mode='gate')
+    mean, std = (np.float32(v) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    pixels = torch.from_numpy((image - mean) / std).movedim(-1, 0)
+    with torch.no_grad():
+        last = expected(pixels[None].float())[-1]
+    torch.testing.assert_close(embedder([image]), last.mean((2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_published_names_give_the_same(embedder: Embedder, tmp_path: Path) -> None:
+    weights = random_backbone(img_size=(64, 64), published=True).state_dict()
+    save_weights(weights, tmp_path / 'ours.safetensors')
+    save_weights(convert_layout(weights, 'published'), tmp_path / 'published.pth')
+    image = random_image(64, 96)
+    ours, published = (
+        Embedder(tmp_path / name, device='cpu')([image])
+        for name in ('ours.safetensors', 'published.pth')
+    )
+    assert torch.equal(ours, published)
+
+
+def test_files_arrays_and_tensors_are_one(embedder: Embedder, tmp_path: Path) -> None:
+    image = random_image(40, 70)
+    cv2.imwrite(str(tmp_path / 'image.png'), image[..., ::-1])
+    tensor = torch.from_numpy(image).movedim(-1, 0)
+    vectors = embedder([str(tmp_path / 'image.png'), tmp_path / 'image.png', image, tensor])
+    assert vectors.shape == (4, 20)
+    # a convolution may round by an image's place in the batch
+    torch.testing.assert_close(vectors, vectors[:1].expand(4, 20), rtol=1e-5, atol=1e-6)
+
+
+def test_batches_keep_the_order_of_images_of_any_size(embedder: Embedder) -> None:
+    sizes = [(40, 70), (40, 70), (40, 70), (64, 33), (40, 70)]
+    images = [random_image(*size) + np.uint8(i) for i, size in enumerate(sizes)]
+    together = embedder(images)
+    single = torch.cat([embedder([image]) for image in images])
+    torch.testing.assert_close(together, single, rtol=1e-4, atol=1e-5)
+    assert len(together.unique(dim=0)) == len(images)
+    assert embedder([]).shape == (0, 20)
+
+
+def test_images_are_resized_on_demand(checkpoint: Path) -> None:
+    embedder = Embedder(checkpoint, device='cpu', size=(64, 64))
+    assert [tuple(level.shape) for level in embedder.maps(random_image(40, 70))] == [
+        (8, 16, 16), (12, 8, 8), (16, 4, 4), (20, 2, 2)
+    ]  # fmt: skip
+
+
+def test_maps_have_the_strides_of_the_stages(embedder: Embedder) -> None:
+    shapes = [tuple(level.shape) for level in embedder.maps(random_image(66, 100))]
+    assert shapes == [(8, 17, 25), (12, 9, 13), (16, 5, 7), (20, 3, 4)]
+
+
+def test_a_region_is_what_lies_in_it(embedder: Embedder) -> None:
+    image = random_image(64, 96)
+    boxes = [[0, 0, 96, 64], [32, 0, 64, 32], [32, 0, 64, 32.5]]
+    regions = embedder.regions(image, boxes)
+    assert regions.shape == (3, 8 + 12 + 16 + 20)
+    # of a map with one place per 32 pixels, the box is exactly one place
+    last = embedder.maps(image)[-1]
+    torch.testing.assert_close(regions[1, -20:], last[:, 0, 1], rtol=0.2, atol=0.2)
+    torch.testing.assert_close(regions[1], regions[2], rtol=0.1, atol=0.1)
+    assert not torch.allclose(regions[0], regions[1], atol=1e-3)
+    assert embedder.regions(image, []).shape == (0, 56)
+
+
+def test_a_config_gives_backbone_and_normalization(checkpoint: Path, tmp_path: Path) -> None:
+    backbone = dict(type='mmdynamicvis.DynamicVis', arch=ARCH, img_size=(48, 64), scan_mode='gate')
+    mean, std = [10.0, 20.0, 30.0], [2.0, 3.0, 4.0]
+    init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
+    image = random_image(48, 64)
+    expected = Embedder(checkpoint, mean=mean, std=std, device='cpu')([image])
+    for turned, order in ((True, 1), (False, -1)):
+        cfg = Config(
+            dict(
+                model=dict(backbone=dict(backbone, init_cfg=init_cfg)),
+                data_preprocessor=dict(mean=mean[::order], std=std[::order], bgr_to_rgb=turned),
+            )
+        )
+        path = tmp_path / f'config_{turned}.py'
+        cfg.dump(path)
+        assert torch.equal(Embedder(path, device='cpu')([image]), expected)
+        assert torch.equal(Embedder(cfg, checkpoint=checkpoint, device='cpu')([image]), expected)
+
+
+def test_bands_of_a_raster(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip('rasterio')
+    image = random_image(48, 64, bands=6).astype(np.uint16) * 40
+    with rasterio.open(
+        tmp_path / 'scene.tif', 'w', driver='GTiff', height=48, width=64, count=6, dtype='uint16'
+    ) as file:
+        file.write(image.transpose(2, 0, 1))
+    save_weights(random_backbone(in_channels=4).state_dict(), tmp_path / 'four.safetensors')
+    options = dict(mean=[5000.0] * 4, std=[3000.0] * 4, device='cpu')
+    embedder = Embedder(tmp_path / 'four.safetensors', bands=(4, 3, 2, 6), **options)
+    chosen = image[..., [3, 2, 1, 5]]
+    assert torch.equal(embedder([tmp_path / 'scene.tif']), embedder([chosen.astype(np.float32)]))
+    with pytest.raises(ValueError, match=r'scene.tif has 6 bands, the backbone takes 4.*bands='):
+        Embedder(tmp_path / 'four.safetensors', **options)([tmp_path / 'scene.tif'])
+    with pytest.raises(ValueError, match='takes 4 bands, mean has 3 numbers'):
+        Embedder(tmp_path / 'four.safetensors', device='cpu')
+
+
+def test_a_folder_with_its_names(embedder: Embedder, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / 'archive'
+    (folder / 'b').mkdir(parents=True)
+    for name in ('z.png', 'b/a.jpg', 'b/c.png'):
+        cv2.imwrite(str(folder / name), random_image(40, 40))
+    (folder / 'notes.txt').write_text('no image')
+    (folder / 'damaged.png').write_bytes(b'no image')
+    said = []
+    monkeypatch.setattr(embedder_module, 'print_log', lambda text, *args: said.append(text))
+    embeddings = embedder.folder(folder)
+    (text,) = said
+    assert 'left out: cannot load image' in text
+    assert 'damaged.png' in text
+    assert embeddings.names == ['b/a.jpg', 'b/c.png', 'z.png']
+    assert torch.equal(embeddings.vectors, embedder([folder / n for n in embeddings.names]))
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='has no images'):
+        embedder.folder(tmp_path / 'empty')
+
+
+def test_weights_that_do_not_fit_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    save_weights({'fc.weight': torch.rand(2, 2)}, tmp_path / 'head.safetensors')
+    with pytest.raises(ValueError, match=r"head.safetensors has no DynamicVis backbone.*'fc'"):
+        Embedder(tmp_path / 'head.safetensors')
+    with pytest.raises(RuntimeError, match='another shape'):
+        Embedder(checkpoint, arch='tiny')
+    weights = random_backbone().state_dict()
+    del weights['stages.2.norm.weight']
+    save_weights(weights, tmp_path / 'part.safetensors')
+    with pytest.raises(RuntimeError, match=r'stages\.2\.norm\.weight'):
+        Embedder(tmp_path / 'part.safetensors')
+    with pytest.raises(ValueError, match='both'):
+        Embedder(checkpoint, checkpoint=checkpoint)
+    with pytest.raises(ValueError, match='no backbone'):
+        Embedder(Config(dict(model=dict(type='A', backbone=dict(type='ResNet')))))
+
+
+@pytest.mark.parametrize('shape', [(3,), (2, 3, 32, 32)])
+def test_what_is_no_image_is_refused(embedder: Embedder, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match='an image has shape'):
+        embedder([torch.zeros(shape)])
+
+
+def test_boxes_of_another_shape_are_refused(embedder: Embedder) -> None:
+    with pytest.raises(ValueError, match=r'need \(R, 4\)'):
+        embedder.regions(random_image(64, 64), [[1, 2, 3]])
+
+
+@pytest.mark.parametrize('box', [(9, 9, 9, 20), (40, 0, 10, 30), (64, 0, 80, 9), (math.nan,) * 4])
+def test_boxes_without_area_in_the_image_are_refused(embedder: Embedder, box) -> None:
+    with pytest.raises(ValueError, match=r'box 1 is .*in the image of 64 x 48 pixels'):
+        embedder.regions(random_image(48, 64), [(0, 0, 9, 9), box])
+
+
+def test_boxes_are_cut_off_at_the_image(embedder: Embedder) -> None:
+    image = random_image(48, 64)
+    inside, beyond = embedder.regions(image, [(32, 0, 64, 48), (32, -99, 999, 48)])
+    assert torch.equal(inside, beyond)
+
+
+def test_a_file_is_no_list(embedder: Embedder) -> None:
+    with pytest.raises(TypeError, match=r"give a list, \['a.png'\]"):
+        embedder('a.png')

@@ -1,0 +1,278 @@
+"""Models of the hosts on rasters: as on images, where the scene is one tile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
+
+from mmdynamicvis.models.weights import save_weights
+from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+
+from .scenes import PLACE, noise, write
+
+SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
+ROADS = 'segmentation/upernet_dynamicvis-tiny_1xb8-200e-scratch_whu-building-512px.py'
+CHANGE = 'change_detection/siamese_dynamicvis-tiny_1xb8-200e-scratch_whu-cd-256px.py'
+BOXES = 'detection/faster-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
+MASKS = 'instance_segmentation/mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
+ROTATED = 'rotated_detection/oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py'
+QUIET = Pace(progress=False)
+
+
+class Trained:
+    """A small model of a config with random weights, and its checkpoint."""
+
+    def __init__(self, path, folder, **decode_head):
+        self.cfg = Config.fromfile(path)
+        model = self.cfg.model
+        if decode_head:
+            model.decode_head.update(decode_head)
+        model.backbone.update(arch=SMALL, img_size=64, init_cfg=None)
+        fpn = model.neck.get('fpn', model.neck)
+        fpn.in_channels = list(SMALL['embed_dims'])
+        if 'auxiliary_head' in model:
+            fpn.out_channels = 16
+            model.decode_head.update(in_channels=[16] * 4, channels=8)
+            model.auxiliary_head.update(in_channels=16, channels=8)
+        if 'rcnn' in model.get('test_cfg', {}):
+            model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=12)
+        init_default_scope(self.cfg.default_scope)
+        torch.manual_seed(0)
+        self.model = MODELS.build(dict(model, data_preprocessor=self.cfg.data_preprocessor)).eval()
+        self.checkpoint = folder / 'random.safetensors'
+        save_weights(self.model.state_dict(), self.checkpoint)
+        self.pipeline = [
+            step
+            for step in self.cfg.test_pipeline
+            if 'LoadAnnotations' not in step['type'] and 'IgnoreNodata' not in step['type']
+        ]
+
+    @torch.no_grad()
+    def on_images(self, **paths):
+        """Return what the model says about image files, by the config's own pipeline."""
+        sample = Compose(self.pipeline)(dict(paths, img_id=0))
+        return self.model.test_step(pseudo_collate([sample]))[0]
+
+
+def image_and_raster(folder, name, size=(200, 256)):
+    """Write the same pixels as PNG and as GeoTIFF."""
+    pixels = np.kron(noise(*(length // 8 for length in size)), np.ones((1, 8, 8), np.uint8))
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / f'{name}.png')
+    return str(folder / f'{name}.png'), write(folder / f'{name}.tif', pixels)
+
+
+def classes_of(path):
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def test_roads(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    image, raster = image_and_raster(tmp_path, 'a')
+    expected = trained.on_images(img_path=image).pred_sem_seg.data[0].numpy()
+    output = tmp_path / 'roads.tif'
+    arguments = (raster, output, trained.cfg, trained.checkpoint)
+    assert infer_scene(*arguments, tile=256, pace=QUIET) == output
+    assert 0 < expected.mean() < 1
+    assert (classes_of(output) == expected).all()
+
+
+def test_one_channel_with_a_threshold(tmp_path, checkout):
+    head = dict(out_channels=1, threshold=0.4)
+    head['loss_decode'] = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path, **head)
+    image, raster = image_and_raster(tmp_path, 'a')
+    expected = trained.on_images(img_path=image)
+    arguments = (trained.cfg, trained.checkpoint)
+    infer_scene(raster, tmp_path / 'out.tif', *arguments, tile=256, pace=QUIET)
+    near = np.abs(expected.seg_logits.data[0].numpy() - 0.4) < 1e-5
+    assert (
+        (classes_of(tmp_path / 'out.tif') == expected.pred_sem_seg.data[0].numpy()) | near
+    ).all()
+
+
+def test_sixteen_bits_scaled_to_eight(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    _, raster = image_and_raster(tmp_path, 'a')
+    with rasterio.open(raster) as file:
+        deep = write(tmp_path / 'deep.tif', file.read().astype(np.uint16) * 40 + 1000)
+    arguments = (trained.cfg, trained.checkpoint)
+    with pytest.raises(ValueError, match=r'deep\.tif has dtype uint16, not uint8'):
+        infer_scene(deep, tmp_path / 'deep_roads.tif', *arguments, pace=QUIET)
+    scaling = (1000, 1000 + 255 * 40)
+    infer_scene(deep, tmp_path / 'deep_roads.tif', *arguments, scaling=scaling, pace=QUIET)
+    infer_scene(raster, tmp_path / 'roads.tif', *arguments, pace=QUIET)
+    assert (classes_of(tmp_path / 'deep_roads.tif') == classes_of(tmp_path / 'roads.tif')).all()
+
+
+@pytest.mark.parametrize('config', [ROADS, BOXES])
+def test_another_number_of_bands(tmp_path, checkout, config):
+    trained = Trained(checkout / 'configs' / config, tmp_path)
+    _, raster = image_and_raster(tmp_path, 'a')
+    output = tmp_path / ('out.tif' if config == ROADS else 'out.gpkg')
+    with pytest.raises(ValueError, match=r'means of 3 bands, and 2 are read: .* bands=\.\.\.'):
+        infer_scene(raster, output, trained.cfg, trained.checkpoint, bands=[1, 2], pace=QUIET)
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_change_of_two_dates(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
+    first, second = (image_and_raster(tmp_path, name) for name in 'ab')
+    pixels = np.asarray(Image.open(first[0]))[::-1].copy()
+    Image.fromarray(pixels).save(second[0])
+    write(second[1], pixels.transpose(2, 0, 1))
+    expected = trained.on_images(img_path=first[0], img_path2=second[0]).pred_sem_seg.data[0]
+    output = tmp_path / 'change.tif'
+    arguments = (output, trained.cfg, trained.checkpoint)
+    infer_scene([first[1], second[1]], *arguments, pace=QUIET)
+    assert (classes_of(output) == expected.numpy()).all()
+    with pytest.raises(ValueError, match='takes 2 rasters at once, and 1 are given'):
+        infer_scene(first[1], tmp_path / 'other.tif', *arguments[1:], pace=QUIET)
+
+
+@pytest.mark.parametrize('config', [BOXES, MASKS, ROTATED])
+def test_objects(tmp_path, checkout, config):
+    if config == ROTATED:
+        pytest.importorskip('mmrotate')
+    trained = Trained(checkout / 'configs' / config, tmp_path)
+    image, raster = image_and_raster(tmp_path, 'a')
+    found = trained.on_images(img_path=image).pred_instances
+    output = tmp_path / 'objects.gpkg'
+    infer_scene(raster, output, trained.cfg, trained.checkpoint, min_score=0, pace=QUIET)
+    frame = geopandas.read_file(output)
+    assert frame.crs == PLACE['crs']
+    assert set(frame.label) <= set(_classes(trained))
+    if 'masks' in found:
+        found = found[found.masks.flatten(1).any(1)]
+        areas = found.masks.flatten(1).sum(1).numpy()
+    else:
+        boxes = getattr(found.bboxes, 'tensor', found.bboxes).numpy()
+        sides = boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
+        areas = sides.prod(1)
+    assert len(areas) > 3
+    # pixels of half a meter
+    np.testing.assert_allclose(frame.area, areas / 4, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(frame.score, found.scores.numpy(), rtol=1e-6)
+    left, bottom, right, top = frame.total_bounds
+    assert left < 600000 + 128 and right > 600000 and bottom < 5300000 and top > 5300000 - 100
+
+
+def _classes(trained):
+    from mmdynamicvis.registry import DATASETS
+
+    return DATASETS.get(trained.cfg.test_dataloader.dataset.type).METAINFO['classes']
+
+
+def test_a_checkpoint_of_another_task(tmp_path, checkout):
+    (tmp_path / 'boxes').mkdir()
+    roads = Trained(checkout / 'configs' / ROADS, tmp_path)
+    boxes = Trained(checkout / 'configs' / BOXES, tmp_path / 'boxes')
+    _, raster = image_and_raster(tmp_path, 'a')
+    with pytest.raises(ValueError, match=r'random\.safetensors is not of the model of .*whu'):
+        infer_scene(raster, tmp_path / 'out.tif', roads.cfg, boxes.checkpoint, pace=QUIET)
+
+
+def test_checkpoints_that_are_no_or_half_a_model(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    weights = trained.model.state_dict()
+    wide = weights['decode_head.conv_seg.weight']
+    cases = {
+        'decode_head.conv_seg.weight is missing': [name for name in weights if 'conv_seg' in name],
+        'size mismatch for decode_head.conv_seg.weight': [],
+    }
+    for message, dropped in cases.items():
+        part = {name: weight for name, weight in weights.items() if name not in dropped}
+        if not dropped:
+            part['decode_head.conv_seg.weight'] = wide.repeat(3, 1, 1, 1)
+        save_weights(part, tmp_path / 'part.safetensors')
+        with pytest.raises(ValueError, match=message):
+            SceneModel(trained.cfg, tmp_path / 'part.safetensors', 'cpu')
+    with pytest.raises(FileNotFoundError, match=r'checkpoint none\.pth does not exist'):
+        SceneModel(trained.cfg, 'none.pth', 'cpu')
+
+
+def test_configs_of_other_tasks(tmp_path, checkout):
+    config = checkout / 'configs/classification/dynamicvis_tiny_1xb32-10e_aid150-128px.py'
+    with pytest.raises(ValueError, match="default_scope 'mmpretrain': scenes are for models of"):
+        infer_scene(tmp_path / 'a.tif', tmp_path / 'out.tif', config, tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize(
+    ('output', 'message'), [('out.png', r'written to \*\.tif'), ('out.gpkg', r'written to \*\.tif')]
+)
+def test_outputs_of_another_kind(tmp_path, checkout, output, message):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    _, raster = image_and_raster(tmp_path, 'a')
+    with pytest.raises(ValueError, match=message):
+        infer_scene(raster, tmp_path / output, trained.cfg, trained.checkpoint, pace=QUIET)
+    assert not (tmp_path / f'{output}.work').exists()
+
+
+def test_nothing_is_overwritten(tmp_path, checkout):
+    (tmp_path / 'out.tif').write_text('mine')
+    with pytest.raises(FileExistsError, match=r'out\.tif exists; remove it'):
+        infer_scene('a.tif', tmp_path / 'out.tif', checkout / 'configs' / ROADS, 'none.pth')
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    trained.cfg.dump(tmp_path / 'config.py')
+    _, raster = image_and_raster(tmp_path, 'a')
+    command = [sys.executable, checkout / 'tools/infer_scene.py', raster, tmp_path / 'out.tif']
+    command += [tmp_path / 'config.py', trained.checkpoint, '--tile', '128']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f'wrote {tmp_path / "out.tif"}'
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+    assert 'out.tif exists' in done.stderr
+
+
+@pytest.mark.shared_data
+def test_four_bands_of_a_real_scene(tmp_path, checkout, shared_data):
+    name = 'segmentation/upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px.py'
+    trained = Trained(checkout / 'configs' / name, tmp_path)
+    scene = shared_data / 'large_scenes/naip/m_4709963_se_14_1_20180716.tif'
+    expected = trained.on_images(img_path=str(scene)).pred_sem_seg.data[0].numpy()
+    output = tmp_path / 'out.tif'
+    infer_scene(scene, output, trained.cfg, trained.checkpoint, tile=1024, pace=QUIET)
+    with rasterio.open(output) as file, rasterio.open(scene) as raster:
+        assert (file.crs, file.bounds) == (raster.crs, raster.bounds)
+        nodata = (raster.read() == 0).all(0)
+        assert (file.read(1)[~nodata] == expected[~nodata]).all()
+
+
+@pytest.mark.shared_data
+def test_one_band_of_sixteen_bits(tmp_path, checkout, shared_data):
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    scene = shared_data / 'spacenet_solaris/sample_geotiff.tif'
+    output = tmp_path / 'out.geojson'
+    options = dict(bands=[1, 1, 1], scaling=(0, 2000), tile=512, min_score=0, pace=QUIET)
+    infer_scene(scene, output, trained.cfg, trained.checkpoint, **options)
+    frame = geopandas.read_file(output)
+    assert frame.crs == 'EPSG:32616'
+    assert len(frame) > 10
+    with rasterio.open(scene) as raster:
+        left, bottom, right, top = raster.bounds
+    found = frame.total_bounds
+    assert left <= found[0] and bottom <= found[1] and found[2] <= right and found[3] <= top
+
+
+@pytest.mark.parametrize('option', ['cog', 'probabilities'])
+def test_options_of_pixels_for_objects(tmp_path, checkout, option):
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    arguments = (tmp_path / 'a.tif', tmp_path / 'out.gpkg', trained.cfg, trained.checkpoint)
+    with pytest.raises(ValueError, match='finds objects: probabilities and cog are for classes'):
+        infer_scene(*arguments, pace=QUIET, **{option: True})

@@ -1,0 +1,6 @@
+"""Procedural aerial scenes for the demo and the tests; needs numpy and OpenCV only."""
+
+from synthetic.classification import write_classification_dataset
+from synthetic.scenes import CATEGORIES, Scene, SceneObject, make_scene
+
+__all__ = ['CATEGORIES', 'Scene', 'SceneObject', 'make_scene', 'write_classification_dataset']
