@@ -36,7 +36,7 @@ def test_scenes_are_the_known_ones(category):
     np.testing.assert_allclose(mean, GOLDEN[category], atol=0.05)
 
 
-def test_another_process_with_another_number_of_threads_makes_the_same_bytes():
+def test_another_process_with_another_number_of_threads_makes_the_same_bytes(checkout):
     code = (
         'import hashlib, cv2; cv2.setNumThreads(1); cv2.setUseOptimized(False)\n'
         'from synthetic import CATEGORIES, make_scene\n'
@@ -45,6 +45,7 @@ def test_another_process_with_another_number_of_threads_makes_the_same_bytes():
         '    print(name, hashlib.sha256(image.tobytes()).hexdigest())\n'
     )
     environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1', 'PYTHONHASHSEED': '5'}
+    environment['PYTHONPATH'] = str(checkout / 'tools')
     # No AVX2 or AVX512 in NumPy: another processor, as far as this one can play it.
     environment['NPY_DISABLE_CPU_FEATURES'] = 'AVX2 FMA3 AVX512F AVX512_SKX'
     output = subprocess.run(
