@@ -16,8 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmdynamicvis.data.coco import check_coco, load_coco
-from mmdynamicvis.data.dota import check_dota
-from mmdynamicvis.data.dota import HEADERS, line_problem
+from mmdynamicvis.data.dota import HEADERS, check_dota, line_problem
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
