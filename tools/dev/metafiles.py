@@ -49,11 +49,11 @@ DATASETS = {
     'whu-building': 'WHU buildings',
     'whu-cd': 'WHU-CD',
 }
-# folder -> task, collection, architecture
+# folder -> task, collection (mim finds a README by its name), architecture
 TASKS = {
     'classification': ('Image Classification', 'DynamicVis', []),
-    'detection': ('Object Detection', 'DynamicVis', []),
-    'instance_segmentation': ('Instance Segmentation', 'DynamicVis', []),
+    'detection': ('Object Detection', 'DynamicVis detection', []),
+    'instance_segmentation': ('Instance Segmentation', 'DynamicVis instance segmentation', []),
     'rotated_detection': ('Rotated Detection', 'DynamicVis rotated detection', []),
     'segmentation': ('Semantic Segmentation', 'DynamicVis UPerNet', ['FPN', 'UPerNet']),
     'change_detection': ('Change Detection', 'DynamicVis change detection', ['FPN', 'U-Net']),
