@@ -153,7 +153,7 @@ class Embedder:
         Raises:
             ValueError: As :meth:`__call__`.
         """
-        return tuple(level[0].cpu() for level in self._levels(image))
+        return tuple(level[0].cpu() for level in self._levels(image, image))
 
     def regions(self, image: Image, boxes: Sequence[Sequence[float]] | Tensor) -> Tensor:
         """Return one vector per box: the means over the box in all maps, side by side.
@@ -186,7 +186,7 @@ class Embedder:
                 f'box {index} is {boxes_R4[index].tolist()}; give x1, y1, x2, y2 with x1 < x2 and '
                 f'y1 < y2, in the image of {width} x {height} pixels'
             )
-        levels = self._levels(pixels_CHW)
+        levels = self._levels(pixels_CHW, image)
         vectors = []
         for level_BCHW in levels:
             # exact, also where the size of the image is no multiple of the stride
@@ -244,11 +244,11 @@ class Embedder:
         vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
         return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
 
-    def _levels(self, image: Image) -> tuple[Tensor, ...]:
-        """Return the maps of a batch of one image."""
+    def _levels(self, image: Image, source: Image) -> tuple[Tensor, ...]:
+        """Return the maps of a batch of one image, of which messages name the source."""
         levels = next(self._batches([image]))
         if not all(level.isfinite().all() for level in levels):
-            name = image if isinstance(image, (str, Path)) else 'the image'
+            name = source if isinstance(source, (str, Path)) else 'the image'
             raise ValueError(f'{name}: {NOT_FINITE}')
         return levels
 

@@ -212,7 +212,7 @@ def test_predictions_that_are_none(tmp_path, shapes, scores, message):
     'crs',
     [
         '+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m',
-        'LOCAL_CS["site grid",UNIT["metre",1]]',
+        'LOCAL_CS["site grid",UNIT["meter",1]]',
         'EPSG:32633+5773',
         None,
     ],
