@@ -74,7 +74,9 @@ class Scene:
         self._points = _Points.of(first)
         for file in (first, *others):
             if file.transform.is_degenerate:
-                raise ValueError(f'the pixels of {file.name} have no size: {file.transform!r}')
+                raise ValueError(
+                    f'the pixels of {file.name} have no size: {tuple(file.transform)[:6]}'
+                )
         for other in others:
             self._compare(first, other)
         self.files = sorted({name for path in self.paths for name in _all_files(path)})
