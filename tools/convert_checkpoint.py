@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.models.state_dict_map import convert_layout
 from mmdynamicvis.models.weights import load_weights, save_weights
 
@@ -50,13 +51,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.target.suffix not in SUFFIXES:
         parser.error(f'target {args.target} must end with one of {", ".join(SUFFIXES)}')
-    if args.target.exists() and not args.force:
-        parser.error(f'target {args.target} exists; pass --force to overwrite it')
     return args
 
 
 def main() -> None:
     args = parse_args()
+    refuse_to_overwrite([args.target], [args.source], args.force)
     if args.parts:
         parts = {part: load_weights(args.source, prefix=part) for part in args.parts}
         state_dict = {f'{part}.{name}': t for part, w in parts.items() for name, t in w.items()}

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from mmdynamicvis.export import SMALLEST, TOLERANCE, backbone, classifier, export_model
+from mmdynamicvis.fileio import refuse_to_overwrite
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,13 +43,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.classifier and not args.checkpoint:
         parser.error('--classifier needs a config and --checkpoint FILE')
-    if args.target.exists() and not args.force:
-        parser.error(f'target {args.target} exists; pass --force to overwrite it')
     return args
 
 
 def main() -> None:
     args = parse_args()
+    refuse_to_overwrite([args.target], [args.model, args.checkpoint], args.force)
     load = classifier if args.classifier else backbone
     model = load(args.model, args.checkpoint)
     size = tuple(args.size) if args.size else model.size

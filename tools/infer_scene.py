@@ -29,6 +29,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--bands', type=int, nargs='+', help='bands in the order of the model')
     parser.add_argument('--nodata', type=float, help='number of pixels without data')
     parser.add_argument(
+        '--alpha',
+        choices=['mask', 'band'],
+        help='what a band is that the raster calls alpha: where it is 0 there is no data, or a '
+        'band as near infrared (default: an error where it is not clear)',
+    )
+    parser.add_argument(
         '--scaling',
         type=float,
         nargs=2,

@@ -20,6 +20,7 @@ import torch
 from mmdynamicvis.embedding import Embeddings
 from mmdynamicvis.embedding.image_index import embed_images, make_embedder, settings_of
 from mmdynamicvis.embedding.images import find_images, read_image
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
 from mmdynamicvis.visualization import as_picture, show_search_results, write_picture
@@ -56,8 +57,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build(args: argparse.Namespace) -> None:
-    if args.index.exists() and not args.force:
-        raise FileExistsError(f'{args.index} exists; pass --force to overwrite it')
+    refuse_to_overwrite([args.index], [args.model, args.checkpoint], args.force)
     options = dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std)
     settings = settings_of(args.model, args.checkpoint, **options)
     made = embed_images(find_images(args.folder), settings, args.device)
@@ -78,6 +78,8 @@ def add(args: argparse.Namespace) -> None:
 
 
 def find(args: argparse.Namespace) -> None:
+    if args.picture:
+        refuse_to_overwrite([args.picture])
     names, vectors, settings = Embeddings.load(args.index)
     embedder = make_embedder(settings, args.device)
     encode = CODES[args.code]

@@ -5,8 +5,9 @@ r"""Shows where a model looks: the tokens that each stage of its backbone select
         --out pictures --animation --arrays
 
 For each image NAME there are NAME.png, with --animation NAME.gif (the image, then each stage), and
-with --arrays NAME.npz (stride4_indices, stride4_importance and so on). To draw the images of a
-test, put dict(type='mmdynamicvis.SelectedTokensHook') into custom_hooks of its config.
+with --arrays NAME.npz (stride4_indices, stride4_importance and so on). Where images share a name,
+those of the folders above are put before it. To draw the images of a test, put
+dict(type='mmdynamicvis.SelectedTokensHook') into custom_hooks of its config.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from mmdynamicvis.embedding import Embedder
 from mmdynamicvis.embedding.images import read_image
+from mmdynamicvis.fileio import OutputNames, refuse_to_overwrite
 from mmdynamicvis.visualization import (
     as_picture,
     draw_stages,
@@ -42,11 +44,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--mean', type=float, nargs='+', help='of each band')
     parser.add_argument('--std', type=float, nargs='+', help='of each band')
     parser.add_argument('--device')
+    parser.add_argument('--force', action='store_true', help='overwrite pictures that exist')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    names = OutputNames()
+    targets = {path: args.out / names(path) for path in args.images}
+    suffixes = ['.png'] + ['.gif'] * args.animation + ['.npz'] * args.arrays
+    # a name may hold dots
+    outputs = [f'{target}{suffix}' for target in targets.values() for suffix in suffixes]
+    refuse_to_overwrite(outputs, [*args.images, args.model, args.checkpoint], args.force)
     embedder = Embedder(
         args.model,
         checkpoint=args.checkpoint,
@@ -55,17 +64,17 @@ def main() -> None:
         std=args.std,
         device=args.device,
     )
-    for path in args.images:
+    for path, target in targets.items():
         image = read_image(path, embedder.bands)
         selections = embedder.selections(image)
         picture, stages = as_picture(image.numpy()), list(selections.values())
         row = show_selected_tokens([picture], stages, [path.name])
-        write_picture(row, args.out / f'{path.stem}.png')
+        write_picture(row, f'{target}.png')
         if args.animation:
-            write_animation(draw_stages(picture, stages), args.out / f'{path.stem}.gif')
+            write_animation(draw_stages(picture, stages), f'{target}.gif')
         if args.arrays:
-            write_arrays(selections, range(1), args.out / f'{path.stem}.npz')
-        print(f'{path}: see {args.out / path.stem}.png')
+            write_arrays(selections, range(1), Path(f'{target}.npz'))
+        print(f'{path}: see {target}.png')
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ from mmdynamicvis.engine.launch import (
     load_config,
     set_loader_defaults,
 )
-from mmdynamicvis.fileio import replacing
+from mmdynamicvis.fileio import refuse_to_overwrite, replacing
 
 # How the hosts' drawing hooks are switched on and where they take the output folder;
 # None: from the visualizer's save_dir.
@@ -59,6 +59,8 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out-item {args.out_item} needs --out FILE')
     if args.out and args.out_item != 'metrics' and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'predictions are written as .pkl, got --out {args.out}')
+    if args.out:  # what a test before has written may be overwritten, as in the hosts
+        refuse_to_overwrite([args.out], [args.config, args.checkpoint], force=True)
     return args
 
 

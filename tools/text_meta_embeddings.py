@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.models.weights import load_weights
 from mmdynamicvis.pretraining.meta_embeddings import project_keeping_cosines, save_meta_embeddings
 
@@ -63,8 +64,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.target.suffix != '.safetensors':
         parser.error(f'target {args.target} must end with .safetensors')
-    if args.target.exists() and not args.force:
-        parser.error(f'target {args.target} exists; pass --force to overwrite it')
     if not args.weights.is_file():
         parser.error(f'--weights {args.weights} is no local file; nothing is downloaded')
     if args.dim < 1:
@@ -228,6 +227,7 @@ def report(features_CF: Tensor, embeddings_CE: Tensor, classes: list[str]) -> No
 
 def main() -> None:
     args = parse_args()
+    refuse_to_overwrite([args.target], [args.weights], args.force)
     classes = read_classes(args.classes)
     templates = read_templates(args.templates) if args.templates else list(TEMPLATES)
     tower, tokenize = load_text_tower(args.model, args.weights, args.device)

@@ -12,51 +12,68 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
+
+COLORS = ('red', 'green', 'blue')
+LARGEST = 2**24
+"""Up to here, float32 holds every integer."""
 
 
 @TRANSFORMS.register_module()
 class LoadGeoTIFF(BaseTransform):
     """Load chosen bands of a GeoTIFF (or of anything else that GDAL reads).
 
-    Which pixels have no data, comes from the file: its nodata value, its mask, or its alpha band if
-    that is not among ``bands``; and from ``nodata``. Numbers that are not finite are no data in any
-    case. Those pixels get ``nodata_fill`` in the image; put ``IgnoreNodata`` behind the transform
+    Which pixels have no data, comes from the file: its nodata value, its mask, or its alpha band
+    (see ``alpha``); and from ``nodata``. Numbers that are not finite are no data in any case. Those
+    pixels get ``nodata_fill`` in the image; put ``IgnoreNodata`` behind the transform
     that loads annotations, so that they count neither in the loss nor in the metrics.
 
     Args:
-        bands: Bands in the order of the network's channels, counted from 1 as in GDAL; all by
-            default.
+        bands: Bands in the order of the network's channels, counted from 1 as in GDAL. 'red',
+            'green' and 'blue' are the bands that the file calls so, and 1, 2 and 3 where it does
+            not name all three. By default all bands, three as red, green, blue.
         nodata: Value of pixels without data, where the file does not say or is wrong.
         nodata_where: A pixel is without data if that is so in 'any' of the bands, or in 'all'.
             'all' is for 8-bit files in which 0 is no data, but also black in single bands.
         nodata_fill: What is put there, one number or one per band; the mean is harmless.
         dtype: dtype that files must have, e.g. 'uint16', that of the statistics in use; None for
             any.
+        alpha: What a band is that the file calls alpha and that is not among ``bands``. 'mask':
+            there is no data where it is 0; 'band': it says nothing of that, as near infrared, which
+            GDAL calls alpha in many files of four bands. None: a mask, if it has no more than one
+            number beside 0, and an error otherwise.
 
     Raises:
         OSError: The file is missing, truncated or not read by GDAL; the message names it.
-        ValueError: The file lacks a band or has another dtype, or ``nodata_fill`` has another
-            number of values than there are bands.
+        ValueError: The file lacks a band or has another dtype, or numbers that are no brightness
+            (complex ones, places in a palette) or that float32 does not hold; it is not clear what
+            its alpha band is; or ``nodata_fill`` has another number of values than there are bands.
     """
 
     def __init__(
         self,
-        bands: Sequence[int] | None = None,
+        bands: Sequence[int | str] | None = None,
         nodata: float | None = None,
         nodata_where: Literal['any', 'all'] = 'any',
         nodata_fill: float | Sequence[float] = 0.0,
         dtype: str | None = None,
+        alpha: Literal['mask', 'band'] | None = None,
     ) -> None:
+        if alpha not in ('mask', 'band', None):
+            raise ValueError(f"alpha is {alpha!r}; give 'mask', 'band' or None")
         if nodata_where not in ('any', 'all'):
             raise ValueError(f"nodata_where is {nodata_where!r}; give 'any' or 'all'")
-        if bands is not None and (not bands or min(bands) < 1):
-            raise ValueError(f'bands is {bands}; bands are counted from 1')
+        if bands is not None and not (bands and all(map(_is_band, bands))):
+            raise ValueError(
+                f'bands is {bands}; bands are counted from 1, or {", ".join(map(repr, COLORS))}'
+            )
         self.bands = bands
         self.nodata = nodata
         self.nodata_where = nodata_where
         self.nodata_fill = nodata_fill
         self.dtype = dtype
+        self.alpha = alpha
 
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']``.
@@ -90,15 +107,17 @@ class LoadGeoTIFF(BaseTransform):
 
         Raises:
             rasterio.errors.RasterioError: The file is damaged.
+            ValueError: As the class says.
         """
         bands = self._check(file)
-        image_CHW = file.read(bands, window=window)
+        numbers_CHW = file.read(bands, window=window)
         missing_CHW = self._missing(file, bands, window)
         if self.nodata is not None:
-            missing_CHW |= image_CHW == self.nodata
-        image_CHW = image_CHW.astype(np.float32)
+            missing_CHW |= numbers_CHW == self.nodata
+        image_CHW = numbers_CHW.astype(np.float32)
         not_finite_CHW = ~np.isfinite(image_CHW)
         missing_HW = getattr(missing_CHW, self.nodata_where)(0) | not_finite_CHW.any(0)
+        _check_size(file, numbers_CHW[:, ~missing_HW])
         image = np.ascontiguousarray(image_CHW.transpose(1, 2, 0))
         image[missing_HW] = self.nodata_fill
         return image, missing_HW
@@ -106,11 +125,21 @@ class LoadGeoTIFF(BaseTransform):
     def _check(self, file: rasterio.DatasetReader) -> list[int]:
         """Return the bands to read."""
         path = file.name
-        bands = list(self.bands or range(1, file.count + 1))
-        if max(bands) > file.count:
+        if not file.count:
             raise ValueError(
-                f'{path} has {file.count} bands, and {bands} are asked for. Choose others with '
-                'bands=..., counted from 1'
+                f'{path} is no raster, but holds {len(file.subdatasets)}. Give one of them: '
+                f'{shorten(file.subdatasets)}'
+            )
+        colors = dict(zip(COLORS, color_bands(file), strict=True))
+        every = COLORS if file.count == 3 else range(1, file.count + 1)
+        bands = [colors.get(band, band) for band in self.bands or every]
+        if max(bands) > file.count:
+            count, example = '1 band', f', {[1] * len(bands)} for example'
+            if file.count > 1:
+                count, example = f'{file.count} bands', ''
+            raise ValueError(
+                f'{path} has {count}, and {bands} are asked for. Choose others with bands=..., '
+                f'counted from 1{example}'
             )
         fills = np.size(self.nodata_fill)
         if fills not in (1, len(bands)):
@@ -119,29 +148,75 @@ class LoadGeoTIFF(BaseTransform):
         if self.dtype is not None and found != {self.dtype}:
             raise ValueError(
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
-                'deviations are of one scale: convert the file'
+                'deviations are of one scale: convert the file, or give the scaling of a scene'
+            )
+        if any(dtype.startswith('complex') for dtype in found):
+            raise ValueError(
+                f'{path} has complex numbers ({", ".join(sorted(found))}), of which a network '
+                'takes one part alone: write the amplitude, or what it was trained on, to a file'
+            )
+        if any(file.colorinterp[band - 1] == ColorInterp.palette for band in bands):
+            raise ValueError(
+                f'{path} has a palette: its numbers are places in a list of colors. Write the '
+                'colors to a file first, by gdal_translate -expand rgb'
             )
         return bands
 
-    @staticmethod
     def _missing(
-        file: rasterio.DatasetReader, bands: list[int], window: Window | None
+        self, file: rasterio.DatasetReader, bands: list[int], window: Window | None
     ) -> np.ndarray:
         """Return (bands, H, W) bool, where the file says that it has no data."""
         missing_CHW = file.read_masks(bands, window=window) == 0
+        alphas = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
+        if not alphas:
+            return missing_CHW
         # GDAL takes the fourth band of four for alpha where a file does not say that it is another,
         # as near infrared: a band that is an input is no mask.
-        alpha = {i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha}
-        if alpha & set(bands):
+        if self.alpha == 'band' or set(alphas) & set(bands):
             for missing_HW, band in zip(missing_CHW, bands, strict=True):
                 missing_HW &= MaskFlags.alpha not in file.mask_flag_enums[band - 1]
+        elif self.alpha is None:
+            alpha_HW = file.read(alphas[0], window=window)
+            opaque = alpha_HW[alpha_HW != 0]
+            if opaque.size and opaque.min() < opaque.max():
+                raise ValueError(
+                    f'{file.name} calls band {alphas[0]} alpha, and it has numbers from '
+                    f'{opaque.min()} to {opaque.max()} beside 0: say what it is. '
+                    "alpha='mask': where it is 0, there is no data; alpha='band': it is another "
+                    'band, near infrared for example'
+                )
         return missing_CHW
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(bands={self.bands}, nodata={self.nodata}, '
             f'nodata_where={self.nodata_where!r}, nodata_fill={self.nodata_fill}, '
-            f'dtype={self.dtype!r})'
+            f'dtype={self.dtype!r}, alpha={self.alpha!r})'
+        )
+
+
+def color_bands(file: rasterio.DatasetReader) -> list[int]:
+    """Return the bands that a file calls red, green and blue; else 1, 2 and 3."""
+    kinds = [kind.name for kind in file.colorinterp]
+    if all(kinds.count(color) == 1 for color in COLORS):
+        return [kinds.index(color) + 1 for color in COLORS]
+    return [1, 2, 3]
+
+
+def _is_band(band: int | str) -> bool:
+    return band in COLORS if isinstance(band, str) else band >= 1
+
+
+def _check_size(file: rasterio.DatasetReader, numbers: np.ndarray) -> None:
+    """Raise a ValueError if float32 would round the numbers of a file of integers."""
+    if numbers.dtype.kind not in 'iu' or numbers.dtype.itemsize < 4 or not numbers.size:
+        return
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < -LARGEST or high > LARGEST:
+        raise ValueError(
+            f'{file.name} has integers from {low} to {high}, and networks take float32, which '
+            f'rounds those beyond {LARGEST:,}. If they stand for no data, say so (nodata=...); '
+            'else scale the file'
         )
 
 

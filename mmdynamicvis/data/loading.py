@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
+from PIL.Image import DecompressionBombError
 
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -29,10 +30,17 @@ class LoadIntactImage(LoadImageFromFile):
         """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8.
 
         Raises:
-            OSError: the file is missing, truncated or no image; the message names it.
+            OSError: the file is missing, truncated or no image, or has more pixels than Pillow
+                takes; the message names it.
         """
         try:
             return super().transform(results)
+        except DecompressionBombError as error:
+            raise OSError(
+                f'{results["img_path"]} has more pixels than image files are read with ({error}). '
+                'Cut it into tiles, or make a GeoTIFF of it, which tools/infer_scene.py takes in '
+                'any size'
+            ) from error
         # mmcv asserts, and each decoder has exceptions of its own.
         except Exception as error:
             raise OSError(

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 from torch import Tensor
@@ -18,14 +17,25 @@ from torch.nn.functional import interpolate
 
 from mmdynamicvis.embedding.images import Image, find_images, read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
-from mmdynamicvis.engine.config import preprocessor_of, test_dataset, turns_channels, type_name
+from mmdynamicvis.engine.config import (
+    CONFIGS,
+    load_config_file,
+    preprocessor_of,
+    test_dataset,
+    turns_channels,
+    type_name,
+)
+from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.models import DynamicVis
 from mmdynamicvis.models.dynamicvis import StageSelection
 from mmdynamicvis.models.selections import record_selections
 
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
-CONFIGS = ('.py', '.json', '.yaml', '.yml')
+NOT_FINITE = (
+    'the network makes of it what is no number. A single pixel far outside of what it was trained '
+    'on does that: give a raster its nodata value, or check mean and std'
+)
 REGION = 7
 """Places each way at which a region is sampled, as in the heads of detectors."""
 
@@ -54,7 +64,7 @@ class Embedder:
     Raises:
         FileNotFoundError: A file does not exist.
         ValueError: The source has no DynamicVis backbone, or ``mean``, ``std`` and its channels
-            differ in number.
+            differ in number; or there is no such device.
         RuntimeError: The weights are of another backbone, or not complete.
 
     Examples:
@@ -77,9 +87,10 @@ class Embedder:
         device: str | None = None,
         **backbone: Any,
     ) -> None:
+        self.device = choose_device(device)
         settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
-            cfg = source if isinstance(source, Config) else Config.fromfile(source)
+            cfg = source if isinstance(source, Config) else load_config_file(source)
             from_config, settings = read_config(cfg)
             named = from_config.pop('checkpoint')
             checkpoint = checkpoint or named or cfg.get('load_from')
@@ -97,7 +108,6 @@ class Embedder:
             print_log('Embedder: no checkpoint is given, the weights are random', 'current')
             self.model = DynamicVis(**backbone)
             self.model.init_weights()
-        self.device = torch.device(device or get_device())
         self.model.to(self.device).eval()
         given = dict(mean=mean, std=std, bands=bands)
         settings.update({name: value for name, value in given.items() if value is not None})
@@ -125,16 +135,25 @@ class Embedder:
         Raises:
             OSError: A file is missing or damaged.
             TypeError: A single file is given instead of a list.
-            ValueError: An image has another number of bands, or is too small.
+            ValueError: An image has another number of bands, is too small, or has numbers of which
+                the network makes none.
         """
         if isinstance(images, (str, Path)):
             raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
-        vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
-        return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
+        vectors = self._vectors(images)
+        for place in (~vectors.isfinite().all(1)).nonzero().flatten().tolist():
+            image = images[place]
+            name = image if isinstance(image, (str, Path)) else f'image {place}'
+            raise ValueError(f'{name}: {NOT_FINITE}')
+        return vectors
 
     def maps(self, image: Image) -> tuple[Tensor, ...]:
-        """Return the dense maps of an image, one (C, H', W') of each stride 4, 8, 16 and 32."""
-        return tuple(level[0].cpu() for level in next(self._batches([image])))
+        """Return the dense maps of an image, one (C, H', W') of each stride 4, 8, 16 and 32.
+
+        Raises:
+            ValueError: As :meth:`__call__`.
+        """
+        return tuple(level[0].cpu() for level in self._levels(image, image))
 
     def regions(self, image: Image, boxes: Sequence[Sequence[float]] | Tensor) -> Tensor:
         """Return one vector per box: the means over the box in all maps, side by side.
@@ -167,7 +186,7 @@ class Embedder:
                 f'box {index} is {boxes_R4[index].tolist()}; give x1, y1, x2, y2 with x1 < x2 and '
                 f'y1 < y2, in the image of {width} x {height} pixels'
             )
-        levels = next(self._batches([pixels_CHW]))
+        levels = self._levels(pixels_CHW, image)
         vectors = []
         for level_BCHW in levels:
             # exact, also where the size of the image is no multiple of the stride
@@ -210,9 +229,28 @@ class Embedder:
                     images[name] = self._read(path)
                 except (OSError, ValueError) as error:
                     print_log(f'left out: {error}', 'current', logging.WARNING)
-            vectors.append(self(list(images.values())))
-            taken += images
+            found = self._vectors(list(images.values()))
+            finite = found.isfinite().all(1)
+            vectors.append(found[finite])
+            for name, is_finite in zip(images, finite.tolist(), strict=True):
+                if is_finite:
+                    taken.append(name)
+                else:
+                    print_log(f'left out: {name}: {NOT_FINITE}', 'current', logging.WARNING)
         return Embeddings(taken, torch.cat(vectors))
+
+    def _vectors(self, images: Sequence[Image]) -> Tensor:
+        """Return one vector per image, of numbers that need not be finite."""
+        vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
+        return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
+
+    def _levels(self, image: Image, source: Image) -> tuple[Tensor, ...]:
+        """Return the maps of a batch of one image, of which messages name the source."""
+        levels = next(self._batches([image]))
+        if not all(level.isfinite().all() for level in levels):
+            name = source if isinstance(source, (str, Path)) else 'the image'
+            raise ValueError(f'{name}: {NOT_FINITE}')
+        return levels
 
     def _read(self, image: Image) -> Tensor:
         """Return an image as it goes into the network but for the normalization."""

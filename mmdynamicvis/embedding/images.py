@@ -39,7 +39,7 @@ def read_image(image: Image, bands: Sequence[int] | None = None) -> Tensor:
         image: What :data:`Image` says. Files that end with one of :data:`RASTERS` are read by
             rasterio (pixels without data become 0), others by Pillow as R, G, B.
         bands: Bands of a raster in the order of the network's channels, counted from 1; all by
-            default.
+            default, three as red, green, blue.
 
     Raises:
         OSError: A file is missing or damaged; the message names it.
@@ -64,7 +64,9 @@ def _read_file(path: Path, bands: Sequence[int] | None) -> Tensor:
     if path.suffix.lower() in RASTERS:
         from mmdynamicvis.data.geotiff import LoadGeoTIFF
 
-        pixels_HWC = LoadGeoTIFF(bands).transform(dict(img_path=str(path)))['img']
+        # of alpha, nothing is asked
+        results = LoadGeoTIFF(bands, alpha='band').transform(dict(img_path=str(path)))
+        pixels_HWC = results['img']
     else:
         from mmdynamicvis.data.loading import LoadIntactImage
 

@@ -6,13 +6,33 @@ For configs of any host, of text and of pure Python, where a ``type`` is a class
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, init_default_scope
 
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
+"""Endings of config files."""
 _WRAPPED = ('dataset', 'datasets', 'queries', 'database')
 """Where datasets that wrap others hold them."""
+
+
+def load_config_file(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: The file is no config; the message names it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no config file {path}')
+    if Path(path).suffix not in CONFIGS:
+        raise ValueError(
+            f'{path} is no config, which ends with {", ".join(CONFIGS)}: config and checkpoint may '
+            'have changed places'
+        )
+    return Config.fromfile(path)
 
 
 def type_name(step: dict) -> str:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdynamicvis.embedding.embedder import Embedder, read_config
-from mmdynamicvis.engine.config import metainfo_of, scope_of, test_dataset
+from mmdynamicvis.engine.config import load_config_file, metainfo_of, scope_of, test_dataset
 from mmdynamicvis.inference.trained_model import load_model
 
 # the only backend whose ops torch and ONNX have everywhere
@@ -111,7 +111,7 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
     """
     from mmpretrain.models.heads import MultiLabelClsHead
 
-    cfg = config.copy() if isinstance(config, Config) else Config.fromfile(config)
+    cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
     _, settings = read_config(cfg)
     if scope_of(cfg) != 'mmpretrain' or 'head' not in cfg.model:
         raise ValueError(f'config {cfg.filename} is of no classifier of mmpretrain')

@@ -12,6 +12,7 @@ from mmengine.fileio import load
 
 import mmdynamicvis
 from mmdynamicvis.engine.config import (
+    load_config_file,
     metainfo_of,
     preprocessor_of,
     scope_of,
@@ -19,6 +20,7 @@ from mmdynamicvis.engine.config import (
     type_name,
     use_scope,
 )
+from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.inference.trained_model import load_all
 from mmdynamicvis.models.weights import load_weights
 
@@ -55,13 +57,14 @@ def load_inferencer(
     Raises:
         FileNotFoundError: There is no such config, nor a model of that name, or no such checkpoint.
         ValueError: There are no weights, or they are of another model; the host has no inferencer,
-            or the config does not read image files.
+            the config does not read image files, or there is no such device.
     """
+    device = str(choose_device(device))
     if isinstance(model, Config):
         cfg = model.copy()
     else:
         path, published = find_model(model)
-        cfg = Config.fromfile(path)
+        cfg = load_config_file(path)
         weights = published if weights is None else weights
     if weights is None:
         raise ValueError(f'{cfg.filename} has no published weights: give a checkpoint as weights')

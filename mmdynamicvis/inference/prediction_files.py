@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
 
-from mmdynamicvis.fileio import replacing
+from mmdynamicvis.fileio import replacing, shorten
 
 
 def write_coco(
@@ -22,7 +23,11 @@ def write_coco(
         path: File to write.
         samples: Predictions of mmdet with ``img_path`` and ``ori_shape``.
         classes: Names of the classes; categories count from 1.
+
+    Raises:
+        ValueError: Two images have one name, by which the file would not tell them apart.
     """
+    _check_names([_file_name(sample) for sample in samples])
     content = dict(
         images=[
             dict(id=i, file_name=_file_name(sample), **_size(sample))
@@ -49,7 +54,11 @@ def write_dota(
         folder: Folder to write to; made if it does not exist.
         samples: Predictions of mmrotate with ``img_path``.
         classes: Names of the classes.
+
+    Raises:
+        ValueError: Two images have one name but for the suffix, which the files do not hold.
     """
+    _check_names([Path(sample.img_path).stem for sample in samples])
     from mmrotate.structures.bbox import rbox2qbox
 
     lines: list[list[str]] = [[] for _ in classes]
@@ -64,6 +73,15 @@ def write_dota(
             lines[label].append(f'{Path(sample.img_path).stem} {score:.4f} {numbers}\n')
     for name, of_class in zip(classes, lines, strict=True):
         _write(Path(folder, f'Task1_{name}.txt'), ''.join(of_class))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise ValueError(
+            f'several images are called {shorten(twice)}, and what is found in one would count for '
+            'the other: write a file for each of their folders'
+        )
 
 
 def _file_name(sample: BaseDataElement) -> str:

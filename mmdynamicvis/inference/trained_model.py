@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmdynamicvis.engine.config import preprocessor_of, use_scope
+from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.models.weights import load_weights
 
@@ -24,15 +24,16 @@ def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        ValueError: It is of another model, or not complete.
+        ValueError: It is of another model, or not complete; or there is no such device.
     """
+    place = choose_device(device)
     use_scope(cfg)
     settings = dict(cfg.model)
     if preprocessor := preprocessor_of(cfg):
         settings['data_preprocessor'] = preprocessor
     model = MODELS.build(settings)
     load_all(model, load_weights(checkpoint), checkpoint, cfg)
-    return model.to(device or get_device()).eval()
+    return model.to(place).eval()
 
 
 def load_all(
@@ -41,8 +42,14 @@ def load_all(
     """Load every weight of a config's model, as read from a checkpoint.
 
     Raises:
-        ValueError: The weights are of another model, or not complete.
+        ValueError: The weights are of another model, not complete, or no numbers.
     """
+    broken = [name for name, weight in weights.items() if weight.isnan().any()]
+    if broken:
+        raise ValueError(
+            f'checkpoint {checkpoint} has weights that are no numbers (NaN), as after a training '
+            f'that diverged: {shorten(broken, 4)}. Take an earlier one'
+        )
     differences = _load(model, weights)
     if differences:
         raise ValueError(

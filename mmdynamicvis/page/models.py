@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor
 
-from mmdynamicvis.engine.config import preprocessor_of, scope_of, turns_channels
+from mmdynamicvis.engine.config import load_config_file, preprocessor_of, scope_of, turns_channels
 from mmdynamicvis.inference.inferencers import find_model, load_inferencer
 from mmdynamicvis.models.selections import find_backbone, record_selections
 from mmdynamicvis.page.uploads import fit
@@ -60,7 +59,7 @@ class PageModel:
     ) -> None:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
-        cfg = Config.fromfile(find_model(config)[0])
+        cfg = load_config_file(find_model(config)[0])
         self._host = scope_of(cfg)
         self._inferencer = load_inferencer(cfg, checkpoint, device)
         self._model = self._inferencer.model

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mmdynamicvis.scenes.grid import Box, Grid
-from mmdynamicvis.scenes.rasters import BLOCK, Bands, check_suffix, write_raster
+from mmdynamicvis.scenes.rasters import BLOCK, Bands, check_output, write_raster
 from mmdynamicvis.scenes.reading import Scene, Window
-from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace, predict_tiles, tile_name
+from mmdynamicvis.scenes.tiles import DEFAULT_PACE, NOT_FINITE, Pace, predict_tiles, tile_name
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 NO_CLASS = 255
@@ -60,12 +60,12 @@ def segment_scene(
         The output; None if ``pace.max_tiles`` ended the run before.
 
     Raises:
-        OSError: A file cannot be read or written.
-        ValueError: The grid is impossible, the output has another suffix, the model returns
-            something else than logits of these classes, there are more than 255 of them, or the
-            work folder is of another run.
+        OSError: A file cannot be read or written, the output exists, or another run writes it.
+        ValueError: The grid is impossible, the output has another suffix or is a file of the scene,
+            the model returns something else than logits of these classes, there are more than 255
+            of them, or the work folder is of another run.
     """
-    check_suffix(output)
+    check_output(output, scene)
     if not 1 <= len(classes) <= NO_CLASS:
         raise ValueError(f'there are {len(classes)} classes; a map of classes has 1 to {NO_CLASS}')
     grid = Grid(scene.height, scene.width, tile, overlap)
@@ -79,8 +79,6 @@ def segment_scene(
         probabilities=probabilities,
         batch_size=pace.batch_size,
     )
-    work = WorkFolder(output.with_name(f'{output.name}.work'), settings)
-    blending = _Blending(grid, work, len(classes), probabilities)
 
     def pack(scores: np.ndarray | None, nodata: np.ndarray) -> dict[str, np.ndarray]:
         if scores is None:
@@ -90,21 +88,26 @@ def segment_scene(
                 f'the model returned {scores.shape} for a window of {nodata.shape} pixels and '
                 f'{len(classes)} classes; it must return (classes, H, W) logits'
             )
+        # a class may be excluded by -inf
+        if not np.isfinite(scores.max(0)[~nodata]).all():
+            raise ValueError(f'the model returned logits that are no numbers. {NOT_FINITE}')
         return dict(nodata=nodata, scores=scores)
 
-    blending.advance()
-    with closing(
-        predict_tiles(scene, grid, predict, pack, work, blending.needed(), pace)
-    ) as batches:
-        for _ in batches:
-            blending.advance()
-    if blending.rows:
-        return None
-    bands = Bands(['class'], 'uint8', NO_CLASS, palette)
+    bands = Bands(['class'], 'uint8', NO_CLASS, 'mode', palette)
     if probabilities:
-        bands = Bands(classes, 'float32', np.nan)
-    write_raster(output, scene, grid, bands, blending.load, work, cog)
-    work.remove()
+        bands = Bands(classes, 'float32', np.nan, 'average')
+    with WorkFolder(output.with_name(f'{output.name}.work'), settings) as work:
+        blending = _Blending(grid, work, len(classes), probabilities)
+        blending.advance()
+        with closing(
+            predict_tiles(scene, grid, predict, pack, work, blending.needed(), pace)
+        ) as batches:
+            for _ in batches:
+                blending.advance()
+        if blending.rows:
+            return None
+        write_raster(output, scene, grid, bands, blending.load, work, cog)
+        work.remove()
     return output
 
 

@@ -16,6 +16,9 @@ class Box(NamedTuple):
     bottom: int
     right: int
 
+    def __str__(self) -> str:
+        return f'rows {self.top} to {self.bottom}, columns {self.left} to {self.right}'
+
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""

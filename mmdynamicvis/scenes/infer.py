@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from mmengine.config import Config
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.scenes.dense import segment_scene
 from mmdynamicvis.scenes.models import SceneModel
 from mmdynamicvis.scenes.objects import detect_scene
@@ -25,6 +27,7 @@ def infer_scene(
     overlap: int | None = None,
     bands: Sequence[int] | None = None,
     nodata: float | None = None,
+    alpha: Literal['mask', 'band'] | None = None,
     scaling: tuple[float, float] | None = None,
     probabilities: bool = False,
     cog: bool = False,
@@ -48,8 +51,11 @@ def infer_scene(
             config's test.
         overlap: Pixels that neighboring windows share, a quarter of ``tile`` by default.
         bands: Bands that the model takes, in its order and counted from 1. By default those of the
-            config's ``LoadGeoTIFF``, and 3, 2, 1 where the config loads images from files.
+            config's ``LoadGeoTIFF``; where the config loads images from files, those that the
+            raster calls blue, green and red, and 3, 2, 1 if it does not.
         nodata: Number of pixels without data, where the raster does not say.
+        alpha: What a band is that the raster calls alpha, where it is not clear: 'mask' or 'band',
+            see ``LoadGeoTIFF``.
         scaling: (low, high), the numbers that become 0 and 255: for models of 8-bit images on
             rasters of 16 bits.
         probabilities: Write a float32 band of probabilities per class, instead of the classes.
@@ -67,8 +73,9 @@ def infer_scene(
         ValueError: What is given does not fit together; the message says what and how to mend it.
     """
     output = Path(output)
-    if output.exists():
-        raise FileExistsError(f'{output} exists; remove it, or give another output')
+    rasters = [scene] if isinstance(scene, (str, Path)) else scene
+    files = [path for path in (config, checkpoint) if isinstance(path, (str, Path))]
+    refuse_to_overwrite([output], [*rasters, *files])
     model = SceneModel(config, checkpoint, device)
     if model.finds == 'objects' and (probabilities or cog):
         raise ValueError(
@@ -90,6 +97,8 @@ def infer_scene(
         reading['bands'] = list(bands)
     if nodata is not None:
         reading['nodata'] = nodata
+    if alpha is not None:
+        reading['alpha'] = alpha
     with Scene(scene, LoadGeoTIFF(**reading), scaling) as opened:
         if len(opened.paths) != model.dates:
             raise ValueError(

@@ -14,20 +14,28 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.structures import BaseDataElement, InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmdynamicvis.engine.config import metainfo_of, scope_of, test_dataset, type_name, use_scope
+from mmdynamicvis.engine.config import (
+    load_config_file,
+    metainfo_of,
+    scope_of,
+    test_dataset,
+    type_name,
+    use_scope,
+)
 from mmdynamicvis.fileio import digest
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.scenes.merging import Kind
 from mmdynamicvis.scenes.objects import Objects
 from mmdynamicvis.scenes.outlines import box_outlines, mask_outlines
 from mmdynamicvis.scenes.reading import Window
+from mmdynamicvis.scenes.tiles import NOT_FINITE
 
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
 """Scope of a config -> what its models find."""
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
-AS_IMAGES = dict(bands=(3, 2, 1), nodata_where='all', dtype='uint8')
+AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', dtype='uint8')
 """How a raster is read that stands for an image file: blue, green and red, as the loaders give."""
 TILE = 512
 
@@ -53,7 +61,7 @@ class SceneModel:
     def __init__(
         self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
     ) -> None:
-        self.cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.cfg = config if isinstance(config, Config) else load_config_file(config)
         self.checkpoint = str(checkpoint)
         scope = scope_of(self.cfg)
         if scope not in SCOPES:
@@ -74,6 +82,9 @@ class SceneModel:
         self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
+        self._finite = True
+        if hasattr(self._model, 'backbone'):
+            self._model.backbone.register_forward_hook(self._look_for_nan)
 
     @property
     def classes(self) -> list[str]:
@@ -168,9 +179,21 @@ class SceneModel:
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
-        """Predict windows; what is predicted is in their own pixels."""
+        """Predict windows; what is predicted is in their own pixels.
+
+        Raises:
+            ValueError: The backbone returns numbers that are not finite, of which detectors would
+                make windows without objects.
+        """
         samples = [self._pipeline(self._results(window)) for window in windows]
-        return [sample.cpu() for sample in self._model.test_step(pseudo_collate(samples))]
+        self._finite = True
+        predictions = self._model.test_step(pseudo_collate(samples))
+        if not self._finite:
+            raise ValueError(f'the features of the model are no numbers. {NOT_FINITE}')
+        return [sample.cpu() for sample in predictions]
+
+    def _look_for_nan(self, backbone: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
+        self._finite = self._finite and all(bool(level.isfinite().all()) for level in outputs)
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Predict the classes of pixels: (classes, H, W) float32 of each window."""
@@ -186,8 +209,8 @@ class SceneModel:
         else:
             # mmrotate's boxes are objects of their own
             shapes = box_outlines(getattr(found.bboxes, 'tensor', found.bboxes).numpy())
-        # a mask may be empty
-        there = ~shapely.is_empty(shapes)
+        # a mask may be empty, and a box cut down to a line
+        there = shapely.area(shapes) > 0
         labels, scores = found.labels.numpy(), found.scores.numpy()
         return Objects(shapes[there], labels[there], scores[there])
 

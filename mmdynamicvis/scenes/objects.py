@@ -13,8 +13,8 @@ import shapely
 from mmdynamicvis.scenes.grid import Grid
 from mmdynamicvis.scenes.merging import Kind, merge
 from mmdynamicvis.scenes.reading import Scene, Window
-from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace, predict_tiles, tile_name
-from mmdynamicvis.scenes.vectors import check_suffix, write_vectors
+from mmdynamicvis.scenes.tiles import DEFAULT_PACE, NOT_FINITE, Pace, predict_tiles, tile_name
+from mmdynamicvis.scenes.vectors import check_output, write_vectors
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 
@@ -63,8 +63,8 @@ def detect_scene(
         classes: Names of the classes.
         kind: What the model's shapes are.
         tile: Side of the windows that the model gets, in pixels.
-        overlap: Pixels that neighboring windows share. Objects that are larger are put together
-            from parts.
+        overlap: Pixels that neighboring windows share, 1 at least. Objects that are larger are put
+            together from parts.
         min_score: Objects of a lower score are left out.
         min_agreement: Share of their area from which on two objects are one.
         settings: What else the result depends on, of JSON types: a run only continues one of the
@@ -75,15 +75,21 @@ def detect_scene(
         The output; None if ``pace.max_tiles`` ended the run before.
 
     Raises:
-        OSError: A file cannot be read or written.
-        ValueError: The grid is impossible, the output has another suffix, ``min_agreement`` is not
-            in (0, 1], the model returns a label that is no class, or the work folder is of another
-            run.
+        OSError: A file cannot be read or written, the output exists, or another run writes it.
+        ValueError: The grid is impossible, the output has another suffix, cannot hold the scene's
+            reference system or is a file of the scene, ``min_agreement`` is not in (0, 1], the
+            model returns a label that is no class, a number that is none or a polygon that crosses
+            itself, or the work folder is of another run.
     """
-    check_suffix(output)
+    check_output(output, scene)
     if not 0 < min_agreement <= 1:
         raise ValueError(f'min_agreement is {min_agreement}; give a share in (0, 1]')
     grid = Grid(scene.height, scene.width, tile, overlap)
+    if not overlap and len(grid) > 1:
+        raise ValueError(
+            'overlap is 0, so that an object over the edge of a window would become one in each: '
+            'give more pixels than most objects are long'
+        )
     settings = dict(
         settings or {},
         **scene.settings(),
@@ -94,30 +100,41 @@ def detect_scene(
         min_score=min_score,
         batch_size=pace.batch_size,
     )
-    work = WorkFolder(output.with_name(f'{output.name}.work'), settings)
 
     def pack(objects: Objects | None, nodata: np.ndarray) -> dict[str, np.ndarray]:
         return {} if objects is None else _pack(objects, min_score, len(classes))
 
-    for _ in predict_tiles(scene, grid, predict, pack, work, range(len(grid)), pace):
-        pass
-    if not all(work.has(tile_name(index)) for index in range(len(grid))):
-        return None
-    objects, tiles = _in_scene(work, grid)
-    objects = Objects(*merge(*objects, tiles, grid, kind, min_agreement))
-    names = np.array(classes, dtype=object)[objects.labels]
-    write_vectors(output, scene, objects.shapes, dict(label=names, score=objects.scores), work)
-    work.remove()
+    with WorkFolder(output.with_name(f'{output.name}.work'), settings) as work:
+        for _ in predict_tiles(scene, grid, predict, pack, work, range(len(grid)), pace):
+            pass
+        if not all(work.has(tile_name(index)) for index in range(len(grid))):
+            return None
+        objects, tiles = _in_scene(work, grid)
+        objects = Objects(*merge(*objects, tiles, grid, kind, min_agreement))
+        names = np.array(classes, dtype=object)[objects.labels]
+        write_vectors(output, scene, objects.shapes, dict(label=names, score=objects.scores), work)
+        work.remove()
     return output
 
 
 def _pack(objects: Objects, min_score: float, classes: int) -> dict[str, np.ndarray]:
+    # of no shape at all, too
+    bounds_N4 = shapely.bounds(np.asarray(objects.shapes, object)).reshape(-1, 4)
+    if not (np.isfinite(objects.scores).all() and np.isfinite(bounds_N4).all()):
+        raise ValueError(f'the model returned scores or places that are no numbers. {NOT_FINITE}')
     chosen = objects.scores >= min_score
     labels = objects.labels[chosen].astype(np.int64)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f'the model returned labels from {labels.min()} to {labels.max()} for {classes} '
             'classes, 0 to the last: give the classes that it was trained for'
+        )
+    whole = shapely.is_valid(objects.shapes[chosen])
+    if not whole.all():
+        found = shapely.is_valid_reason(objects.shapes[chosen][~whole][0])
+        raise ValueError(
+            f'the model returned a polygon that has no clear inside ({found}): shapely.make_valid '
+            'mends those that cross themselves, and those without area are to be left out'
         )
     shapes = shapely.to_wkb(objects.shapes[chosen])
     return dict(

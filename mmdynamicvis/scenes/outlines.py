@@ -13,7 +13,12 @@ def box_outlines(boxes: np.ndarray) -> np.ndarray:
     Args:
         boxes: (N, 4) x and y of the upper left and the lower right corner, or (N, 5) center, width,
             height and angle in radians, clockwise as seen in the image.
+
+    Raises:
+        ValueError: A number is not finite, of which shapely would make no polygon.
     """
+    if not np.isfinite(boxes).all():
+        raise ValueError('boxes have numbers that are not finite')
     if boxes.shape[1] == 4:
         return shapely.box(*boxes.T.astype(np.float64))
     x, y, width, height, angle = boxes.T.astype(np.float64)[..., None]

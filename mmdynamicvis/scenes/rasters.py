@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import rasterio
@@ -12,19 +13,28 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.scenes.grid import Box, Grid
-from mmdynamicvis.scenes.reading import Scene
+from mmdynamicvis.scenes.reading import Scene, cause
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 BLOCK = 512
 """Side of a block of the written file in pixels."""
 SUFFIXES = ('.tif', '.tiff')
+SIDE_FILES = ('.aux.xml', '.msk', '.ovr')
+"""Endings of files that GDAL would take for parts of the output."""
 
 
-def check_suffix(path: Path) -> None:
-    """Raise a ValueError if ``path`` is of no format that is written."""
+def check_output(path: Path, scene: Scene) -> None:
+    """Check that a GeoTIFF can be written, and that nothing is lost.
+
+    Raises:
+        FileExistsError: It exists, or a file that would be taken for a part of it.
+        ValueError: The format is another one, or the file is one of the scene's.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f'output is {path}; maps of classes are written to *.tif')
+    refuse_to_overwrite([path, *(f'{path}{end}' for end in SIDE_FILES)], scene.files)
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,15 @@ class Bands:
         names: One per band.
         dtype: Type of the numbers.
         nodata: Number where there is no data.
+        resampling: GDAL's name of how overviews are made: 'mode' for numbers of which those between
+            two others mean something else, 'average' for quantities.
         colors: R, G, B of each number, for a file of one band.
     """
 
     names: Sequence[str]
     dtype: str
     nodata: float
+    resampling: Literal['average', 'mode']
     colors: Sequence[Sequence[int]] | None = None
 
 
@@ -57,7 +70,7 @@ def write_raster(
 
     Args:
         path: The file.
-        scene: What gives size, reference system and transform.
+        scene: What gives size and place.
         grid: What gives the blocks.
         bands: What the bands are.
         block: Returns the numbers of a block, (bands, H, W).
@@ -74,8 +87,7 @@ def write_raster(
         count=len(bands.names),
         dtype=bands.dtype,
         nodata=bands.nodata,
-        crs=scene.crs,
-        transform=scene.transform,
+        **scene.place,
         tiled=True,
         blockxsize=BLOCK,
         blockysize=BLOCK,
@@ -90,10 +102,10 @@ def write_raster(
                 for box in boxes:
                     file.write(block(box), window=_window(box))
             if cog:
-                _make_cog(temporary)
+                _make_cog(temporary, bands.resampling)
             _compare(temporary, boxes, block)
     except RasterioError as error:
-        raise OSError(f'cannot write {path}: {_cause(error)}. Is the disk full?') from error
+        raise OSError(f'cannot write {path}: {cause(error)}. Is the disk full?') from error
 
 
 def _describe(file: rasterio.io.DatasetWriter, bands: Bands) -> None:
@@ -102,10 +114,11 @@ def _describe(file: rasterio.io.DatasetWriter, bands: Bands) -> None:
         file.write_colormap(1, {i: (*color, 255) for i, color in enumerate(bands.colors)})
 
 
-def _make_cog(path: Path) -> None:
+def _make_cog(path: Path, resampling: str) -> None:
     plain = path.rename(path.with_suffix('.plain.tif'))
+    options = dict(compress='deflate', bigtiff='if_safer', overview_resampling=resampling)
     try:
-        copy_raster(plain, path, driver='COG', compress='deflate', bigtiff='if_safer')
+        copy_raster(plain, path, driver='COG', **options)
     # rasterio raises classes here that it does not export
     except Exception as error:
         raise RasterioError(str(error)) from error
@@ -117,13 +130,6 @@ def _compare(path: Path, boxes: Sequence[Box], block: Callable[[Box], np.ndarray
         for box in boxes:
             if not np.array_equal(file.read(window=_window(box)), block(box), equal_nan=True):
                 raise RasterioError(f'rows {box.top} to {box.bottom} were not written as they are')
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return what GDAL met first."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _window(box: Box) -> RasterWindow:

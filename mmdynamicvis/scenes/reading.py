@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
+from rasterio.rpc import RPC
 from rasterio.windows import Window as RasterWindow
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
@@ -43,8 +49,8 @@ class Scene:
 
     Raises:
         OSError: A file is missing, damaged or no raster; the message names it.
-        ValueError: There is no file, a file lacks a band or has another dtype, the rasters are not
-            on one grid, or ``scaling`` does not grow.
+        ValueError: There is no file, a file lacks a band or has another dtype, its pixels have no
+            size, the rasters are not on one grid, or ``scaling`` does not grow.
     """
 
     def __init__(
@@ -65,11 +71,18 @@ class Scene:
         first, *others = self._files()
         self.height, self.width = first.shape
         self.crs, self.transform = first.crs, first.transform
+        self._points = _Points.of(first)
+        for file in (first, *others):
+            if file.transform.is_degenerate:
+                raise ValueError(
+                    f'the pixels of {file.name} have no size: {tuple(file.transform)[:6]}'
+                )
         for other in others:
             self._compare(first, other)
+        self.files = sorted({name for path in self.paths for name in _all_files(path)})
         images, _ = self.read(Box(0, 0, 1, 1))
         self.bands = images[0].shape[-1]
-        if first.crs is None:
+        if first.crs is None and not self.points:
             warnings.warn(
                 f'{self.paths[0]} has no reference system, so that the output has none',
                 stacklevel=2,
@@ -86,6 +99,18 @@ class Scene:
             file.close()
         self._limits.__exit__(*exception)
 
+    @property
+    def points(self) -> str:
+        """What places the scene where it is not its transform: how many points, or RPCs."""
+        return '' if self._points is None else str(self._points)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the pixels lie, as arguments of ``rasterio.open`` for a file of the same grid."""
+        if self._points is not None:
+            return self._points.profile()
+        return dict(crs=self.crs, transform=self.transform)
+
     def read(self, box: Box) -> tuple[Window, np.ndarray]:
         """Read a window.
 
@@ -98,7 +123,9 @@ class Scene:
     def settings(self) -> dict[str, Any]:
         """Return what predictions depend on: the files as they are now, and how they are read."""
         return dict(
-            rasters=[_state(path) for path in self.paths],
+            # a name in an archive, or of a part of a file, is not on disk
+            rasters=[os.path.realpath(p) if Path(p).is_file() else p for p in self.paths],
+            file={name: _state(name) for name in self.files},
             reading=repr(self.loader),
             scaling=self.scaling,
         )
@@ -126,8 +153,8 @@ class Scene:
             return self.loader.read(file, window)
         except RasterioError as error:
             raise OSError(
-                f'cannot read rows {box.top} to {box.bottom}, columns {box.left} to {box.right} of '
-                f'{file.name} ({error}). Copy or download the file again'
+                f'cannot read {box} of {file.name} ({cause(error)}). Copy or download the file '
+                'again, and of a .vrt what it points to'
             ) from error
 
     def _scale(self, image: np.ndarray) -> np.ndarray:
@@ -148,6 +175,12 @@ class Scene:
                     f'{first.name} has the {what} {of(first)}, {other.name} {of(other)}. Bring '
                     'them to one grid first, by gdalwarp for example'
                 )
+        if _Points.of(first) != _Points.of(other):
+            raise ValueError(
+                f'{first.name} and {other.name} are placed by points or RPCs that differ, so that '
+                'their pixels do not lie on each other. Bring them to one grid first, by gdalwarp '
+                'for example'
+            )
         # of the corners of the other, in pixels of the first
         corners = np.array([(0, 0), (other.width, 0), (0, other.height)])
         places = [~first.transform * (other.transform * corner) for corner in corners]
@@ -159,12 +192,77 @@ class Scene:
             )
 
 
-def _state(path: str) -> list[str | int]:
-    """Return what changes when a file does; of what GDAL reads elsewhere, the name alone."""
+@dataclass(frozen=True)
+class _Points:
+    """What places a raster that has neither a reference system nor a transform of its own."""
+
+    gcps: tuple[tuple[float, ...], ...]
+    """Row, column, x, y and z of each ground control point."""
+    crs: CRS | None
+    """Of the points."""
+    rpcs: dict[str, Any] | None
+    """Those of rasterio are equal to themselves alone."""
+
+    @classmethod
+    def of(cls, file: rasterio.DatasetReader) -> _Points | None:
+        points, crs = file.gcps
+        if file.crs is not None or not file.transform.is_identity or not (points or file.rpcs):
+            return None
+        gcps = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
+        return cls(gcps, crs, file.rpcs and file.rpcs.to_dict())
+
+    def __str__(self) -> str:
+        gcps = [f'{len(self.gcps)} ground control points'] if self.gcps else []
+        return ' and '.join(gcps + ['RPCs'] * (self.rpcs is not None))
+
+    def profile(self) -> dict[str, Any]:
+        profile = {} if self.rpcs is None else dict(rpcs=RPC(**self.rpcs))
+        if self.gcps:
+            points = [GroundControlPoint(*point) for point in self.gcps]
+            profile.update(gcps=points, crs=self.crs)
+        return profile
+
+
+def _all_files(path: str) -> set[str]:
+    """Return all files on disk that GDAL reads a raster from.
+
+    That is masks and metadata beside it, the sources of a .vrt, and theirs. Of what lies in an
+    archive, the archive; of what lies elsewhere, the name that GDAL has for it.
+    """
+    found, left = set(), [path]
+    while left:
+        name = left.pop()
+        try:
+            with rasterio.open(name) as file:
+                files = {name, *file.files}
+        except RasterioError:  # metadata, or a source that is missing
+            files = {name}
+        left += files - found - {name}
+        found |= files
+    return {_on_disk(name) for name in found}
+
+
+def _on_disk(name: str) -> str:
+    path = Path(re.sub(r'^(/vsi\w+/)+', '', name))
+    for file in (path, *path.parents):
+        if file.is_file():
+            return os.path.realpath(file)
+    return name
+
+
+def _state(path: str) -> list[int]:
+    """Return what changes when a file does: size and time; nothing of what is not on disk."""
     if not Path(path).is_file():
-        return [path]
+        return []
     stat = Path(path).stat()
-    return [str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def cause(error: BaseException) -> BaseException:
+    """Return what GDAL met first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def read_ahead(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from mmengine.utils import ProgressBar
 
-from mmdynamicvis.scenes.grid import Grid
+from mmdynamicvis.fileio import shorten
+from mmdynamicvis.scenes.grid import Box, Grid
 from mmdynamicvis.scenes.reading import Scene, Window, read_ahead
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
@@ -46,6 +47,10 @@ class Pace:
 
 
 DEFAULT_PACE = Pace()
+NOT_FINITE = (
+    'A single pixel far outside of what it was trained on does that to a whole window: if the '
+    'raster has a number for pixels without data and does not say so, give it (nodata=...)'
+)
 
 
 def tile_name(index: int) -> str:
@@ -76,6 +81,10 @@ def predict_tiles(
         work: Where results are kept.
         needed: Tiles that must have a result in the end.
         pace: How many at once, and how many at all.
+
+    Raises:
+        ValueError: The model or ``pack`` raised it, or there are not as many predictions as
+            windows; the message names the windows.
     """
 
     def read(batch: range) -> list[tuple[Window, np.ndarray]]:
@@ -89,17 +98,36 @@ def predict_tiles(
         # closed: no thread may read when the scene's files are closed after an error
         with closing(read_ahead(read, todo, pace.readers)) as read_batches:
             for batch, windows in read_batches:
-                with_data = [images for images, nodata in windows if not nodata.all()]
-                predictions = iter(predict(with_data) if with_data else ())
-                for index, (_, nodata) in zip(batch, windows, strict=True):
-                    prediction = None if nodata.all() else next(predictions)
-                    work.save(tile_name(index), pack(prediction, nodata))
+                with_data = [i for i, (_, nodata) in enumerate(windows) if not nodata.all()]
+                with _naming(scene, [grid[batch[i]] for i in with_data]):
+                    images = [windows[i][0] for i in with_data]
+                    predictions = list(predict(images)) if images else []
+                    if len(predictions) != len(images):
+                        raise ValueError(
+                            f'the model returned {len(predictions)} predictions for {len(images)} '
+                            'windows; it must return one for each'
+                        )
+                found = dict(zip(with_data, predictions, strict=True))
+                for i, (index, (_, nodata)) in enumerate(zip(batch, windows, strict=True)):
+                    with _naming(scene, [grid[index]]):
+                        arrays = pack(found.get(i), nodata)
+                    work.save(tile_name(index), arrays)
                 if bar is not None:
                     bar.update(len(batch))
                 yield
     finally:  # so that an error has a line of its own
         if bar is not None:
             sys.stderr.write('\n')
+
+
+@contextmanager
+def _naming(scene: Scene, boxes: Sequence[Box]) -> Iterator[None]:
+    """Put scene and windows before the message of an error that is raised in the block."""
+    try:
+        yield
+    except ValueError as error:
+        where = shorten(boxes, 2, '; ')
+        raise ValueError(f'{", ".join(scene.paths)}, {where}: {error}') from error
 
 
 def _batches_left(tiles: int, work: WorkFolder, needed: Collection[int], pace: Pace) -> list[range]:

@@ -8,18 +8,47 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pyogrio
+import pyproj
 import shapely
 
+from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.scenes.reading import Scene
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 DRIVERS = {'.gpkg': 'GPKG', '.geojson': 'GeoJSON'}
+SIDE_FILES = ('-journal', '-wal')
+"""Endings of files that would be taken for changes of a GeoPackage."""
 
 
-def check_suffix(path: Path) -> None:
-    """Raise a ValueError if ``path`` is of no format that is written."""
-    if path.suffix.lower() not in DRIVERS:
+def check_output(path: Path, scene: Scene) -> None:
+    """Check that objects can be written with their place, and that nothing is lost.
+
+    Raises:
+        FileExistsError: The file exists, or one that would be taken for a part of it.
+        ValueError: The format is another one or cannot hold the scene's place, or the file is one
+            of the scene's.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in DRIVERS:
         raise ValueError(f'output is {path}; objects are written to *{" or *".join(DRIVERS)}')
+    refuse_to_overwrite([path, *(f'{path}{end}' for end in SIDE_FILES)], scene.files)
+    if scene.points:
+        raise ValueError(
+            f'{scene.paths[0]} is placed by {scene.points} alone, by which polygons cannot be '
+            'placed: bring it to a grid first, by gdalwarp for example (-rpc for RPCs)'
+        )
+    if DRIVERS[suffix] == 'GeoJSON' and _code(scene) is None:
+        system = 'none' if scene.crs is None else f'{pyproj.CRS.from_wkt(scene.crs.to_wkt()).name}'
+        raise ValueError(
+            f'GeoJSON names reference systems by their codes, and that of {scene.paths[0]} '
+            f'({system}) has no code: {path.name} would be taken for longitude and latitude. '
+            f'Write {path.with_suffix(".gpkg").name}'
+        )
+
+
+def _code(scene: Scene) -> tuple[str, str] | None:
+    """Return authority and code of a scene's reference system, as geopandas looks for them."""
+    return None if scene.crs is None else pyproj.CRS.from_wkt(scene.crs.to_wkt()).to_authority()
 
 
 def write_vectors(

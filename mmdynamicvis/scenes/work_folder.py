@@ -4,45 +4,76 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdynamicvis.fileio import replacing
+from mmdynamicvis.fileio import PARTIAL, only_writer, replacing, shorten
 
 
 class WorkFolder:
     """Arrays by name, each there as a whole or not at all.
+
+    A context: inside, the folder is there and no other run is in it. A folder without results is
+    removed in the end.
 
     Args:
         path: The folder; made if it does not exist.
         settings: What the results depend on, of JSON types.
 
     Raises:
+        BlockingIOError: Another run is in the folder.
         ValueError: The folder holds results of other settings, which the message names, or files
             that no run has written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        journal = path / 'settings.json'
-        if not journal.exists() and [*path.glob('[!.]*')]:
-            raise ValueError(f'{path} is no folder of a run, and would be removed: move it')
-        for partial in path.glob('.*'):  # of a run that was killed
+        self._journal = path / 'settings.json'
+        # as they are read back: tuples become lists
+        self._settings = json.loads(json.dumps(settings))
+        self._lock = ExitStack()
+
+    def __enter__(self) -> WorkFolder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as until_checked:
+            until_checked.enter_context(only_writer(self.path))
+            self._begin()
+            self._lock = until_checked.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            if self.path.exists() and not any(self._results()):
+                self.remove()
+
+    def _begin(self) -> None:
+        if not self._journal.exists() and [*self.path.glob('[!.]*')]:
+            raise ValueError(f'{self.path} is no folder of a run, and would be removed: move it')
+        for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
             shutil.rmtree(partial)
-        # as it is read back: tuples become lists
-        settings = json.loads(json.dumps(settings))
-        if journal.exists():
-            self._compare(json.loads(journal.read_text()), settings)
+        if any(self._results()):
+            self._compare(self._read_journal(), self._settings)
             return
-        with self.replacing(journal) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + '\n')
+        with self.replacing(self._journal) as temporary:
+            temporary.write_text(json.dumps(self._settings, indent=2) + '\n')
+
+    def _read_journal(self) -> dict:
+        try:
+            return json.loads(self._journal.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f'{self._journal} is damaged, so that nobody knows of which settings the results '
+                f'beside it are: remove {self.path}, and start again'
+            ) from error
 
     def _compare(self, before: dict, now: dict) -> None:
+        before, now = _flat(before), _flat(now)
         different = [
             f'{key} was {before.get(key)} and is {now.get(key)}'
             for key in sorted({*before, *now})
@@ -50,8 +81,8 @@ class WorkFolder:
         ]
         if different:
             raise ValueError(
-                f'{self.path} holds the results of another run: {"; ".join(different)}. Remove the '
-                'folder, or go on with the settings of that run'
+                f'{self.path} holds the results of another run: {shorten(different, 8, "; ")}. '
+                'Remove the folder, or go on with the settings of that run'
             )
 
     def replacing(self, path: Path) -> AbstractContextManager[Path]:
@@ -69,17 +100,51 @@ class WorkFolder:
             write(temporary, **arrays)
 
     def load(self, name: str) -> dict[str, np.ndarray]:
-        """Read a result."""
-        with np.load(self._file(name)) as file:
-            return dict(file)
+        """Read a result.
+
+        Raises:
+            OSError: The file is damaged, by a power failure for example; it is removed then, so
+                that the next run makes it again.
+        """
+        path = self._file(name)
+        try:
+            with np.load(path) as file:
+                return dict(file)
+        except (EOFError, ValueError, zipfile.BadZipFile) as error:
+            path.unlink()
+            raise OSError(
+                f'{path} was damaged and has been removed: start the same command again, which '
+                'predicts what was in it and goes on'
+            ) from error
 
     def discard(self, name: str) -> None:
         """Remove a result, if it is there."""
         self._file(name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the folder and all results."""
-        shutil.rmtree(self.path)
+        """Remove all results, and the folder unless somebody has put other files into it."""
+        for path in [*self._results(), self._journal]:
+            path.unlink(missing_ok=True)
+        left = sorted(path.name for path in self.path.iterdir())
+        if left:
+            warnings.warn(
+                f'{self.path} stays: no run has written {shorten(left)}',
+                stacklevel=2,
+            )
+        else:
+            self.path.rmdir()
+
+    def _results(self) -> Iterator[Path]:
+        return self.path.glob('[!.]*.npz')
 
     def _file(self, name: str) -> Path:
         return self.path / f'{name}.npz'
+
+
+def _flat(settings: dict) -> dict:
+    """Return settings with those in inner dicts beside the others."""
+    flat = {}
+    for key, value in settings.items():
+        inner = value if isinstance(value, dict) else {'': value}
+        flat.update({f'{key} {name}'.strip(): content for name, content in inner.items()})
+    return flat

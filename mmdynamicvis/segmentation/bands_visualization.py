@@ -34,7 +34,8 @@ class BandsVisualizationHook(SegVisualizationHook):
             raise ValueError(f'bands is {bands}; give three, for red, green and blue')
         super().__init__(**kwargs)
         self.tested = 0
-        self.load = TRANSFORMS.build(dict(type='mmdynamicvis.LoadGeoTIFF', bands=list(bands)))
+        options = dict(bands=list(bands), alpha='band')  # the model's own loader says what it is
+        self.load = TRANSFORMS.build(dict(type='mmdynamicvis.LoadGeoTIFF', **options))
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]

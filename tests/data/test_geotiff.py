@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
+from scipy.io import netcdf_file
 
 from mmdynamicvis.data.geotiff import IgnoreNodata, LoadGeoTIFF
 
@@ -73,10 +75,78 @@ def test_only_chosen_bands_count(tmp_path, image):
 
 def test_alpha_is_a_mask_unless_it_is_an_input(tmp_path, image):
     rgba = image[:4].astype(np.uint8)
+    rgba[3] = 255
     rgba[3, 2, 5] = 0
     path = write(tmp_path / 'a.tif', rgba, photometric='RGB', alpha='YES')
     assert np.argwhere(load(path, bands=[1, 2, 3])['nodata']).tolist() == [[2, 5]]
     assert not load(path)['nodata'].any()
+    assert not load(path, bands=[1, 2, 3], alpha='band')['nodata'].any()
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+def test_near_infrared_that_is_called_alpha(tmp_path, image, dtype):
+    """Where it is 0, there is water."""
+    image[3, 2, 5] = 0
+    path = write(tmp_path / 'a.tif', image[:4].astype(dtype), photometric='RGB', alpha='YES')
+    with pytest.raises(ValueError, match=r'a\.tif calls band 4 alpha, and it has numbers from \d+'):
+        load(path, bands=[1, 2, 3])
+    assert not load(path, bands=[1, 2, 3], alpha='band')['nodata'].any()
+    nodata = load(path, bands=[1, 2, 3], alpha='mask')['nodata']
+    assert np.argwhere(nodata).tolist() == [[2, 5]]
+
+
+@pytest.mark.parametrize('count', [3, 5])
+def test_colors_by_their_names(tmp_path, image, count):
+    kinds = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, *[ColorInterp.undefined] * 2]
+    path = write(tmp_path / 'a.tif', image[:count], photometric='MINISBLACK')
+    order = ('blue', 'green', 'red', 2)
+    assert (load(path, bands=order)['img'] == image[[2, 1, 0, 1]].transpose(1, 2, 0)).all()
+    with rasterio.open(path, 'r+') as file:
+        file.colorinterp = kinds[:count]
+    assert (load(path, bands=order)['img'] == image[[0, 1, 2, 1]].transpose(1, 2, 0)).all()
+    expected = image[[2, 1, 0]] if count == 3 else image
+    assert (load(path)['img'] == expected.transpose(1, 2, 0)).all()
+    assert (load(path, bands=[1])['img'] == image[[0]].transpose(1, 2, 0)).all()
+
+
+@pytest.mark.parametrize('dtype', ['complex64', 'complex128', 'complex_int16'])
+def test_complex_numbers_are_refused(tmp_path, image, dtype):
+    profile = dict(driver='GTiff', count=1, height=6, width=7, dtype=dtype)
+    with rasterio.open(tmp_path / 'a.tif', 'w', **profile) as file:
+        file.write(1j * image[:1])
+    with pytest.raises(ValueError, match=rf'a\.tif has complex numbers \({dtype}\)'):
+        load(tmp_path / 'a.tif')
+
+
+def test_palettes_are_refused(tmp_path, image):
+    path = write(tmp_path / 'a.tif', image[:1].astype(np.uint8))
+    with rasterio.open(path, 'r+') as file:
+        file.write_colormap(1, {1: (20, 20, 20, 255)})
+    with pytest.raises(ValueError, match=r'a\.tif has a palette: .* gdal_translate -expand rgb'):
+        load(path, bands=[1, 1, 1])
+
+
+@pytest.mark.parametrize('dtype', ['int32', 'uint32', 'int64', 'uint64'])
+def test_integers_that_float32_rounds(tmp_path, image, dtype):
+    image = image.astype(dtype)
+    image[0, 0, 0] = 2**24
+    path = write(tmp_path / 'a.tif', image)
+    assert load(path)['img'].max() == 2**24
+    image[1, 3, 4] = 2**24 + 1
+    write(path, image)
+    with pytest.raises(ValueError, match=r'a\.tif has integers from \d+ to 16777217'):
+        load(path)
+    assert load(path, nodata=2**24 + 1)['nodata'].sum() == 1
+
+
+def test_containers_name_their_rasters(tmp_path):
+    with netcdf_file(tmp_path / 'a.nc', 'w') as file:
+        for name in 'xy':
+            file.createDimension(name, 8)
+        for name in ('red', 'green'):
+            file.createVariable(name, 'f4', ('y', 'x'))[:] = 1
+    with pytest.raises(ValueError, match=r'a\.nc is no raster, but holds 2\. .*netcdf:.*:green'):
+        load(tmp_path / 'a.nc', bands=[3, 2, 1])
 
 
 def test_reference_system(tmp_path, image):
@@ -106,9 +176,18 @@ def test_files_that_do_not_fit(tmp_path, image, options, message):
         load(write(tmp_path / 'a.tif', image), **options)
 
 
-@pytest.mark.parametrize('options', [dict(bands=[0, 1]), dict(bands=[]), dict(nodata_where='some')])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(bands=[0, 1]),
+        dict(bands=[]),
+        dict(bands=['nir']),
+        dict(nodata_where='some'),
+        dict(alpha=True),
+    ],
+)
 def test_wrong_arguments(options):
-    with pytest.raises(ValueError, match=r'bands is|nodata_where is'):
+    with pytest.raises(ValueError, match=r'bands is|nodata_where is|alpha is'):
         LoadGeoTIFF(**options)
 
 

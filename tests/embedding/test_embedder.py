@@ -8,8 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rasterio
 import torch
 from mmengine.config import Config
+from PIL import Image
+from rasterio.transform import from_origin
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.embedding import Embedder
@@ -210,6 +213,41 @@ def test_boxes_are_cut_off_at_the_image(embedder: Embedder) -> None:
     image = random_image(48, 64)
     inside, beyond = embedder.regions(image, [(32, 0, 64, 48), (32, -99, 999, 48)])
     assert torch.equal(inside, beyond)
+
+
+def test_images_that_become_no_numbers_are_named(embedder: Embedder, tmp_path: Path) -> None:
+    """A raster with a fill that its file does not tell: one such pixel is enough."""
+    good, bad = (np.full((3, 64, 64), 100, np.float32) for _ in range(2))
+    bad[:, 3, 4] = np.finfo(np.float32).min
+    profile = dict(driver='GTiff', count=3, height=64, width=64, dtype='float32', crs='EPSG:32633')
+    for name, image in dict(a=good, b=bad, c=good).items():
+        place = dict(transform=from_origin(5e5, 53e5, 10, 10))
+        with rasterio.open(tmp_path / f'{name}.tif', 'w', **profile, **place) as file:
+            file.write(image)
+    paths = [tmp_path / f'{name}.tif' for name in 'abc']
+    message = r'b\.tif: the network makes of it what is no number'
+    with pytest.raises(ValueError, match=message):
+        embedder(paths)
+    with pytest.raises(ValueError, match='image 1: the network'):
+        embedder([good.transpose(1, 2, 0), bad.transpose(1, 2, 0)])
+    for ask in (embedder.maps, embedder.selections, lambda i: embedder.regions(i, [[0, 0, 9, 9]])):
+        with pytest.raises(ValueError, match=message):
+            ask(paths[1])
+    found = embedder.files(paths, ['a', 'b', 'c'])
+    assert found.names == ['a', 'c']
+    torch.testing.assert_close(found.vectors, embedder([paths[0], paths[2]]))
+
+
+def test_a_device_that_is_not_there(checkpoint: Path) -> None:
+    for device in ('cuda:99', 'gpu'):
+        with pytest.raises(ValueError, match=rf"device '{device}' cannot be used on this machine"):
+            Embedder(checkpoint, device=device)
+
+
+def test_images_that_pillow_refuses_for_their_size(embedder: Embedder, tmp_path: Path) -> None:
+    Image.new('1', (20000, 10000)).save(tmp_path / 'big.png')
+    with pytest.raises(OSError, match=r'big\.png has more pixels than .* Cut it into tiles'):
+        embedder([tmp_path / 'big.png'])
 
 
 def test_a_file_is_no_list(embedder: Embedder) -> None:

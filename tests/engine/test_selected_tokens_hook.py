@@ -15,6 +15,8 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdynamicvis import DynamicVis
+from mmdynamicvis.engine.hooks.error_map import ErrorMapHook
+from mmdynamicvis.engine.hooks.selected_tokens import SelectedTokensHook
 
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 
@@ -72,14 +74,14 @@ test.__test__ = False
 def test_a_picture_and_arrays_per_image(tmp_path: Path) -> None:
     folder = test(Model(1), tmp_path, arrays=True)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f'{name}.{kind}' for name in ('image', 'image_0_1', 'image_1_0') for kind in ('npz', 'png')
+        f'{name}.{kind}' for name in ('image', '1_image', '2_image') for kind in ('npz', 'png')
     )
     arrays = np.load(folder / 'image.npz')
     assert arrays['stride4_importance'].shape == (16, 24)
     assert arrays['stride4_indices'].shape == (16 * 24 // 8,)
     assert arrays['stride4_importance'].sum() == pytest.approx(1, rel=1e-4)
     # 64 x 64: the other image of the batch is larger, this one is alone in its batch
-    assert np.load(folder / 'image_1_0.npz')['stride4_importance'].shape == (16, 16)
+    assert np.load(folder / '2_image.npz')['stride4_importance'].shape == (16, 16)
     picture = cv2.imread(str(folder / 'image.png'))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
 
@@ -98,3 +100,10 @@ def test_augmented_tests_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match='test without --tta'):
         test(Augmented(Model(1)), tmp_path)
+
+
+@pytest.mark.parametrize('folder', ['/data/images', '../images'])
+def test_folders_outside_of_the_run_are_refused(folder: str) -> None:
+    for hook, argument in ((SelectedTokensHook, 'folder'), (ErrorMapHook, 'out_dir')):
+        with pytest.raises(ValueError, match=f"{argument} is '{folder}', and pictures there could"):
+            hook(**{argument: folder})

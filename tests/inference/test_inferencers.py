@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import BaseDataElement
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -102,6 +103,16 @@ def test_dota_files(image, tmp_path):
         assert 0 <= float(score) <= 1
         center = torch.tensor([float(number) for number in corners]).view(4, 2).mean(0)
         assert (centers - center).norm(dim=1).min() < 0.02
+
+
+@pytest.mark.parametrize(
+    ('write', 'paths'), [(write_coco, ['a/1.png', 'b/1.png']), (write_dota, ['1.png', '1.jpg'])]
+)
+def test_images_of_one_name_are_refused(tmp_path, write, paths):
+    samples = [BaseDataElement(metainfo=dict(img_path=path)) for path in paths]
+    with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, and'):
+        write(tmp_path / 'found', samples, CLASSES)
+    assert not (tmp_path / 'found').exists()
 
 
 def test_checkpoints_of_other_models(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import time
 from multiprocessing import get_context
@@ -12,7 +13,17 @@ import torch
 from mmdynamicvis.scenes import Pace, Scene, segment_scene
 from mmdynamicvis.scenes.grid import Grid
 
-from .scenes import CLASSES, PLACE, REACH, local_model, noise, predict_by, write
+from .scenes import (
+    CLASSES,
+    PLACE,
+    REACH,
+    VRT,
+    local_model,
+    noise,
+    placed_by_points,
+    predict_by,
+    write,
+)
 
 QUIET = Pace(progress=False)
 
@@ -120,6 +131,121 @@ def test_nodata_is_kept_and_not_predicted(tmp_path):
     assert (np.isnan(soft).all(0) == (image == 0).all(0)).all()
 
 
+def of_classes_0_and_5(windows):
+    """Return logits of six classes, of which the bright pixels are of the last, the others none."""
+    bright = [window[0][..., 0] > 100 for window in windows]
+    return [np.stack([np.ones(b.shape), *[b * 0] * 4, 2 * b]).astype(np.float32) for b in bright]
+
+
+@pytest.mark.parametrize('palette', [None, [(40 * i, 0, 0) for i in range(6)]])
+def test_overviews_have_no_classes_of_their_own(tmp_path, palette):
+    path = write(tmp_path / 'scene.tif', np.kron(noise(100, 140), np.ones((7, 7))).astype('uint8'))
+    options = dict(predict=of_classes_0_and_5, classes=list('abcdef'), tile=512, cog=True)
+    run(path, tmp_path / 'out.tif', palette=palette, **options)
+    with rasterio.open(tmp_path / 'out.tif', overview_level=0) as file:
+        assert np.unique(file.read()).tolist() == [0, 5]
+    run(path, tmp_path / 'soft.tif', probabilities=True, **options)
+    with rasterio.open(tmp_path / 'soft.tif', overview_level=0) as file:
+        probabilities = file.read()
+    assert probabilities.min() >= 0 and probabilities.max() <= 1
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize('probabilities', [False, True])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_logits_that_are_no_numbers(tmp_path, value, probabilities):
+    path = write(tmp_path / 'scene.tif', noise(100, 200))
+    model = predict_by(local_model())
+
+    def broken(windows):
+        """Break what holds the pixel at 70, 130."""
+        logits = model(windows)
+        if np.array_equal(windows[0][0], noise(100, 200)[:, 36:, 96:160].transpose(1, 2, 0)):
+            logits[0][1, 3, 4] = value
+        return logits
+
+    options = dict(overlap=16, probabilities=probabilities)
+    message = r'scene\.tif, rows 36 to 100, columns 96 to 160: .* logits that are no numbers'
+    with pytest.raises(ValueError, match=message):
+        run(path, tmp_path / 'out.tif', predict=broken, **options)
+    assert not (tmp_path / 'out.tif').exists()
+
+
+def test_logits_of_pixels_without_data_do_not_count(tmp_path):
+    image = noise(64, 64)
+    image[:, 10:20] = 0
+    path = write(tmp_path / 'scene.tif', image, nodata=0)
+
+    def predict(windows):
+        (logits,) = predict_by(local_model())(windows)
+        logits[:, 12] = np.nan
+        logits[2] = -np.inf  # a class that is excluded
+        return [logits]
+
+    run(path, tmp_path / 'out.tif', predict=predict, overlap=16)
+    (found,) = read(tmp_path / 'out.tif')
+    assert (found[10:20] == 255).all()
+    assert set(np.unique(np.delete(found, range(10, 20), 0))) == {0, 1}
+
+
+@pytest.mark.parametrize('kind', ['same', 'symlink', 'hard link', 'source', 'source of a source'])
+def test_no_file_of_the_scene_is_overwritten(tmp_path, kind):
+    path = write(tmp_path / 'scene.tif', noise(64, 64))
+    output, before = path, path.read_bytes()
+    if kind == 'symlink':
+        output = tmp_path / 'out.tif'
+        output.symlink_to(path)
+    elif kind == 'hard link':
+        output = tmp_path / 'out.tif'
+        os.link(path, output)
+    elif kind.startswith('source'):
+        for name in ('a.vrt', 'b.vrt')[: 1 + (kind == 'source of a source')]:
+            # unlike copy, by name alone
+            text = VRT.format(source=path.name)
+            path = tmp_path / name
+            path.write_text(text)
+    with pytest.raises(ValueError, match=rf'{output.name} would be written over .*scene\.tif'):
+        run(path, output)
+    assert (tmp_path / 'scene.tif').read_bytes() == before
+
+
+@pytest.mark.parametrize('name', ['out.tif', 'out.tif.aux.xml', 'out.tif.ovr'])
+def test_nothing_else_is_overwritten_or_taken_for_the_output(tmp_path, name):
+    path = write(tmp_path / 'scene.tif', noise(64, 64))
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(FileExistsError, match=f'{name} exists; remove it'):
+        run(path, tmp_path / 'out.tif')
+    assert (tmp_path / name).read_text() == 'mine'
+
+
+def test_a_damaged_tile_is_predicted_again(tmp_path):
+    path = write(tmp_path / 'scene.tif', noise(200, 200))
+    run(path, tmp_path / 'whole.tif', overlap=16)
+    output = tmp_path / 'out.tif'
+    run(path, output, overlap=16, pace=Pace(max_tiles=5, progress=False))
+    tile = sorted((tmp_path / 'out.tif.work').glob('tile-*'))[2]
+    tile.write_bytes(tile.read_bytes()[:100])
+    with pytest.raises(OSError, match=rf'{tile.name} was damaged'):
+        run(path, output, overlap=16)
+    run(path, output, overlap=16)
+    assert output.read_bytes() == (tmp_path / 'whole.tif').read_bytes()
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('cog', [False, True])
+@pytest.mark.parametrize('kind', ['gcps', 'rpcs'])
+def test_points_are_kept(tmp_path, kind, cog):
+    path = placed_by_points(tmp_path / 'scene.tif', kind)
+    run(path, tmp_path / 'out.tif', cog=cog, overlap=16)
+    with rasterio.open(tmp_path / 'out.tif') as file, rasterio.open(path) as scene:
+        assert file.crs is None and file.transform.is_identity
+        assert bool(file.gcps[0]) == (kind == 'gcps')
+        assert file.gcps[1] == scene.gcps[1]
+        for found, expected in zip(file.gcps[0], scene.gcps[0], strict=True):
+            assert found.asdict() == expected.asdict()
+        assert (file.rpcs and file.rpcs.to_dict()) == (scene.rpcs and scene.rpcs.to_dict())
+
+
 def test_cloud_optimised(tmp_path):
     path = write(tmp_path / 'scene.tif', noise(700, 1100))
     run(path, tmp_path / 'plain.tif', tile=512)
@@ -216,7 +342,9 @@ def test_a_full_disk_leaves_no_half_output(tmp_path, capfd, limit):
     output = tmp_path / 'out.tif'
     assert finish(start(path, output, limit=limit)) == 1
     assert 'OSError' in capfd.readouterr().err
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ['out.tif.work', 'scene.tif']
+    # no tile is smaller than the first limit
+    left = ['scene.tif'] if limit < 3 * 4 * 64**2 else ['out.tif.work', 'scene.tif']
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == left
     assert not list((tmp_path / 'out.tif.work').glob('.*'))
     assert finish(start(path, output)) == 0
     assert read(output).shape == (1, 900, 900)

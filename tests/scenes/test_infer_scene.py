@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
+from rasterio.enums import ColorInterp
 
 from mmdynamicvis.models.weights import save_weights
 from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
@@ -219,9 +221,84 @@ def test_outputs_of_another_kind(tmp_path, checkout, output, message):
 
 
 def test_nothing_is_overwritten(tmp_path, checkout):
-    (tmp_path / 'out.tif').write_text('mine')
+    output = tmp_path / 'out.tif'
+    output.write_text('mine')
+    config = checkout / 'configs' / ROADS
     with pytest.raises(FileExistsError, match=r'out\.tif exists; remove it'):
-        infer_scene('a.tif', tmp_path / 'out.tif', checkout / 'configs' / ROADS, 'none.pth')
+        infer_scene('a.tif', output, config, 'none.pth')
+    with pytest.raises(ValueError, match=r'out\.tif would be written over .*out\.tif, which is'):
+        infer_scene(output, output, config, 'none.pth')
+    with pytest.raises(ValueError, match=r'out\.tif would be written over .*out\.tif, which is'):
+        infer_scene('a.tif', output, config, output)
+    assert output.read_text() == 'mine'
+
+
+def test_config_and_checkpoint_that_changed_places(tmp_path, checkout):
+    checkpoint = tmp_path / 'epoch_12.pth'
+    checkpoint.write_bytes(b'weights')
+    arguments = ('a.tif', tmp_path / 'out.tif', checkpoint, checkout / 'configs' / ROADS)
+    with pytest.raises(ValueError, match=r'epoch_12\.pth is no config, .* may have changed places'):
+        infer_scene(*arguments)
+    with pytest.raises(FileNotFoundError, match=r'there is no config file .*none\.py'):
+        infer_scene(*arguments[:2], tmp_path / 'none.py', checkpoint)
+
+
+def test_a_device_that_is_not_there(tmp_path, checkout):
+    arguments = ('a.tif', tmp_path / 'out.tif', checkout / 'configs' / ROADS, 'none.pth')
+    with pytest.raises(ValueError, match=r"device 'cuda:99' cannot be used .*: take '"):
+        infer_scene(*arguments, device='cuda:99')
+
+
+def test_colors_and_alpha_as_the_raster_says(tmp_path, checkout):
+    """A stack of blue, green, red and near infrared that is called alpha."""
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    arguments = (trained.cfg, trained.checkpoint)
+    _, raster = image_and_raster(tmp_path, 'a')
+    with rasterio.open(raster) as file:
+        pixels = file.read()
+    stack = write(tmp_path / 'stack.tif', np.concatenate([pixels[::-1], pixels[:1] // 9]))
+    kinds = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.alpha)
+    with rasterio.open(stack, 'r+') as file:
+        file.colorinterp = kinds
+    with pytest.raises(ValueError, match=r"stack\.tif calls band 4 alpha, .*alpha='band'"):
+        infer_scene(stack, tmp_path / 'stack_roads.tif', *arguments, pace=QUIET)
+    infer_scene(stack, tmp_path / 'stack_roads.tif', *arguments, alpha='band', pace=QUIET)
+    infer_scene(raster, tmp_path / 'roads.tif', *arguments, pace=QUIET)
+    assert (classes_of(tmp_path / 'stack_roads.tif') == classes_of(tmp_path / 'roads.tif')).all()
+
+
+def test_a_raster_of_one_band(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    path = write(tmp_path / 'gray.tif', noise(64, 64, bands=1))
+    with pytest.raises(ValueError, match=r'gray\.tif has 1 band, .*, \[1, 1, 1\] for example'):
+        infer_scene(path, tmp_path / 'out.tif', trained.cfg, trained.checkpoint, pace=QUIET)
+
+
+def test_windows_of_which_a_detector_makes_no_numbers(tmp_path, checkout):
+    """It would find nothing in them, and nobody would know."""
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    loader = dict(type='mmdynamicvis.LoadGeoTIFF', bands=[3, 2, 1])
+    trained.cfg.test_dataloader.dataset.pipeline[0] = loader
+    image = noise(200, 256).astype(np.float32)
+    fill = float(np.finfo(np.float32).min)
+    image[:, 150:152, 40] = fill
+    path, output = write(tmp_path / 'a.tif', image), tmp_path / 'out.gpkg'
+    arguments = (path, output, trained.cfg, trained.checkpoint)
+    options = dict(tile=128, overlap=32, pace=QUIET)
+    with pytest.raises(ValueError, match=r'a\.tif, rows 72 to 200, columns 0 to 128: the features'):
+        infer_scene(*arguments, **options)
+    shutil.rmtree(tmp_path / 'out.gpkg.work')
+    assert infer_scene(*arguments, **options, nodata=fill) == output
+
+
+def test_weights_that_are_no_numbers(tmp_path, checkout):
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    weights = trained.model.state_dict()
+    weights['decode_head.conv_seg.weight'][0, 0] = np.nan
+    save_weights(weights, tmp_path / 'diverged.safetensors')
+    message = r'diverged\.safetensors has weights that are no numbers .*: decode_head\.conv_seg'
+    with pytest.raises(ValueError, match=message):
+        SceneModel(trained.cfg, tmp_path / 'diverged.safetensors', 'cpu')
 
 
 @pytest.mark.slow

@@ -109,9 +109,9 @@ def test_windows_without_data_are_left_out(tmp_path):
         seen.extend(windows)
         return find_bright(windows)
 
-    run(path, tmp_path / 'out.gpkg', predict=watched, tile=8, overlap=0)
+    run(path, tmp_path / 'out.gpkg', predict=watched, tile=8, overlap=1)
     # windows between the rectangles
-    assert 0 < len(seen) < 100 * 140 / 64
+    assert 0 < len(seen) < 100 * 140 / 49
     assert len(geopandas.read_file(tmp_path / 'out.gpkg')) > 0
 
 
@@ -148,7 +148,11 @@ def test_a_killed_run_continues(tmp_path, monkeypatch, name):
         (dict(min_agreement=0), 'min_agreement is 0; give a share'),
         (dict(tile=-1), 'tile is -1'),
         (dict(output='out.shp'), r'written to \*\.gpkg or \*\.geojson'),
-        (dict(classes=1), 'returned labels from 0 to 1 for 1 classes'),
+        (
+            dict(classes=1),
+            r'scene\.tif, rows 0 to 300, columns 0 to 420: .*labels from 0 to 1 for 1 classes',
+        ),
+        (dict(tile=128, overlap=0), 'overlap is 0, so that an object over the edge of a window'),
     ],
 )
 def test_what_does_not_fit(tmp_path, options, message):
@@ -158,6 +162,81 @@ def test_what_does_not_fit(tmp_path, options, message):
     with Scene(path) as scene, pytest.raises(ValueError, match=message):
         detect_scene(scene, find_bright, output, classes, **{'pace': QUIET, **options})
     assert not output.exists()
+
+
+@pytest.mark.parametrize('overlap', [1, 4, 32])
+def test_an_object_over_many_windows_is_one(tmp_path, overlap):
+    image = np.full((1, 300, 420), 10, np.uint8)
+    image[0, 50:250, 60:380] = 100
+    path = write(tmp_path / 'scene.tif', image)
+    run(path, tmp_path / 'out.gpkg', overlap=overlap)
+    (found,) = geopandas.read_file(tmp_path / 'out.gpkg').geometry
+    assert found.area == 200 * 320 / 4
+
+
+BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'scores', 'message'),
+    [
+        ([shapely.box(0, 0, 5, 5)], [np.nan], 'scores or places that are no numbers'),
+        ([shapely.box(np.nan, 0, 5, 5)], [1], 'scores or places that are no numbers'),
+        ([shapely.Polygon()], [1], 'scores or places that are no numbers'),
+        ([BOW], [1], r'no clear inside \(Self-intersection\[25 25\]\): shapely.make_valid'),
+        ([], None, 'returned 0 predictions for 1 windows'),
+    ],
+)
+def test_predictions_that_are_none(tmp_path, shapes, scores, message):
+    """In the second window: the first has been kept by then, and the run can go on."""
+    path, _ = scene_of_rectangles(tmp_path / 'scene.tif')
+    calls = []
+
+    def predict(windows):
+        calls.append(1)
+        if len(calls) != 2:
+            return find_bright(windows)
+        if scores is None:
+            return []
+        labels = np.zeros(len(shapes), int)
+        return [Objects(np.array(shapes, object), labels, np.array(scores, np.float32))]
+
+    window = r'scene\.tif, rows 0 to 128, columns 88 to 216'
+    with pytest.raises(ValueError, match=f'{window}: .*{message}'):
+        run(path, tmp_path / 'out.gpkg', predict=predict, kind='masks')
+    run(path, tmp_path / 'out.gpkg', predict=predict, kind='masks')
+    assert (tmp_path / 'out.gpkg').exists()
+
+
+@pytest.mark.parametrize(
+    'crs',
+    [
+        '+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m',
+        'LOCAL_CS["site grid",UNIT["meter",1]]',
+        'EPSG:32633+5773',
+        None,
+    ],
+)
+@pytest.mark.filterwarnings('ignore')
+def test_reference_systems_that_geojson_cannot_name(tmp_path, crs):
+    path, _ = scene_of_rectangles(tmp_path / 'scene.tif', crs=crs)
+    with pytest.raises(ValueError, match=r'no code: out\.geojson would be taken .*Write out\.gpkg'):
+        run(path, tmp_path / 'out.geojson')
+    run(path, tmp_path / 'out.gpkg')
+    frame = geopandas.read_file(tmp_path / 'out.gpkg')
+    with Scene(path) as scene:
+        assert frame.crs == (scene.crs and scene.crs.to_wkt())
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ['out.gpkg', 'scene.tif']
+
+
+@pytest.mark.parametrize('name', ['scene.tif.gpkg', 'out.gpkg', 'out.gpkg-wal'])
+def test_nothing_is_overwritten(tmp_path, name):
+    path, _ = scene_of_rectangles(tmp_path / 'scene.tif')
+    (tmp_path / name).write_text('mine')
+    output = tmp_path / name.replace('-wal', '')
+    with pytest.raises(FileExistsError, match=f'{name} exists; remove it'):
+        run(path, output)
+    assert (tmp_path / name).read_text() == 'mine'
 
 
 @pytest.mark.parametrize('name', ['out.gpkg', 'out.geojson'])

@@ -20,9 +20,9 @@ def constant(box):
 
 def write_constant(folder, scene, cog=False):
     grid = Grid(scene.height, scene.width, 64, 16)
-    bands = Bands(['class'], 'uint8', 255)
-    work = WorkFolder(folder / 'work', {})
-    write_raster(folder / 'out.tif', scene, grid, bands, constant, work, cog)
+    bands = Bands(['class'], 'uint8', 255, 'mode')
+    with WorkFolder(folder / 'work', {}) as work:
+        write_raster(folder / 'out.tif', scene, grid, bands, constant, work, cog)
 
 
 @pytest.mark.parametrize('cog', [False, True])
@@ -40,6 +40,6 @@ def test_errors_that_gdal_meets_when_it_closes_a_file(tmp_path, cog):
         process.join()
         assert process.exitcode == 0
         assert not (tmp_path / 'out.tif').exists()
-        assert [path.name for path in (tmp_path / 'work').iterdir()] == ['settings.json']
+        assert [path.name for path in tmp_path.iterdir()] == ['scene.tif']
         write_constant(tmp_path, scene, cog)
         assert (tmp_path / 'out.tif').stat().st_size > 1000

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
+import zipfile
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.scenes import detect_scene
 from mmdynamicvis.scenes.grid import Box, Grid
 from mmdynamicvis.scenes.reading import Scene, read_ahead
 
-from .scenes import PLACE, noise, write
+from .scenes import PLACE, VRT, noise, placed_by_points, write
 
 
 def test_windows_are_those_of_the_file(tmp_path):
@@ -145,7 +149,7 @@ def test_damaged_files_are_named(tmp_path):
 
 def test_missing_bands_are_found_before_the_first_tile(tmp_path):
     path = write(tmp_path / 'a.tif', noise(20, 20, bands=1))
-    with pytest.raises(ValueError, match=r'a\.tif has 1 bands, and \[3, 2, 1\] are asked for'):
+    with pytest.raises(ValueError, match=r'a\.tif has 1 band, and \[3, 2, 1\] are asked for'):
         Scene(path, LoadGeoTIFF(bands=[3, 2, 1]))
 
 
@@ -166,6 +170,68 @@ def test_rasters_of_other_grids(tmp_path, image, profile, message):
     second = write(tmp_path / 'b.tif', image, **profile)
     with pytest.raises(ValueError, match=message):
         Scene([first, second])
+
+
+POINTS = dict(gcps='4 ground control points', rpcs='RPCs')
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize(('kind', 'points'), POINTS.items())
+def test_rasters_placed_by_points(tmp_path, kind, points, recwarn):
+    shifts = dict(a=0, b=0, c=1)
+    paths = [placed_by_points(tmp_path / f'{n}.tif', kind, s) for n, s in shifts.items()]
+    with Scene(paths[:2]) as scene:
+        assert scene.points == points
+    assert not [w for w in recwarn if 'has no reference system' in str(w.message)]
+    with pytest.raises(ValueError, match=r'a\.tif and .*c\.tif are placed by points or RPCs that'):
+        Scene([paths[0], paths[2]])
+    with Scene(paths[0]) as scene, pytest.raises(ValueError, match=f'placed by {points} alone'):
+        detect_scene(scene, lambda windows: [], tmp_path / 'out.gpkg', ['x'])
+
+
+def test_pixels_of_no_size(tmp_path):
+    path = write(tmp_path / 'a.tif', noise(20, 20), transform=Affine(0, 0, 5, 0, 0, 5))
+    with pytest.raises(ValueError, match=r'the pixels of .*a\.tif have no size'):
+        Scene([path, path])
+
+
+@pytest.mark.parametrize(
+    'name', ['source.tif', 'source.tif.msk', 'source.tif.aux.xml', 'scene.vrt', 'middle.vrt']
+)
+def test_a_scene_is_all_files_that_gdal_reads(tmp_path, name):
+    """A .vrt names a second one, and that a GeoTIFF with a mask and metadata beside it."""
+    path = write(tmp_path / 'source.tif', noise(64, 64, bands=1))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, 'r+') as file:
+        file.write_mask(True)
+    (tmp_path / 'source.tif.aux.xml').write_text('<PAMDataset></PAMDataset>')
+    for source, target in (('source.tif', 'middle.vrt'), ('middle.vrt', 'scene.vrt')):
+        (tmp_path / target).write_text(VRT.format(source=source))
+    with Scene(tmp_path / 'scene.vrt') as scene:
+        names = ['middle.vrt', 'scene.vrt', 'source.tif', 'source.tif.aux.xml', 'source.tif.msk']
+        assert [Path(file).name for file in scene.files] == names
+        before = scene.settings()
+        assert scene.settings() == before
+        os.utime(tmp_path / name, ns=(0, 12345))
+        assert scene.settings() != before
+
+
+def test_files_in_archives(tmp_path):
+    for name in ('a.tif', 'b.tif'):
+        write(tmp_path / name, noise(64, 64))
+        with zipfile.ZipFile(tmp_path / 'z.zip', 'a') as archive:
+            archive.write(tmp_path / name, name)
+    settings = []
+    for name in ('a.tif', 'b.tif'):
+        with Scene(f'/vsizip/{tmp_path}/z.zip/{name}') as scene:
+            assert scene.files == [str(tmp_path / 'z.zip')]
+            settings.append(scene.settings())
+    assert settings[0] != settings[1]
+
+
+def test_a_missing_source_is_named(tmp_path):
+    (tmp_path / 'a.vrt').write_text(VRT.format(source='gone.tif'))
+    with pytest.raises(OSError, match=r'cannot read .*a\.vrt \(.*gone\.tif: No such file'):
+        Scene(tmp_path / 'a.vrt')
 
 
 def test_wrong_scaling(tmp_path):

@@ -104,9 +104,17 @@ def test_target_is_not_overwritten(checkout, published, tmp_path):
     target = tmp_path / 'target.safetensors'
     target.write_text('precious')
     done = convert(checkout, published, target)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert '--force' in done.stderr
     assert target.read_text() == 'precious'
+
+
+def test_the_source_is_kept_even_by_force(checkout, published):
+    before = published.read_bytes()
+    done = convert(checkout, published, published, '--force')
+    assert done.returncode == 1
+    assert f'{published} would be written over {published}, which is read' in done.stderr
+    assert published.read_bytes() == before
 
 
 def test_unclear_position_embedding_is_refused(checkout, published, tmp_path):

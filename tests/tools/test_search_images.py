@@ -70,6 +70,10 @@ def test_build_add_and_find(checkout: Path, tmp_path: Path) -> None:
 
     done = call(checkout, 'build', index, tmp_path / 'first', '--model', model)
     assert done.returncode == 1 and '--force' in done.stderr
+    done = call(checkout, 'build', model, tmp_path / 'first', '--model', model, '--force')
+    assert done.returncode == 1 and 'model.safetensors, which is read' in done.stderr
+    done = call(checkout, 'find', index, first[0], '--picture', first[1])
+    assert done.returncode == 1 and 'image_1.png exists; remove it' in done.stderr
     save_weights(DynamicVis(ARCH, img_size=64).state_dict(), model)
     done = call(checkout, 'find', index, first[0])
     assert done.returncode == 1

@@ -119,7 +119,6 @@ def test_own_templates_and_the_printed_change(run, files, tmp_path):
         (['new.safetensors', '--weights', 'https://a.org/clip.pt'], 'nothing is downloaded'),
         (['new.safetensors', '--weights', 'tiny.pt', '--dim', '0'], '--dim is 0'),
         (['new.pth', '--weights', 'tiny.pt'], 'must end with .safetensors'),
-        (['tiny.safetensors', '--weights', 'tiny.pt'], 'pass --force'),
     ],
 )
 def test_wrong_arguments(tool, files, monkeypatch, capsys, arguments, message):
@@ -129,6 +128,22 @@ def test_wrong_arguments(tool, files, monkeypatch, capsys, arguments, message):
     with pytest.raises(SystemExit):
         tool['parse_args']()
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('target', 'options', 'message'),
+    [
+        ('old.safetensors', [], 'pass --force'),
+        ('tiny.safetensors', ['--force'], 'would be written over .*tiny.safetensors, which is'),
+    ],
+)
+def test_nothing_is_overwritten(tool, files, monkeypatch, target, options, message):
+    monkeypatch.chdir(files)
+    (files / 'old.safetensors').write_text('mine')
+    command = [TOOL, target, '--classes', 'classes.txt', '--model', 'tiny.json', *options]
+    monkeypatch.setattr('sys.argv', [*command, '--weights', 'tiny.safetensors'])
+    with pytest.raises((FileExistsError, ValueError), match=message):
+        tool['main']()
 
 
 class Malicious:

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmdynamicvis.fileio import OutputNames, own_folder, replacing
 from mmdynamicvis.registry import HOOKS
 
 TRUE_POSITIVE = (255, 255, 255)
@@ -60,19 +61,22 @@ class ErrorMapHook(Hook):
         out_dir: Folder of the pictures, in the folder of the run's log. A picture has the name of
             its image; where two images share one, that of the folder above is put before it.
         ignore_index: Label of pixels that do not count.
+
+    Raises:
+        ValueError: ``out_dir`` leads out of the folder of the run's log.
     """
 
     def __init__(
         self, target: int = 1, out_dir: str = 'error_maps', ignore_index: int = 255
     ) -> None:
         self.target = target
-        self.out_dir = out_dir
+        self.out_dir = own_folder('out_dir', out_dir)
         self.ignore_index = ignore_index
-        self._written: dict[str, str] = {}
+        self._names = OutputNames()
 
     def before_test(self, runner: Runner) -> None:
         """Forget the names of an earlier test."""
-        self._written = {}
+        self._names = OutputNames()
 
     def after_test_iter(
         self,
@@ -94,13 +98,5 @@ class ErrorMapHook(Hook):
             picture = error_map(prediction, label, self.target, self.ignore_index)
             # of two dates, the first
             path = sample.img_path if isinstance(sample.img_path, str) else sample.img_path[0]
-            Image.fromarray(picture).save(folder / f'{self._name(path)}.png')
-
-    def _name(self, img_path: str) -> str:
-        path = Path(img_path)
-        name = path.stem
-        for parent in path.parents:
-            if self._written.setdefault(name, img_path) == img_path:
-                break
-            name = f'{parent.name}_{name}'
-        return name
+            with replacing(folder / f'{self._names(path)}.png') as temporary:
+                Image.fromarray(picture).save(temporary)

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.nn.functional import pad
 
+from mmdynamicvis.fileio import OutputNames, own_folder
 from mmdynamicvis.models.dynamicvis import StageSelection
 from mmdynamicvis.models.selections import Record, find_backbone, record_selections
 from mmdynamicvis.registry import HOOKS
@@ -26,7 +27,8 @@ class SelectedTokensHook(Hook):
     """Draws what each stage selected of the images of a test, for any model with the backbone.
 
     For each image a picture ``NAME.png`` comes into the folder: the image, and beside it the
-    selected tokens of each stage. Where the model takes several images at once, as in change
+    selected tokens of each stage. Where two images share a name, that of the folder above is put
+    before it. Where the model takes several images at once, as in change
     detection, there is a row for each.
 
     Args:
@@ -38,7 +40,8 @@ class SelectedTokensHook(Hook):
             ``stride4_importance``, (rows, columns) float32, and so on for each stage that selects.
 
     Raises:
-        ValueError: The model has no DynamicVis backbone, or is tested with augmentation (--tta).
+        ValueError: The model has no DynamicVis backbone, or is tested with augmentation (--tta); or
+            ``folder`` leads out of the run's folder.
     """
 
     priority = 'LOW'
@@ -50,20 +53,20 @@ class SelectedTokensHook(Hook):
         bands: Sequence[int] = (2, 1, 0),
         arrays: bool = False,
     ) -> None:
-        self.folder = folder
+        self.folder = own_folder('folder', folder)
         self.interval = interval
         self.bands = bands
         self.arrays = arrays
         self._listening = ExitStack()
         self._record: Record | None = None
-        self._names: set[str] = set()
+        self._names = OutputNames()
 
     def before_test(self, runner: Runner) -> None:
         """Check the model."""
         find_backbone(runner.model)
         if any(isinstance(module, BaseTTAModel) for module in runner.model.modules()):
             raise ValueError('SelectedTokensHook draws single images: test without --tta')
-        self._names.clear()
+        self._names = OutputNames()
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listen to the stages in the batches that are drawn."""
@@ -85,10 +88,9 @@ class SelectedTokensHook(Hook):
         inputs = data_batch['inputs']
         folder = Path(runner.log_dir) / self.folder
         for i, sample in enumerate(data_batch['data_samples']):
-            name = Path(str(sample.get('img_path', batch_idx))).stem
-            if name in self._names:  # of another folder
-                name = f'{name}_{batch_idx}_{i}'
-            self._names.add(name)
+            path = sample.get('img_path', f'{batch_idx}_{i}')
+            # of two dates, the first
+            name = self._names(path if isinstance(path, str) else path[0])
             rows = range(i, len(record.images_BCHW), len(inputs))
             images = _images_of(inputs[i], record.images_BCHW, len(rows))
             selections = [_rows_of(selection, rows) for selection in record.selections.values()]
