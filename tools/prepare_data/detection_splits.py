@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmdynamicvis.data.coco import check_coco, check_dota, load_coco
-from mmdynamicvis.data.dota import HEADERS, line_problem
+from mmdynamicvis.data.coco import check_coco, load_coco
+from mmdynamicvis.data.dota import HEADERS, check_dota, line_problem
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
