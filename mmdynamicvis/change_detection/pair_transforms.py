@@ -23,8 +23,8 @@ class LoadPair(BaseTransform):
         keys: Where the paths are, in the order of time. mmseg's datasets have these two.
 
     Raises:
-        ValueError: The images of a pair differ in size, channels, dtype or scales of bands, or do not lie
-            on each other, as far as the loader says where they lie; the message names both files.
+        ValueError: The images of a pair differ in size, channels, dtype or scales of bands, or do
+            not lie on each other, as far as the loader says; the message names both files.
     """
 
     def __init__(

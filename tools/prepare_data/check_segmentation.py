@@ -79,7 +79,8 @@ def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
         with open_image(image_path) as image:
             if decode:
                 image.load()
-            size, turned = image.size, orientation(image) != 1
+            size = image.size
+            turned = (image.format != 'PNG' or 'exif' in image.info) and orientation(image) != 1
     except (OSError, SyntaxError) as error:
         raise OSError(f'cannot load image {image_path}: {error}') from error
     if turned:

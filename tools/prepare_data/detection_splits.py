@@ -133,7 +133,9 @@ def _with_images(
     for path in tqdm(split, desc=f'images of {source.stem}'):
         try:
             with open_image(path) as image:
-                problem = annotation_problem(image, (sizes or {}).get(path))
+                # of a PNG Pillow looks for it behind the pixels, too: all would be decoded
+                has_exif = image.format != 'PNG' or 'exif' in image.info
+                problem = annotation_problem(image, (sizes or {}).get(path), has_exif)
         except OSError as error:
             problem = f'cannot be read: {error}'
         if problem:

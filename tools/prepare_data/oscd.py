@@ -60,12 +60,8 @@ def cities(root: Path) -> dict[str, list[str]]:
     Raises:
         FileNotFoundError: There are none.
     """
-    parts = {
-        part: sorted(
-            path.parent.parent.name for path in root.glob(f'{part}_labels/*/cm/[!.]*-cm.tif')
-        )
-        for part in ('train', 'test')
-    }
+    masks = {part: root.glob(f'{part}_labels/*/cm/[!.]*-cm.tif') for part in ('train', 'test')}
+    parts = {part: sorted(path.parents[1].name for path in found) for part, found in masks.items()}
     if not any(parts.values()):
         raise FileNotFoundError(f'{root} has no {{train,test}}_labels/CITY/cm/CITY-cm.tif')
     return parts

@@ -137,14 +137,14 @@ def read_mask(file: rasterio.DatasetReader, window: Window | None = None) -> np.
     values = values_CHW[0]
     if (values_CHW[~kinds] != values).any():
         raise ValueError(f'mask {file.name} is colored: its bands differ. Give one of one band')
+    structure = file.tags(ns='IMAGE_STRUCTURE') | file.tags(1, ns='IMAGE_STRUCTURE')
+    if structure.get('MINISWHITE') == 'YES':  # GDAL gives a palette of it, too, of 8 bits always
+        bits = int(structure.get('NBITS', 8 * values.itemsize))
+        return (2**bits - 1 - values).astype(values.dtype)
     if file.colorinterp[0] == ColorInterp.palette:
         colors = file.colormap(1)
         palette = np.array([colors.get(i, (0, 0, 0))[:3] for i in range(1 + max(colors))], np.uint8)
         return gray_of_palette(values, palette)
-    structure = file.tags(ns='IMAGE_STRUCTURE') | file.tags(1, ns='IMAGE_STRUCTURE')
-    if structure.get('MINISWHITE') == 'YES':
-        bits = int(structure.get('NBITS', 8 * values.itemsize))
-        return (2**bits - 1 - values).astype(values.dtype)
     return values
 
 
