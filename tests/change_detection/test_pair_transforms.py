@@ -148,7 +148,7 @@ def test_geotiffs_of_another_place_are_an_error(geotiffs):
         LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
 
 
-def test_geotiffs_of_another_offset_are_an_error(geotiffs, caplog):
+def test_geotiffs_of_another_offset_are_an_error(geotiffs):
     for path in geotiffs.values():
         write_geotiff(path, np.ones((3, 8, 8), np.uint16))
     with rasterio.open(geotiffs['img_path2'], 'r+') as file:
