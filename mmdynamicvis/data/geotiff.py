@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import rasterio
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from mmdynamicvis.data.grids import place_of
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -79,14 +83,17 @@ class LoadGeoTIFF(BaseTransform):
         """Load ``results['img_path']``.
 
         Adds ``img``, (H, W, bands) float32 in the units of the file, ``nodata``, (H, W) bool, and
-        ``img_shape`` and ``ori_shape``, height and width in pixels, and ``crs``, the reference
-        system as text or None.
+        ``img_shape`` and ``ori_shape``, height and width in pixels, ``crs``, the reference system
+        as text or None, and ``transform``, from pixels to it, or
+        None, and ``scales``, per band the scale and the offset that the file states.
         """
         path = results['img_path']
         try:
             with rasterio.open(path) as file:
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
+                results['transform'] = place_of(file).transform
+                results['scales'] = _scales(file, self.bands or file.indexes)
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
@@ -148,7 +155,7 @@ class LoadGeoTIFF(BaseTransform):
         if self.dtype is not None and found != {self.dtype}:
             raise ValueError(
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
-                'deviations are of one scale: convert the file, or give the scaling of a scene'
+                'deviations are of one scale: convert the file, or give those of its numbers'
             )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(
@@ -160,6 +167,8 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} has a palette: its numbers are places in a list of colors. Write the '
                 'colors to a file first, by gdal_translate -expand rgb'
             )
+        if stated := set(_scales(file, bands)) - {(1.0, 0.0)}:
+            _tell_scales(*sorted(stated))
         return bands
 
     def _missing(
@@ -218,6 +227,20 @@ def _check_size(file: rasterio.DatasetReader, numbers: np.ndarray) -> None:
             f'rounds those beyond {LARGEST:,}. If they stand for no data, say so (nodata=...); '
             'else scale the file'
         )
+
+
+def _scales(file: rasterio.DatasetReader, bands: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    return tuple((file.scales[band - 1], file.offsets[band - 1]) for band in bands)
+
+
+@cache  # once
+def _tell_scales(*stated: tuple[float, float]) -> None:
+    print_log(
+        f'rasters state scales and offsets of their bands, as {stated[0]}, which are not applied: '
+        'means and deviations must be of the numbers as they are stored',
+        'current',
+        logging.WARNING,
+    )
 
 
 @TRANSFORMS.register_module()
