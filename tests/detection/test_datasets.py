@@ -72,6 +72,24 @@ def test_boxes_alone_will_do_for_ships(tmp_path):
         SSDDInsSegDataset(**where, pipeline=[])
 
 
+def test_training_on_no_box_is_refused(nwpu):
+    path = Path(nwpu['data_root']) / nwpu['ann_file']
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        annotation['bbox'][2] = 0.5  # mmdet leaves out what is narrower than a pixel
+    content['annotations'][0]['bbox'][2] = 5
+    path.write_text(json.dumps(content))
+    assert len(NWPUInsSegDataset(**nwpu, pipeline=[])) == 3
+    filter_cfg = dict(min_size=1000)
+    with pytest.raises(ValueError, match=r'annotations\.json has no valid box of the classes'):
+        NWPUInsSegDataset(**nwpu, filter_cfg=filter_cfg, pipeline=[])
+    content['annotations'][0]['iscrowd'] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'annotations\.json has no valid box .*airplane'):
+        NWPUInsSegDataset(**nwpu, pipeline=[])
+    assert len(NWPUInsSegDataset(**nwpu, test_mode=True, pipeline=[])) == 3
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ('dataset', 'name', 'images', 'instances'),
