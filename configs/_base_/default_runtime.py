@@ -1,12 +1,5 @@
-# Runtime settings that every task shares. A task's own file (classification_runtime.py, ...) adds
-# the host project and its visualization.
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=10),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-)
+# What all configs share. The scope, where plain type names are looked up, and what draws pictures
+# come with the model; metrics with the dataset; loops and hooks with the schedule.
 env_cfg = dict(
     cudnn_benchmark=False,
     # Each worker is one process: OpenCV's own threads would only compete with it.

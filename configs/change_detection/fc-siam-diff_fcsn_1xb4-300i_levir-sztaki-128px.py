@@ -3,7 +3,12 @@
 # and schedule it has.
 # Ours: see README.md beside this file.
 #   mim train mmdynamicvis fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px.py
-_base_ = ['siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py']
+_base_ = [
+    '../_base_/models/siamese_tiny.py',
+    '../_base_/datasets/levir_sztaki_128px.py',
+    '../_base_/schedules/adamw_cosine_300i.py',
+    '../_base_/default_runtime.py',
+]
 
 custom_imports = dict(imports=['mmdynamicvis.change_detection.opencd'], allow_failed_imports=False)
 model = dict(
@@ -28,3 +33,4 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=(128, 128), stride=(96, 96)),
 )
+default_hooks = dict(checkpoint=dict(save_best='target/f1', rule='greater'))

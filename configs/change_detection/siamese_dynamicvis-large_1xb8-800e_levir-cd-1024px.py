@@ -3,14 +3,14 @@
 # Paper: F1 92.32. Ours: not reproduced.
 #   mim train mmdynamicvis siamese_dynamicvis-large_1xb8-800e_levir-cd-1024px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['siamese_dynamicvis-large_1xb8-800e-scratch_levir-cd-1024px.py']
+_base_ = [
+    '../_base_/models/siamese_large_fmow.py',
+    '../_base_/datasets/levir_cd_1024px.py',
+    '../_base_/schedules/adamw_cosine_change.py',
+    '../_base_/default_runtime.py',
+]
 
-pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
 model = dict(
-    backbone=dict(
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(
-        fpn=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
-    ),
+    backbone=dict(img_size=1024),
+    test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(512, 512)),
 )

@@ -3,14 +3,11 @@
 # Paper: F1 60.25. Ours: not reproduced.
 #   mim train mmdynamicvis siamese_dynamicvis-large_1xb8-800e_oscd-512px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['siamese_dynamicvis-large_1xb8-800e-scratch_oscd-512px.py']
+_base_ = [
+    '../_base_/models/siamese_large_fmow.py',
+    '../_base_/datasets/oscd_512px.py',
+    '../_base_/schedules/adamw_cosine_change.py',
+    '../_base_/default_runtime.py',
+]
 
-pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
-model = dict(
-    backbone=dict(
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(
-        fpn=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
-    ),
-)
+model = dict(test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)))

@@ -8,15 +8,11 @@ _base_ = [
     '../_base_/models/siamese_tiny.py',
     '../_base_/datasets/levir_sztaki_128px.py',
     '../_base_/schedules/adamw_cosine_300i.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(
     backbone=dict(img_size=128),
     test_cfg=dict(mode='slide', crop_size=(128, 128), stride=(96, 96)),
 )
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=100, save_best='target/f1', rule='greater'),
-)
-auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(checkpoint=dict(save_best='target/f1', rule='greater'))

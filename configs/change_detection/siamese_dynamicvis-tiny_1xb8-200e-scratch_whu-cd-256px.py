@@ -5,14 +5,9 @@
 _base_ = [
     '../_base_/models/siamese_tiny.py',
     '../_base_/datasets/whu_cd_256px.py',
-    '../_base_/schedules/adamw_cosine.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/schedules/adamw_cosine_change.py',
+    '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(128, 128)),
-)
-optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
-train_cfg = dict(max_epochs=200, val_interval=10)
-default_hooks = dict(checkpoint=dict(interval=10, save_best='target/f1', rule='greater'))
-auto_scale_lr = dict(base_batch_size=8)
+model = dict(test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(128, 128)))
+train_cfg = dict(max_epochs=200)

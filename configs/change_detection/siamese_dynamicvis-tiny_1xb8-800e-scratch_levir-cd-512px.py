@@ -5,15 +5,11 @@
 _base_ = [
     '../_base_/models/siamese_tiny.py',
     '../_base_/datasets/levir_cd_512px.py',
-    '../_base_/schedules/adamw_cosine.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/schedules/adamw_cosine_change.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(
     backbone=dict(img_size=512),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)),
 )
-optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
-train_cfg = dict(max_epochs=800, val_interval=10)
-default_hooks = dict(checkpoint=dict(interval=10, save_best='target/f1', rule='greater'))
-auto_scale_lr = dict(base_batch_size=8)

@@ -4,11 +4,9 @@
 _base_ = [
     '../_base_/models/dynamicvis_classifier.py',
     '../_base_/datasets/ucmerced_512px.py',
-    '../_base_/schedules/adamw_cosine.py',
-    '../_base_/classification_runtime.py',
+    '../_base_/schedules/adamw_cosine_500e.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(head=dict(num_classes=21))
-train_cfg = dict(max_epochs=600, val_interval=10)
-default_hooks = dict(checkpoint=dict(interval=10))
-auto_scale_lr = dict(base_batch_size=64)
+train_cfg = dict(max_epochs=600)

@@ -1,6 +1,11 @@
 # DynamicVis large on AID without pretraining.
 # Paper: F1 93.79. Ours: not reproduced.
 #   mim train mmdynamicvis dynamicvis_large_1xb64-500e-scratch_aid-512px.py
-_base_ = ['dynamicvis_base_1xb64-500e-scratch_aid-512px.py']
+_base_ = [
+    '../_base_/models/dynamicvis_classifier_large.py',
+    '../_base_/datasets/aid_512px.py',
+    '../_base_/schedules/adamw_cosine_500e.py',
+    '../_base_/default_runtime.py',
+]
 
-model = dict(backbone=dict(arch='large'), head=dict(in_channels=1024))
+model = dict(head=dict(num_classes=30))

@@ -3,15 +3,21 @@
 #   mim train mmdynamicvis dynamicvis_large_1xb64-500e_aid-512px.py \
 #       --cfg-options model.backbone.init_cfg.checkpoint=FILE
 # with the published pretraining checkpoint (see README.md beside this file).
-_base_ = ['dynamicvis_large_1xb64-500e-scratch_aid-512px.py']
+_base_ = [
+    '../_base_/models/dynamicvis_classifier_large.py',
+    '../_base_/datasets/aid_512px.py',
+    '../_base_/schedules/adamw_cosine_500e.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
     backbone=dict(
         frozen_stages=0,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='checkpoints/dynamicvis_large_fmow.pth',
+            checkpoint='checkpoints/dynamicvis_large_fmow.safetensors',
             prefix='backbone.',
         ),
     ),
+    head=dict(num_classes=30),
 )

@@ -4,10 +4,10 @@
 # or, once it has made the data:
 #   mim train mmdynamicvis dynamicvis_tiny_1xb16-demo_synthetic-128px.py
 _base_ = [
-    '../_base_/models/dynamicvis_classifier.py',
+    '../_base_/models/dynamicvis_classifier_tiny.py',
     '../_base_/datasets/scenes_128px.py',
     '../_base_/schedules/adamw_cosine_10e.py',
-    '../_base_/classification_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 data_root = 'work_dirs/demo/data'
@@ -41,11 +41,7 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=1, dataset=dataset)
 test_dataloader = dict(num_workers=1, dataset=dataset)
 
-model = dict(
-    backbone=dict(arch='tiny', published=False, img_size=128),
-    head=dict(in_channels=384, num_classes=8),
-    train_cfg=None,
-)
+model = dict(head=dict(num_classes=8))
 train_cfg = dict(val_interval=5)
 auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=5))

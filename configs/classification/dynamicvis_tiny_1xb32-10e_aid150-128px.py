@@ -4,16 +4,11 @@
 # Paper: no number for this model. Ours: see README.md beside this file.
 #   mim train mmdynamicvis dynamicvis_tiny_1xb32-10e_aid150-128px.py
 _base_ = [
-    '../_base_/models/dynamicvis_classifier.py',
+    '../_base_/models/dynamicvis_classifier_tiny.py',
     '../_base_/datasets/aid150_128px.py',
     '../_base_/schedules/adamw_cosine_10e.py',
-    '../_base_/classification_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(arch='tiny', published=False, img_size=128),
-    head=dict(in_channels=384, num_classes=30),
-    # Mixed labels help long schedules and large models; this is neither.
-    train_cfg=None,
-)
+model = dict(head=dict(num_classes=30))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/models/resnet18_classifier.py',
     '../_base_/datasets/aid150_128px.py',
     '../_base_/schedules/adamw_cosine_10e.py',
-    '../_base_/classification_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(head=dict(num_classes=30))

@@ -6,7 +6,8 @@ _base_ = [
     '../_base_/models/resnet18_classifier.py',
     '../_base_/datasets/eurosat_64px.py',
     '../_base_/schedules/adamw_cosine_10e.py',
-    '../_base_/classification_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(head=dict(num_classes=10))
+auto_scale_lr = dict(base_batch_size=64)

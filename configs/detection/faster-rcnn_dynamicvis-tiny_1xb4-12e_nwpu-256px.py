@@ -3,11 +3,14 @@
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis faster-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py
 _base_ = [
-    '../_base_/models/faster_rcnn_tiny.py',
+    '../_base_/models/mask_rcnn_tiny.py',
     '../_base_/datasets/nwpu_boxes_256px.py',
     '../_base_/schedules/adamw_cosine_12e.py',
-    '../_base_/detection_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
-model = dict(roi_head=dict(bbox_head=dict(num_classes=10)))
+model = dict(
+    type='FasterRCNN',
+    roi_head=dict(bbox_head=dict(num_classes=10), mask_roi_extractor=None, mask_head=None),
+)
 default_hooks = dict(checkpoint=dict(save_best='coco/bbox_mAP', rule='greater'))

@@ -3,12 +3,22 @@
 # Paper: AP50 84.1. Ours: not reproduced.
 #   mim train mmdynamicvis fcos_dynamicvis-large_1xb8-600e_levir-ship-1024px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['fcos_dynamicvis-large_1xb8-600e-scratch_levir-ship-1024px.py']
+_base_ = [
+    '../_base_/models/fcos.py',
+    '../_base_/datasets/levir_ship_1024px.py',
+    '../_base_/schedules/adamw_cosine_600e.py',
+    '../_base_/default_runtime.py',
+]
 
 pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
 model = dict(
     backbone=dict(
+        arch='large',
         init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
     ),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
+    neck=dict(
+        in_channels=[128, 256, 512, 1024],
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.'),
+    ),
+    bbox_head=dict(num_classes=1),
 )

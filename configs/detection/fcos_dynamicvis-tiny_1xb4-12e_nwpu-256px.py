@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/models/fcos_tiny.py',
     '../_base_/datasets/nwpu_boxes_256px.py',
     '../_base_/schedules/adamw_cosine_12e.py',
-    '../_base_/detection_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(bbox_head=dict(num_classes=10))

@@ -5,10 +5,7 @@ _base_ = [
     '../_base_/models/mask_rcnn.py',
     '../_base_/datasets/nwpu_1024px.py',
     '../_base_/schedules/adamw_cosine_800e.py',
-    '../_base_/detection_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(roi_head=dict(bbox_head=dict(num_classes=10), mask_head=dict(num_classes=10)))
-default_hooks = dict(
-    checkpoint=dict(interval=10, save_best=['coco/bbox_mAP', 'coco/segm_mAP'], rule='greater'),
-)

@@ -5,8 +5,15 @@
 _base_ = [
     '../_base_/models/mil_pretrainer.py',
     '../_base_/datasets/fmow_512px.py',
-    '../_base_/schedules/adamw_cosine_pretraining_200e.py',
-    '../_base_/pretraining_runtime.py',
+    '../_base_/schedules/adamw_cosine_pretraining.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(head=dict(classes={{_base_.classes}}))
+optim_wrapper = dict(
+    type='AmpOptimWrapper',
+    dtype='bfloat16',
+    optimizer=dict(lr=4e-4, betas=(0.9, 0.95)),
+)
+train_cfg = dict(max_epochs=200, val_interval=10)
+auto_scale_lr = dict(base_batch_size=512)

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/mil_pretrainer_tiny.py',
     '../_base_/datasets/nwpu_regions_192px.py',
     '../_base_/schedules/adamw_cosine_pretraining.py',
-    '../_base_/pretraining_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(head=dict(classes={{_base_.classes}}))

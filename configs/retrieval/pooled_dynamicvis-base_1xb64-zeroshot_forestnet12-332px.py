@@ -5,7 +5,8 @@
 _base_ = [
     '../_base_/models/pooled_features.py',
     '../_base_/datasets/forestnet_332px.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/schedules/test_only.py',
+    '../_base_/default_runtime.py',
 ]
 
 classes = dict(num_classes=12)

@@ -5,7 +5,8 @@
 _base_ = [
     '../_base_/models/pooled_features.py',
     '../_base_/datasets/aid150_retrieval_128px.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/schedules/test_only.py',
+    '../_base_/default_runtime.py',
 ]
 
 # as its classifier is trained

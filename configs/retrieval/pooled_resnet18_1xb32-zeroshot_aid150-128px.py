@@ -3,11 +3,14 @@
 # such test. Ours: see README.md beside this file.
 #   mim test mmdynamicvis pooled_resnet18_1xb32-zeroshot_aid150-128px.py --checkpoint FILE.pth
 _base_ = [
+    '../_base_/models/pooled_features.py',
     '../_base_/datasets/aid150_retrieval_128px.py',
-    '../_base_/retrieval_runtime.py',
+    '../_base_/schedules/test_only.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(
-    type='mmdynamicvis.PooledFeatures',
-    backbone=dict(type='ResNet', depth=18, num_stages=4, out_indices=(3,), style='pytorch'),
+    backbone=dict(
+        _delete_=True, type='ResNet', depth=18, num_stages=4, out_indices=(3,), style='pytorch'
+    ),
 )

@@ -3,17 +3,11 @@
 # Paper: no rotated detection. Ours: not measured.
 #   mim train mmdynamicvis oriented-rcnn_dynamicvis-base_1xb2-12e_dior-r-800px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['oriented-rcnn_dynamicvis-base_1xb2-12e-scratch_dior-r-800px.py']
+_base_ = [
+    '../_base_/models/oriented_rcnn_base_fmow.py',
+    '../_base_/datasets/dior_r_800px.py',
+    '../_base_/schedules/adamw_cosine_12e_bf16.py',
+    '../_base_/default_runtime.py',
+]
 
-pretrained = 'checkpoints/dynamicvis_base_fmow.safetensors'
-model = dict(
-    backbone=dict(
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
-    roi_head=dict(
-        bbox_roi_extractor=dict(
-            init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='roi_extractor.'),
-        ),
-    ),
-)
+model = dict(backbone=dict(img_size=800), roi_head=dict(bbox_head=dict(num_classes=20)))

@@ -6,7 +6,8 @@ _base_ = [
     '../_base_/models/rotated_fcos_tiny.py',
     '../_base_/datasets/nwpu_rotated_256px.py',
     '../_base_/schedules/adamw_cosine_12e.py',
-    '../_base_/rotated_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(bbox_head=dict(num_classes=10))
+default_hooks = dict(checkpoint=dict(save_best='dota/mAP', rule='greater'))

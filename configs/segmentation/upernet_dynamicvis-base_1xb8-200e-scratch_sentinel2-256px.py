@@ -6,16 +6,13 @@ _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/sentinel2_256px.py',
     '../_base_/schedules/adamw_cosine_200e.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(
     backbone=dict(in_channels=13, img_size=256),
-    decode_head=dict(num_classes=2),
-    auxiliary_head=dict(num_classes=2),
     test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(170, 170)),
 )
 default_hooks = dict(
-    checkpoint=dict(interval=10, save_best='target/iou', rule='greater'),
     visualization=dict(type='mmdynamicvis.BandsVisualizationHook', bands=[4, 3, 2]),
 )

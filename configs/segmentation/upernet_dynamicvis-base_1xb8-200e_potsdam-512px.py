@@ -4,24 +4,16 @@
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e_potsdam-512px.py
 # with the weights in checkpoints/, as README.md beside this file says.
 _base_ = [
-    '../_base_/models/upernet.py',
+    '../_base_/models/upernet_base_fmow.py',
     '../_base_/datasets/potsdam_512px.py',
     '../_base_/schedules/adamw_cosine_200e.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
-pretrained = 'checkpoints/dynamicvis_base_fmow.safetensors'
 model = dict(
-    backbone=dict(
-        frozen_stages=0,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
     decode_head=dict(num_classes=6),
     auxiliary_head=dict(num_classes=6),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
 custom_hooks = []
-default_hooks = dict(
-    checkpoint=dict(interval=10, save_best='mIoU', rule='greater'),
-)
+default_hooks = dict(checkpoint=dict(save_best='mIoU'))

@@ -3,13 +3,11 @@
 # Paper: IoU 90.98. Ours: not reproduced.
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e_whu-building-512px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['upernet_dynamicvis-base_1xb8-200e-scratch_whu-building-512px.py']
+_base_ = [
+    '../_base_/models/upernet_base_fmow.py',
+    '../_base_/datasets/whu_building_512px.py',
+    '../_base_/schedules/adamw_cosine_200e.py',
+    '../_base_/default_runtime.py',
+]
 
-pretrained = 'checkpoints/dynamicvis_base_fmow.safetensors'
-model = dict(
-    backbone=dict(
-        frozen_stages=0,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
-)
+model = dict(test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)))

@@ -3,13 +3,14 @@
 # Paper: IoU 91.54. Ours: not reproduced.
 #   mim train mmdynamicvis upernet_dynamicvis-large_1xb8-200e_whu-building-1024px.py
 # with the weights in checkpoints/, as README.md beside this file says.
-_base_ = ['upernet_dynamicvis-large_1xb8-200e-scratch_whu-building-1024px.py']
+_base_ = [
+    '../_base_/models/upernet_large_fmow.py',
+    '../_base_/datasets/whu_building_1024px.py',
+    '../_base_/schedules/adamw_cosine_200e.py',
+    '../_base_/default_runtime.py',
+]
 
-pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
 model = dict(
-    backbone=dict(
-        frozen_stages=0,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
-    ),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.')),
+    backbone=dict(img_size=1024),
+    test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(682, 682)),
 )

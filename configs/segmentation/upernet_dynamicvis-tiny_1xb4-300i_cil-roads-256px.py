@@ -6,16 +6,8 @@ _base_ = [
     '../_base_/models/upernet_tiny.py',
     '../_base_/datasets/cil_roads_256px.py',
     '../_base_/schedules/adamw_cosine_300i.py',
-    '../_base_/segmentation_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    decode_head=dict(num_classes=2),
-    auxiliary_head=dict(num_classes=2),
-    test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(144, 144)),
-)
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=100, save_best='target/iou', rule='greater'),
-    logger=dict(log_metric_by_epoch=False),
-)
-auto_scale_lr = dict(base_batch_size=4)
+model = dict(test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(144, 144)))
+default_hooks = dict(checkpoint=dict(save_best='target/iou', rule='greater'))

@@ -2,9 +2,16 @@
 # with upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py, all else equal.
 # Ours: see README.md beside this file.
 #   mim train mmdynamicvis upernet_resnet18_1xb4-300i_cil-roads-256px.py
-_base_ = ['upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py']
+_base_ = [
+    '../_base_/models/upernet_tiny.py',
+    '../_base_/datasets/cil_roads_256px.py',
+    '../_base_/schedules/adamw_cosine_300i.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18),
     neck=dict(in_channels=[64, 128, 256, 512]),
+    test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(144, 144)),
 )
+default_hooks = dict(checkpoint=dict(save_best='target/iou', rule='greater'))

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import argparse
+import ast
+import re
+import runpy
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +12,7 @@ import pytest
 import torch
 import yaml
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import HOOKS, METRICS, TRANSFORMS, init_default_scope
 from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
@@ -17,6 +22,10 @@ from mmdynamicvis.pretraining.fmow import FMOW_CLASSES
 from .training import shrink, training_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+BASE = CHECKOUT / 'configs/_base_'
+CONFIGS = sorted(p for p in CHECKOUT.glob('configs/*/*.py') if p.parent != BASE)
+PAGES = [CHECKOUT / 'README.md', *sorted(CHECKOUT.glob('docs/*.md'))]
+PAGES += sorted(CHECKOUT.glob('configs/*/README.md'))
 CLASSIFICATION = sorted((CHECKOUT / 'configs/classification').glob('*.py'))
 PRETRAINING = sorted((CHECKOUT / 'configs/pretraining').glob('*.py'))
 
@@ -61,9 +70,13 @@ def test_classification_config_is_complete(path):
 
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=lambda path: path.stem)
-def test_pretraining_config_trains_a_step(path):
+@pytest.mark.parametrize('selects', [True, False])
+def test_pretraining_config_trains_a_step(path, selects):
     cfg = Config.fromfile(path)
     shrink(cfg)
+    if not selects:
+        cfg.model.backbone.reduction_ratios = None
+        cfg.model.selection_weight = 0.0
     n_classes = len(cfg.classes)
     samples = []
     for i in range(4):
@@ -77,10 +90,6 @@ def test_pretraining_config_trains_a_step(path):
     losses = training_step(cfg, dict(inputs=images, data_samples=samples))
     assert ('loss_mil' in losses) == path.name.startswith('mil_')
     assert 0 < losses['loss'] < 20
-    selects = cfg.model.backbone.reduction_ratios is not None
-    assert selects == ('-dense' not in path.name)
-    hooks = [hook.type for hook in cfg.custom_hooks]
-    assert ('mmdynamicvis.SelectionStatisticsHook' in hooks) == selects
 
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=lambda path: path.stem)
@@ -105,12 +114,107 @@ def test_pretraining_config_is_complete(path):
     assert path.name in header
 
 
-def test_model_index_names_existing_configs():
+def test_metafiles_are_those_of_the_table():
+    """And name each config once: after an edit, python tools/dev/metafiles.py."""
+    tool = runpy.run_path(str(CHECKOUT / 'tools/dev/metafiles.py'))
     index = yaml.safe_load((CHECKOUT / 'model-index.yml').read_text())
-    for metafile in index['Import']:
-        content = yaml.safe_load((CHECKOUT / metafile).read_text())
-        collections = {collection['Name'] for collection in content['Collections']}
+    assert index['Import'] == sorted(f'configs/{folder}/metafile.yml' for folder in tool['MODELS'])
+    assert len({collection for _, collection, _ in tool['TASKS'].values()}) == len(tool['TASKS'])
+    for folder, models in tool['MODELS'].items():
+        text = (CHECKOUT / f'configs/{folder}/metafile.yml').read_text()
+        assert text == tool['metafile'](folder)
+        assert sorted(models) == sorted(path.stem for path in CONFIGS if path.parent.name == folder)
+        content = yaml.safe_load(text)
+        (collection,) = content['Collections']
+        assert (CHECKOUT / collection['README']).is_file()
         for model in content['Models']:
-            assert model['In Collection'] in collections
-            assert (CHECKOUT / model['Config']).is_file(), model['Config']
-            assert Path(model['Config']).stem == model['Name']
+            assert model['In Collection'] == collection['Name']
+            assert (CHECKOUT / model['Config']).stem == model['Name']
+            assert (CHECKOUT / model['Config']).is_file()
+
+
+def bases(path: Path) -> list[Path]:
+    """Return the files that a config inherits from directly."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == '_base_':
+            return [(path.parent / base).resolve() for base in ast.literal_eval(node.value)]
+    return []
+
+
+def test_inheritance_is_shallow():
+    """A config inherits from files of _base_, of which none is two steps further from a root."""
+    used = set()
+    for path in CONFIGS:
+        direct = bases(path)
+        indirect = [base for one in direct for base in bases(one)]
+        assert BASE / 'default_runtime.py' in direct
+        assert all(BASE in base.parents for base in direct + indirect)
+        assert not any(bases(base) for base in indirect), path
+        used.update(direct, indirect)
+    assert used == set(BASE.rglob('*.py'))
+
+
+def test_weights_to_start_from_have_one_kind_of_name():
+    named = {
+        name
+        for path in (CHECKOUT / 'configs').rglob('*.py')
+        for name in re.findall(r"'(checkpoints/[^']*)'", path.read_text())
+    }
+    starts = [('base', 'fmow'), ('large', 'fmow'), ('tiny', 'nwpu')]
+    assert named == {f'checkpoints/dynamicvis_{arch}_{data}.safetensors' for arch, data in starts}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.relative_to(CHECKOUT).as_posix())
+def test_pages_name_configs_that_are_there(page):
+    # not what follows ... or *, which stand for a part of several names
+    names = set(re.findall(r'(?<![^\s`/(])[a-z][a-z0-9_-]*px(?=\.py)', page.read_text()))
+    of_datasets = {path.stem for path in (BASE / 'datasets').glob('*.py')}
+    assert names <= of_datasets | {path.stem for path in CONFIGS}
+
+
+def commands(page: Path) -> list[tuple[Path, dict]]:
+    """Return config and options of each `mim train` with options in a page."""
+    text = page.read_text().replace('\\\n', ' ')
+    pattern = r'^mim train mmdynamicvis ([a-z][\w-]*px)\.py +--cfg-options (.*?)(?:  #.*)?$'
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return [
+        (
+            next(path for path in CONFIGS if path.stem == name),
+            parser.parse_args(['--cfg-options', *shlex.split(options)]).cfg_options,
+        )
+        for name, options in re.findall(pattern, text, flags=re.MULTILINE)
+    ]
+
+
+def pretrained_parts(model: dict) -> list[dict]:
+    """Return the parts of a model that load weights from a file."""
+    own = (model.get('init_cfg') or {}).get('type') == 'Pretrained'
+    inside = [value for value in model.values() if isinstance(value, dict)]
+    return [model] * own + [part for value in inside for part in pretrained_parts(value)]
+
+
+FINE_TUNED = [
+    'change_detection',
+    'detection',
+    'instance_segmentation',
+    'rotated_detection',
+    'segmentation',
+]
+
+
+@pytest.mark.parametrize('task', FINE_TUNED)
+def test_the_line_for_training_from_scratch_leaves_no_pretraining(task):
+    readme = CHECKOUT / f'configs/{task}/README.md'
+    lines = [
+        (path, options)
+        for path, options in commands(readme)
+        if options.get('model.backbone.init_cfg', '') is None
+    ]
+    assert lines
+    for path, options in lines:
+        cfg = Config.fromfile(path)
+        assert pretrained_parts(cfg.model)
+        cfg.merge_from_dict(options)
+        assert pretrained_parts(cfg.model) == []
+        assert cfg.model.backbone.get('frozen_stages', -1) == -1

@@ -141,9 +141,7 @@ def check_backbone(cfg: Config, name: str) -> None:
     if name == 'resnet18':
         assert (cfg.model.backbone.type, cfg.model.backbone.depth) == ('ResNet', 18)
         return
-    _, arch, *dense = name.split('-')
-    assert cfg.model.backbone.arch == arch
-    assert (cfg.model.backbone.reduction_ratios is None) == (dense == ['dense'])
+    assert cfg.model.backbone.arch == name.split('-')[1]
 
 
 def check_schedule(cfg: Config, settings: str) -> None:

@@ -35,8 +35,8 @@ def write_hrsc2016_with_trainval(root: Path) -> None:
 @pytest.mark.parametrize(
     ('data', 'write', 'classes'),
     [
-        ('12e-scratch_dior-r', write_dior_r, ['airplane', 'expressway-service-area']),
-        ('72e-scratch_hrsc2016', write_hrsc2016_with_trainval, ['ship']),
+        ('12e_dior-r', write_dior_r, ['airplane', 'expressway-service-area']),
+        ('72e_hrsc2016', write_hrsc2016_with_trainval, ['ship']),
     ],
 )
 def test_a_published_layout_is_read(data, write, classes, checkout, tmp_path):
@@ -60,7 +60,7 @@ def test_a_published_layout_is_read(data, write, classes, checkout, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('with_tta', [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_a_test_on_dota_writes_a_submission(with_tta, checkout, tmp_path):
-    name = 'rotated-retinanet_dynamicvis-base_1xb2-12e-scratch_dota-1024px'
+    name = 'rotated-retinanet_dynamicvis-base_1xb2-12e_dota-1024px'
     cfg = load(checkout, name, tmp_path)
     shrink(cfg)
     images = tmp_path / 'test/images'

@@ -16,7 +16,7 @@ from mmdynamicvis.scenes import Pace, infer_scene
 from .scenes import noise, write
 from .test_infer_scene import Trained
 
-OURS = 'change_detection/siamese_dynamicvis-base_1xb8-800e-scratch_oscd-512px.py'
+OURS = 'change_detection/siamese_dynamicvis-base_1xb8-800e_oscd-512px.py'
 THEIRS = 'change_detection/opencd-siamese_dynamicvis-base_1xb8-800e-scratch_oscd-512px.py'
 
 

@@ -14,6 +14,7 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
     cfg = Config.fromfile(path)
     cfg.model.backbone.update(arch=ARCH, img_size=64, init_cfg=None)
     cfg.model.neck.update(in_channels=list(ARCH['embed_dims']), out_channels=16)
+    cfg.model.neck.pop('init_cfg', None)
     cfg.model.decode_head.update(in_channels=[16] * 4, channels=8)
     cfg.model.auxiliary_head.update(in_channels=16, channels=8)
     cfg.model.test_cfg.update(crop_size=(64, 64), stride=(40, 40))

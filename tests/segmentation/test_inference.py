@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 @pytest.fixture
 def cfg(tmp_path, checkout):
     write_whu_building(tmp_path / 'data')
-    name = 'upernet_dynamicvis-base_1xb8-200e-scratch_whu-building-512px.py'
+    name = 'upernet_dynamicvis-base_1xb8-200e_whu-building-512px.py'
     return load(checkout / 'configs/segmentation' / name, tmp_path / 'data', tmp_path / 'work')
 
 

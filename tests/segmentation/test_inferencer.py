@@ -38,7 +38,7 @@ def inferencer(checkout, tmp_path):
 
 def test_image_files(inferencer, tmp_path):
     write_whu_building(tmp_path)
-    predict = inferencer('upernet_dynamicvis-base_1xb8-200e-scratch_whu-building-512px.py')
+    predict = inferencer('upernet_dynamicvis-base_1xb8-200e_whu-building-512px.py')
     result = predict(str(tmp_path / 'val/image/0.tif'), out_dir=str(tmp_path / 'out'))
     mask = np.array(Image.open(tmp_path / 'out/pred/00000000_pred.png'))
     assert (mask == result['predictions']).all()

@@ -25,3 +25,4 @@ test_dataloader = dict(
         database=dict(ann_file='train.txt', **dataset),
     ),
 )
+test_evaluator = dict(type='mmdynamicvis.RetrievalMetric', k=20)

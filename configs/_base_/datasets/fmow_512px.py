@@ -122,3 +122,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+val_evaluator = [dict(type='mmdynamicvis.RegionMetric')]
+test_evaluator = [dict(type='mmdynamicvis.RegionMetric', confusion_matrix=True)]

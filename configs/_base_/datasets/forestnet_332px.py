@@ -21,3 +21,4 @@ test_dataloader = dict(
         database=dict(ann_file='test.csv', **dataset),
     ),
 )
+test_evaluator = dict(type='mmdynamicvis.RetrievalMetric', k=20)

@@ -57,3 +57,13 @@ val_dataloader = dict(
     dataset=dict(ann_file='val.txt', test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy'),
+    # macro: the mean over the classes
+    dict(
+        type='mmpretrain.SingleLabelMetric',
+        items=('precision', 'recall', 'f1-score'),
+        average='macro',
+    ),
+]
+test_evaluator = val_evaluator

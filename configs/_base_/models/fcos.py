@@ -2,6 +2,10 @@
 # overlap on purpose: an object of 18 px is learnt on the first level and on the second. Settings:
 # those of the published LEVIR-Ship config. A config adds bbox_head.num_classes and, for another
 # arch, sets neck.in_channels.
+default_scope = 'mmdet'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends)
+custom_hooks = [dict(type='NumClassCheckHook')]
 model = dict(
     type='FCOS',
     backbone=dict(

@@ -1,6 +1,14 @@
 # DynamicVis base, FPN, mmdet's generic RoI extractor (GRoIE) over the four finest levels, and the
 # head of the region pretraining (paper section 3.4). A config adds head.classes and, for another
 # arch, sets neck.in_channels.
+default_scope = 'mmdet'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends)
+custom_hooks = [
+    dict(type='mmdynamicvis.ExactResumeHook'),
+    dict(type='mmdynamicvis.SelectionStatisticsHook', interval=50),
+    dict(type='NumClassCheckHook'),
+]
 model = dict(
     type='mmdynamicvis.MILPretrainer',
     backbone=dict(

@@ -2,6 +2,14 @@
 # generic one of the pretraining (GRoIE) with rotated regions, so that it can be taken over. A
 # config adds roi_head.bbox_head.num_classes and, for another arch, sets neck.in_channels.
 # Settings of the heads: mmrotate's.
+default_scope = 'mmrotate'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='RotLocalVisualizer', vis_backends=vis_backends)
+tta_model = dict(
+    type='mmdynamicvis.RotatedTTAModel',
+    tta_cfg=dict(nms=dict(type='nms_rotated', iou_threshold=0.1), max_per_img=2000),
+)
+custom_hooks = [dict(type='mmdet.NumClassCheckHook')]
 model = dict(
     type='mmdet.FasterRCNN',
     backbone=dict(

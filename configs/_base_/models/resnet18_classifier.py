@@ -1,4 +1,7 @@
 # mmpretrain's ResNet-18 to compare with. A config adds head.num_classes.
+default_scope = 'mmpretrain'
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
 model = dict(
     type='ImageClassifier',
     # Without zero_init_residual, mmpretrain's default, it learns faster in a few epochs.

@@ -4,6 +4,14 @@
 # differentiates on GPUs alone. A config adds bbox_head.num_classes and, for another arch, sets
 # neck.in_channels.
 # Settings of the head: mmrotate's, ranges halved as strides are.
+default_scope = 'mmrotate'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='RotLocalVisualizer', vis_backends=vis_backends)
+tta_model = dict(
+    type='mmdynamicvis.RotatedTTAModel',
+    tta_cfg=dict(nms=dict(type='nms_rotated', iou_threshold=0.1), max_per_img=2000),
+)
+custom_hooks = [dict(type='mmdet.NumClassCheckHook')]
 model = dict(
     type='mmdet.FCOS',
     backbone=dict(

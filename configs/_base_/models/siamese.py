@@ -3,6 +3,14 @@
 # The loss is cross entropy + 3 x Dice; ignored pixels count in neither. A config adds test_cfg
 # where it tests by sliding windows, and for another arch sets neck.fpn.in_channels. Several GPUs:
 # sync_bn='torch'.
+default_scope = 'mmseg'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='mmseg.SegLocalVisualizer', vis_backends=vis_backends)
+tta_model = dict(type='mmseg.SegTTAModel')
+custom_hooks = [
+    # hits and errors of the target class: a picture per test pair, in the folder of the run's log
+    dict(type='mmdynamicvis.ErrorMapHook', out_dir='error_maps'),
+]
 norm_cfg = dict(type='BN')
 model = dict(
     type='mmdynamicvis.SiameseEncoderDecoder',

@@ -1,6 +1,15 @@
-# UPerNet on an FPN on DynamicVis base, with an auxiliary FCN on the third map. A config adds
-# num_classes to both heads, test_cfg where it tests by sliding windows, and for another arch sets
-# neck.in_channels. Several GPUs: sync_bn='torch'.
+# UPerNet on an FPN on DynamicVis base, with an auxiliary FCN on the third map, for one target
+# class and background. A config adds test_cfg where it tests by sliding windows, and for another
+# arch sets neck.in_channels, for other classes num_classes of both heads. Several GPUs:
+# sync_bn='torch'.
+default_scope = 'mmseg'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
+tta_model = dict(type='SegTTAModel')
+custom_hooks = [
+    # hits and errors of the target class: a picture per test image, in the folder of the run's log
+    dict(type='mmdynamicvis.ErrorMapHook', out_dir='error_maps'),
+]
 model = dict(
     type='EncoderDecoder',
     backbone=dict(
@@ -17,6 +26,7 @@ model = dict(
         in_channels=[256, 256, 256, 256],
         in_index=[0, 1, 2, 3],
         channels=512,
+        num_classes=2,
         pool_scales=(1, 2, 3, 6),
         dropout_ratio=0.1,
         norm_cfg=dict(type='BN'),
@@ -28,6 +38,7 @@ model = dict(
         in_channels=256,
         in_index=2,
         channels=256,
+        num_classes=2,
         num_convs=1,
         concat_input=False,
         dropout_ratio=0.1,

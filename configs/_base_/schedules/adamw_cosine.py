@@ -23,3 +23,11 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True)
 val_cfg = dict()
 test_cfg = dict()
+# Hooks stand here, as in mmseg's schedules: each length has its own interval of checkpoints.
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)

@@ -8,3 +8,8 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=32)
+default_hooks = dict(
+    checkpoint=dict(save_best='single-label/f1-score', rule='greater'),
+    # `tools/test.py --show-dir DIR` switches it on.
+    visualization=dict(type='VisualizationHook', enable=False),
+)

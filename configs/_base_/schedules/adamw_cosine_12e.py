@@ -8,3 +8,8 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=12, val_interval=3)
 auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(
+    # A picture per test image in the work folder, or where `tools/test.py --show-dir DIR` says; one
+    # every 50 steps of a validation.
+    visualization=dict(type='mmdet.DetVisualizationHook', draw=True, test_out_dir='pictures'),
+)

@@ -13,3 +13,9 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=12, val_interval=12)
 auto_scale_lr = dict(base_batch_size=2)
+default_hooks = dict(
+    checkpoint=dict(save_best='dota/mAP', rule='greater'),
+    # A picture per test image in the work folder, or where `tools/test.py --show-dir DIR` says; one
+    # every 50 steps of a validation.
+    visualization=dict(type='mmdet.DetVisualizationHook', draw=True, test_out_dir='pictures'),
+)

@@ -8,3 +8,11 @@ param_scheduler = [
 ]
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_interval=100)
 log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=100),
+    # classes over the image: at test into the run's folder, or where `tools/test.py --show-dir DIR`
+    # says; one every 50 steps of a validation
+    visualization=dict(type='SegVisualizationHook', draw=True),
+)

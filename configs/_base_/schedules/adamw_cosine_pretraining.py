@@ -16,3 +16,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
+default_hooks = dict(checkpoint=dict(save_best='region/f1-score', rule='greater'))

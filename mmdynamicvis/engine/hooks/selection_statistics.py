@@ -36,30 +36,35 @@ class SelectionStatisticsHook(Hook):
     | ``selection/stride4_entropy`` | entropy of the importance over that of a uniform one, 0 to 1 |
 
     A token is inside a box if its center is; boxes are in pixels of the model's input. A batch
-    without boxes gives no ``in_boxes``.
+    without boxes gives no ``in_boxes``. A backbone that selects nothing (``reduction_ratios=None``)
+    logs nothing, after a warning.
 
     Args:
         interval: Steps from one measurement to the next.
 
     Raises:
-        ValueError: The model has no DynamicVis backbone that selects.
+        ValueError: The model has no DynamicVis backbone.
     """
 
     priority = 'NORMAL'  # before LoggerHook
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
+        self._selects = False
         self._listening = ExitStack()
         self._record: Record | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Check that a stage selects."""
-        if not selecting_stages(find_backbone(runner.model)):
-            raise ValueError('SelectionStatisticsHook: no stage of the DynamicVis backbone selects')
+        """Look whether a stage selects."""
+        self._selects = bool(selecting_stages(find_backbone(runner.model)))
+        if not self._selects:
+            runner.logger.warning(
+                'SelectionStatisticsHook logs nothing: no stage of the DynamicVis backbone selects'
+            )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listen to the stages in the steps that are measured."""
-        if self.every_n_train_iters(runner, self.interval):
+        if self._selects and self.every_n_train_iters(runner, self.interval):
             self._record = self._listening.enter_context(record_selections(runner.model))
 
     def after_train_iter(

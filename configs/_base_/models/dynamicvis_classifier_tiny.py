@@ -1,0 +1,9 @@
+# DynamicVis tiny with a linear classifier, for images of 128 px on small machines.
+_base_ = ['dynamicvis_classifier.py']
+
+model = dict(
+    backbone=dict(arch='tiny', published=False, img_size=128),
+    head=dict(in_channels=384),
+    # Mixed labels help long schedules and large models; this is neither.
+    train_cfg=None,
+)

@@ -1,0 +1,24 @@
+# Mask R-CNN on DynamicVis large: backbone (first stage frozen), FPN and both region extractors
+# start from the pretraining on fMoW.
+_base_ = ['mask_rcnn.py']
+
+pretrained = 'checkpoints/dynamicvis_large_fmow.safetensors'
+model = dict(
+    backbone=dict(
+        arch='large',
+        frozen_stages=0,
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+    ),
+    neck=dict(
+        in_channels=[128, 256, 512, 1024],
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='neck.'),
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='roi_extractor.'),
+        ),
+        mask_roi_extractor=dict(
+            init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='roi_extractor.'),
+        ),
+    ),
+)

@@ -1,6 +1,0 @@
-# Change detection with DynamicVis large on LEVIR-CD, pairs at their own size, from scratch.
-# Paper: no number for this model. Ours: not measured.
-#   mim train mmdynamicvis siamese_dynamicvis-large_1xb8-800e-scratch_levir-cd-512px.py
-_base_ = ['siamese_dynamicvis-base_1xb8-800e-scratch_levir-cd-512px.py']
-
-model = dict(backbone=dict(arch='large'), neck=dict(fpn=dict(in_channels=[128, 256, 512, 1024])))
