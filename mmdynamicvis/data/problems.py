@@ -51,3 +51,19 @@ def require_boxes(source: str | Path, data_list: Sequence[dict], classes: Sequen
     if without:
         message = f'{source} has no box to train on of the classes {", ".join(without)}'
         print_log(message, logger='current', level=logging.WARNING)
+
+
+def require_images(source: str | Path, data_list: Sequence[dict]) -> None:
+    """Refuse annotations of images that are not there; addresses are not looked up.
+
+    Args:
+        source: Annotation file or folder, for messages.
+        data_list: What a dataset of mmdet or mmrotate reads: per image its ``img_path``.
+
+    Raises:
+        ValueError: Images do not exist; the message names the first.
+    """
+    paths = [data['img_path'] for data in data_list if '://' not in data['img_path']]
+    missing = [f'{path} does not exist' for path in paths if not Path(path).is_file()]
+    fix = 'check data_root, data_prefix and img_suffix, or take these images out of the annotations'
+    raise_problems(source, missing, fix)

@@ -13,7 +13,7 @@ from mmdynamicvis.data.coco import (
     incomplete_annotations,
     load_coco,
 )
-from mmdynamicvis.data.problems import raise_problems, require_boxes
+from mmdynamicvis.data.problems import raise_problems, require_boxes, require_images
 from mmdynamicvis.engine import seed_everything
 from mmdynamicvis.registry import DATASETS
 
@@ -76,8 +76,9 @@ class CocoRegions(CocoDataset):
         return super().load_data_list()
 
     def filter_data(self) -> list[dict]:
-        """Leave out what ``filter_cfg`` says; something must be left."""
+        """Leave out what ``filter_cfg`` says; images and boxes must be there."""
         data_list = super().filter_data()
+        require_images(self.ann_file, data_list)
         require_boxes(self.ann_file, data_list, self.metainfo['classes'])
         return data_list
 

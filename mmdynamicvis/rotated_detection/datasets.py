@@ -7,7 +7,7 @@ from typing import Any
 from mmrotate.datasets import DOTADataset
 
 from mmdynamicvis.data.dota import check_dota
-from mmdynamicvis.data.problems import require_boxes
+from mmdynamicvis.data.problems import require_boxes, require_images
 from mmdynamicvis.registry import DATASETS
 
 
@@ -20,8 +20,8 @@ class DOTATextDataset(DOTADataset):
 
     Raises:
         ValueError: A line has another number of fields than 10, a corner that is no finite number,
-            no area, an unknown category or no difficulty; the message names file and line. Or there
-            is no box to train on.
+            no area, an unknown category or no difficulty; the message names file and line. Or
+            images do not exist, or there is no box to train on.
     """
 
     METAINFO = DOTADataset.METAINFO
@@ -38,10 +38,12 @@ class DOTATextDataset(DOTADataset):
         return data_list
 
     def filter_data(self) -> list[dict]:
-        """Leave out what ``filter_cfg`` says; something must be left to train on."""
+        """Leave out what ``filter_cfg`` says; images must be there, and boxes to train on."""
         data_list = super().filter_data()
+        source = self.ann_file or self.data_prefix['img_path']
+        require_images(source, data_list)
         if not self.test_mode:
-            require_boxes(self.ann_file or self.data_prefix, data_list, self.metainfo['classes'])
+            require_boxes(source, data_list, self.metainfo['classes'])
         return data_list
 
 

@@ -84,6 +84,16 @@ def test_a_wrong_line_is_named_before_training(line, problem, data_root, checkou
         runner.train()
 
 
+def test_images_that_are_not_there_are_named(data_root):
+    with pytest.raises(ValueError, match=r'2 problems\n.*imgs/train10\.png does not exist'):
+        NWPURotatedDataset(
+            data_root=str(data_root),
+            ann_file='labelTxt_derived_minarearect/train',
+            data_prefix=dict(img_path='imgs'),
+            img_suffix='png',
+        )
+
+
 @pytest.mark.parametrize('line', ['', SHIP.replace(' 0', ' 3')])
 def test_training_on_no_box_is_refused(line, data_root):
     """Where no file has a line, or all objects are too difficult."""
