@@ -127,6 +127,7 @@ METRICS = _Registry(
     },
 )
 FUNCTIONS = _Registry(root.FUNCTIONS)
+OPTIM_WRAPPER_CONSTRUCTORS = _Registry(root.OPTIM_WRAPPER_CONSTRUCTORS)
 HOOKS = _Registry(
     root.HOOKS,
     homes={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -36,7 +37,7 @@ class SceneDataset(BaseDataset):
     Raises:
         FileNotFoundError: the split file or an image that it names does not exist.
         ValueError: a line names an unknown class or an index that is not that of its folder, no
-            class names are known, or the split file is empty.
+            class names are known or one is there twice, or the split file is empty.
     """
 
     def __init__(
@@ -54,6 +55,9 @@ class SceneDataset(BaseDataset):
             raise ValueError(
                 f'{type(self).__name__} has no class names: give classes=(...) or a file of names'
             )
+        twice = [name for name, count in Counter(self.CLASSES).items() if count > 1]
+        if twice:
+            raise ValueError(f'{type(self).__name__} has {", ".join(twice)} twice in its classes')
         files = get_file_backend(self.ann_file, enable_singleton=True)
         if not files.isfile(self.ann_file):
             raise FileNotFoundError(

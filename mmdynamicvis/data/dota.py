@@ -29,8 +29,9 @@ def check_dota(
 
     Raises:
         ValueError: There are no files, or a line has another number of fields, a corner that is
-            not a finite number, corners on one line, an unknown category or a difficulty that is
-            not a whole number. The message names the first ten, each by file and line.
+            not a finite number, corners on one line or from 0 to 1, an unknown category or a
+            difficulty that is not a whole number. The message names the first ten, each by file and
+            line.
     """
     where, paths = _find(files)
     problems = [problem for path in paths for problem in dota_problems(path, classes, headers)]
@@ -75,6 +76,8 @@ def line_problem(line: str, known: Set[str]) -> str:
     (ax, bx, cx), (ay, by, cy) = [x - x1 for x in others[::2]], [y - y1 for y in others[1::2]]
     if max(abs(ax * by - ay * bx), abs(ax * cy - ay * cx), abs(bx * cy - by * cx)) < NO_AREA:
         return f'the corners {" ".join(corners)} enclose no area'
+    if min(x1, y1, *others) >= 0 and max(x1, y1, *others) <= 1:
+        return f'the corners {" ".join(corners)} are from 0 to 1; they must be in pixels'
     if category not in known:
         return f'the category {category} is none of {", ".join(sorted(known))}'
     if not difficulty.isdecimal():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 SHOWN = 10
 
@@ -19,3 +22,48 @@ def raise_problems(path: str | Path, problems: Sequence[str], fix: str) -> None:
     count = '1 problem' if len(problems) == 1 else f'{len(problems)} problems'
     more = f', the first {SHOWN} are' if len(problems) > SHOWN else ''
     raise ValueError('\n  '.join([f'{path}: {count}{more}', *problems[:SHOWN], fix]))
+
+
+def require_boxes(source: str | Path, data_list: Sequence[dict], classes: Sequence[str]) -> None:
+    """Refuse to train on no box at all, and warn of classes without one.
+
+    Args:
+        source: Annotation file or folder, for messages.
+        data_list: What a dataset of mmdet or mmrotate trains on: per image ``instances``, each with
+            ``bbox_label`` and ``ignore_flag``.
+        classes: Names of the classes, in the order of their labels.
+
+    Raises:
+        ValueError: There is no box, or all are to be ignored (crowds, difficult ones).
+    """
+    labels = {
+        instance['bbox_label']
+        for data in data_list
+        for instance in data['instances']
+        if not instance.get('ignore_flag')
+    }
+    if not labels:
+        raise ValueError(
+            f'{source} has no valid box of the classes {list(classes)} to train on: boxes narrower '
+            'than a pixel, crowds, and images that filter_cfg leaves out do not count'
+        )
+    without = [name for label, name in enumerate(classes) if label not in labels]
+    if without:
+        message = f'{source} has no box to train on of the classes {", ".join(without)}'
+        print_log(message, logger='current', level=logging.WARNING)
+
+
+def require_images(source: str | Path, data_list: Sequence[dict]) -> None:
+    """Refuse annotations of images that are not there; addresses are not looked up.
+
+    Args:
+        source: Annotation file or folder, for messages.
+        data_list: What a dataset of mmdet or mmrotate reads: per image its ``img_path``.
+
+    Raises:
+        ValueError: Images do not exist; the message names the first.
+    """
+    paths = [data['img_path'] for data in data_list if '://' not in data['img_path']]
+    missing = [f'{path} does not exist' for path in paths if not Path(path).is_file()]
+    fix = 'check data_root, data_prefix and img_suffix, or take these images out of the annotations'
+    raise_problems(source, missing, fix)

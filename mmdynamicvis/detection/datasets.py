@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmdet.datasets import CocoDataset
 
 from mmdynamicvis.data.coco import check_coco
+from mmdynamicvis.data.problems import require_boxes, require_images
 from mmdynamicvis.registry import DATASETS
 
 
@@ -13,7 +14,8 @@ class CheckedCocoDataset(CocoDataset):
 
     Raises:
         ValueError: See :func:`mmdynamicvis.data.coco.check_coco`; the message names the file,
-            the annotations and their images.
+            the annotations and their images. Or images do not exist, or there is no box to train
+            on.
     """
 
     MASKS = False
@@ -23,6 +25,14 @@ class CheckedCocoDataset(CocoDataset):
         """Check and read the annotations."""
         check_coco(self.ann_file, self.metainfo['classes'], self.MASKS)
         return super().load_data_list()
+
+    def filter_data(self) -> list[dict]:
+        """Leave out what ``filter_cfg`` says; images must be there, and boxes to train on."""
+        data_list = super().filter_data()
+        require_images(self.ann_file, data_list)
+        if not self.test_mode:
+            require_boxes(self.ann_file, data_list, self.metainfo['classes'])
+        return data_list
 
 
 @DATASETS.register_module()

@@ -1,12 +1,18 @@
-"""What training needs around any model: exact resumption and a watch on the selection."""
+"""What training needs around any model: exact resumption, checks, a watch on the selection."""
 
 from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
+from mmdynamicvis.engine.hooks.class_check import ClassCheckHook
+from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
+from mmdynamicvis.engine.optim_wrapper import BackboneOptimWrapperConstructor
 from mmdynamicvis.engine.seeding import seed_everything
 from mmdynamicvis.engine.single_storage import single_storage_collate
 
 __all__ = [
+    'BackboneOptimWrapperConstructor',
+    'ClassCheckHook',
     'ExactResumeHook',
+    'LastBatchHook',
     'ResumableSampler',
     'SelectionStatisticsHook',
     'seed_everything',

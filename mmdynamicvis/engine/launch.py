@@ -26,6 +26,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdynamicvis.engine.config import scope_of
+from mmdynamicvis.engine.hooks.class_check import ClassCheckHook
+from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _DUMP_SUFFIX = '.dump'
@@ -147,6 +149,9 @@ def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of ``cfg``, or the one that its ``runner_type`` names.
 
+    It checks that heads and data have the same number of classes, and that a last batch of one
+    image does not end the training.
+
     Raises:
         RuntimeError: Mixed-precision training on a CPU, or mmcv lacks ops that the config needs.
     """
@@ -154,7 +159,10 @@ def build_runner(cfg: Config) -> Runner:
     if get_device() == 'cpu':
         _prepare_for_cpu(cfg)
     cfg = _with_own_dump_name(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(ClassCheckHook())
+    runner.register_hook(LastBatchHook())
+    return runner
 
 
 def require_compiled_ops(host: str | None) -> None:

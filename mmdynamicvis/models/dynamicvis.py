@@ -21,6 +21,7 @@ from mmdynamicvis.models.ops_log import show_ops_log
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights, infer_arguments
 from mmdynamicvis.models.stim import STIM
+from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.models.weights import load_weights, register_safetensors
 from mmdynamicvis.ops.dispatch import check_backend
 from mmdynamicvis.ops.selective_scan import BACKENDS
@@ -133,6 +134,8 @@ class DynamicVis(BaseModule):
             lack it, and all with 'auto', take the first that can run.
         init_cfg: mmengine's initialization, on top of the modules' own; ``type='Pretrained'`` loads
             a .pth or .safetensors file without executing anything from it.
+        pretrained: As in mmseg's backbones, the file of ``init_cfg=dict(type='Pretrained', ...)``;
+            mmseg hands on that of the model.
 
     Attributes:
         strides: Pixels from one token to the next, of each stage that is built.
@@ -171,7 +174,10 @@ class DynamicVis(BaseModule):
         norm_cfg: dict = dict(type='LN', eps=1e-6),
         backend: str = 'auto',
         init_cfg: dict | list[dict] | None = None,
+        pretrained: str | None = None,
     ) -> None:
+        if pretrained is not None:
+            init_cfg = _parse_pretrained(pretrained, init_cfg)
         super().__init__(init_cfg)
         embed_dims, depths = _parse_arch(arch)
         n_stages = len(embed_dims)
@@ -211,7 +217,7 @@ class DynamicVis(BaseModule):
         if position_embedding:
             height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
             grid = (-(-height // strides[0]), -(-width // strides[0]))
-            self.pos_embed = nn.Parameter(torch.zeros(1, embed_dims[0], *grid))
+            self.pos_embed = without_decay(nn.Parameter(torch.zeros(1, embed_dims[0], *grid)))
         n_units = sum(depths)
         drop_path_rates = [drop_path_rate * i / max(n_units - 1, 1) for i in range(n_units)]
         self.stages = nn.ModuleList()
@@ -382,7 +388,8 @@ class DynamicVis(BaseModule):
         ):
             raise ValueError(
                 f'training on one image of {height} x {width} pixels leaves the batch norm of the '
-                'last stage a single token: train on larger images or more of them, or call eval()'
+                'last stage a single token: train on larger images or more of them (drop_last=True '
+                'leaves out a last batch of one), or call eval()'
             )
         if self._debug:
             if not x_BCHW.is_floating_point():
@@ -407,6 +414,17 @@ def _parse_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if set(arch) != {'embed_dims', 'depths'} or len(arch['embed_dims']) != len(arch['depths']):
         raise ValueError(f'arch is {arch}; need embed_dims and depths, one of each per stage')
     return tuple(arch['embed_dims']), tuple(arch['depths'])
+
+
+def _parse_pretrained(pretrained: str, init_cfg: dict | list[dict] | None) -> dict:
+    if init_cfg is not None:
+        raise ValueError(f'pretrained is {pretrained!r} and init_cfg {init_cfg}; give one of them')
+    if '://' in pretrained and not pretrained.startswith(('http://', 'https://')):
+        raise ValueError(
+            f'pretrained is {pretrained!r}, weights of another backbone: set pretrained=None in '
+            'the model, or give the file of a DynamicVis'
+        )
+    return dict(type='Pretrained', checkpoint=pretrained)
 
 
 def _parse_out_indices(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.ops import causal_conv1d, selective_scan
 
 ScanMode = Literal['mean', 'gate', 'forward']
@@ -56,8 +57,9 @@ class MambaMixer(nn.Module):
         self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner)
         self.x_proj = nn.Linear(d_inner, sum(self.split), bias=False)
         self.dt_proj = nn.Linear(self.split[0], d_inner)
-        self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
-        self.D = nn.Parameter(torch.empty(d_inner))
+        without_decay(self.dt_proj.bias)
+        self.A_log = without_decay(nn.Parameter(torch.empty(d_inner, d_state)))
+        self.D = without_decay(nn.Parameter(torch.empty(d_inner)))
         self.out_proj = nn.Linear(d_inner, dim, bias=False)
         if scan_mode == 'gate':
             self.direction_gate = nn.Linear(2 * dim, 2, bias=False)

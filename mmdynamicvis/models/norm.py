@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from mmdynamicvis.models.weight_decay import without_decay
+
 _NORMS = {'LN': nn.LayerNorm, 'RMSNorm': nn.RMSNorm}
 
 
@@ -21,4 +23,7 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     norm_type = kwargs.pop('type', None)
     if norm_type not in _NORMS:
         raise ValueError(f'norm_cfg has type {norm_type!r}; choose one of {sorted(_NORMS)}')
-    return _NORMS[norm_type](num_features, **kwargs)
+    norm = _NORMS[norm_type](num_features, **kwargs)
+    if isinstance(norm, nn.RMSNorm):
+        without_decay(norm.weight)
+    return norm

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
+from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.patch_merger import as_tokens
 from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
 from mmdynamicvis.models.selection_noise import SelectionNoise
@@ -109,7 +110,7 @@ class STIM(nn.Module):
             self.scorer = nn.Linear(dim, 1, bias=False)
             self.noise = SelectionNoise(**selection_noise) if selection_noise else None
         self.local = None if published else nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
-        self.norm = nn.RMSNorm(dim, eps=1e-5)
+        self.norm = build_norm(dict(type='RMSNorm', eps=1e-5), dim)
         self.mixer = MambaMixer(dim, scan_mode, backend=backend)
 
     def use_published_design(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from mmrotate.datasets import DOTADataset
 
 from mmdynamicvis.data.dota import check_dota
+from mmdynamicvis.data.problems import require_boxes, require_images
 from mmdynamicvis.registry import DATASETS
 
 
@@ -19,7 +20,8 @@ class DOTATextDataset(DOTADataset):
 
     Raises:
         ValueError: A line has another number of fields than 10, a corner that is no finite number,
-            no area, an unknown category or no difficulty; the message names file and line.
+            no area, an unknown category or no difficulty; the message names file and line. Or
+            images do not exist, or there is no box to train on.
     """
 
     METAINFO = DOTADataset.METAINFO
@@ -33,6 +35,15 @@ class DOTATextDataset(DOTADataset):
             for data in data_list:
                 # mmrotate gives each a box without corners, which no transform can read
                 data['instances'] = []
+        return data_list
+
+    def filter_data(self) -> list[dict]:
+        """Leave out what ``filter_cfg`` says; images must be there, and boxes to train on."""
+        data_list = super().filter_data()
+        source = self.ann_file or self.data_prefix['img_path']
+        require_images(source, data_list)
+        if not self.test_mode:
+            require_boxes(source, data_list, self.metainfo['classes'])
         return data_list
 
 

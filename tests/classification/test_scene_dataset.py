@@ -59,6 +59,11 @@ def test_missing_and_empty_lists_are_errors(root):
         build(root)
 
 
+def test_a_class_named_twice(root):
+    with pytest.raises(ValueError, match='SceneDataset has Beach twice in its classes'):
+        build(root, classes=(*CLASSES, 'Beach'))
+
+
 @pytest.mark.parametrize('damage', ['truncated', 'text', 'missing'])
 def test_damaged_images_are_named(root, damage):
     path = root / 'Beach/beach_0.jpg'

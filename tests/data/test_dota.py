@@ -45,6 +45,7 @@ def test_accepts(write):
         ('0 0 1 1 2 2 3 3 ship 0', 'enclose no area'),
         ('.1 .1 .2 .2 .3 .3 .2 .2 ship 0', 'enclose no area'),
         ('5 5 5 5 9 9 5 5 ship 0', 'enclose no area'),
+        ('0 .1 .9 .1 .9 1 0 1 ship 0', r'the corners 0 .1 .* are from 0 to 1; .* in pixels'),
         ('10 10 30 10 30 25 10 25 Ship 0', 'the category Ship is none of plane, ship'),
         ('10 10 30 10 30 25 10 25 ship 0.5', 'the difficulty 0.5 is not a whole number'),
         ('10 10 30 10 30 25 10 25 ship -1', 'the difficulty -1 is not a whole number'),

@@ -72,6 +72,31 @@ def test_boxes_alone_will_do_for_ships(tmp_path):
         SSDDInsSegDataset(**where, pipeline=[])
 
 
+@pytest.mark.parametrize('test_mode', [True, False])
+def test_images_that_are_not_there_are_named(nwpu, tmp_path, test_mode):
+    (tmp_path / 'imgs/1.jpg').unlink()
+    with pytest.raises(ValueError, match=r'annotations\.json: 1 problem\n.*imgs/1\.jpg does not'):
+        NWPUInsSegDataset(**nwpu, test_mode=test_mode, pipeline=[])
+
+
+def test_training_on_no_box_is_refused(nwpu):
+    path = Path(nwpu['data_root']) / nwpu['ann_file']
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        annotation['bbox'][2] = 0.5  # mmdet leaves out what is narrower than a pixel
+    content['annotations'][0]['bbox'][2] = 5
+    path.write_text(json.dumps(content))
+    assert len(NWPUInsSegDataset(**nwpu, pipeline=[])) == 3
+    filter_cfg = dict(min_size=1000)
+    with pytest.raises(ValueError, match=r'annotations\.json has no valid box of the classes'):
+        NWPUInsSegDataset(**nwpu, filter_cfg=filter_cfg, pipeline=[])
+    content['annotations'][0]['iscrowd'] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'annotations\.json has no valid box .*airplane'):
+        NWPUInsSegDataset(**nwpu, pipeline=[])
+    assert len(NWPUInsSegDataset(**nwpu, test_mode=True, pipeline=[])) == 3
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ('dataset', 'name', 'images', 'instances'),
@@ -83,9 +108,10 @@ def test_boxes_alone_will_do_for_ships(tmp_path):
     ],
 )
 def test_the_real_files_are_read(shared_data, dataset, name, images, instances):
-    read = dataset(ann_file=str(shared_data / name), data_prefix=dict(img=''), pipeline=[])
-    assert len(read) == images
-    assert sum(len(read.get_data_info(i)['instances']) for i in range(images)) == instances
+    read = dataset(ann_file=str(shared_data / name), data_prefix=dict(img=''), lazy_init=True)
+    data_list = read.load_data_list()  # without the images, of which a part is there
+    assert len(data_list) == images
+    assert sum(len(data['instances']) for data in data_list) == instances
 
 
 @pytest.mark.parametrize('cut', [0, 0.5])

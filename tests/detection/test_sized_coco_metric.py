@@ -93,8 +93,11 @@ def test_a_crowd_is_neither_missed_nor_a_wrong_hit():
     assert evaluate([(ship, False)], [crowd, ship])['AP50_small'] == 0.5
 
 
-def test_the_size_is_that_of_the_box_whatever_area_a_file_gives(tmp_path):
-    annotation = dict(id=1, image_id=0, category_id=1, bbox=[10, 10, 40, 40], area=50, iscrowd=0)
+@pytest.mark.parametrize('number', [1, 0, 'a1'])
+def test_the_size_is_that_of_the_box_whatever_area_and_id_a_file_gives(tmp_path, number):
+    annotation = dict(
+        id=number, image_id=0, category_id=1, bbox=[10, 10, 40, 40], area=50, iscrowd=0
+    )
     content = dict(
         images=[dict(id=0, file_name='0.png', width=512, height=512)],
         categories=[dict(id=1, name='ship')],

@@ -72,6 +72,14 @@ def test_init_cfg(
     assert messages(log) == [(logging.INFO, f'DynamicVis: loaded {total} of {total} tensors')]
 
 
+def test_pretrained_is_what_mmseg_hands_on(build: Callable, tmp_path: Path) -> None:
+    source, path = build(seed=1), str(tmp_path / 'a.pth')
+    torch.save(source.state_dict(), path)
+    model = build(pretrained=path)
+    model.init_weights()
+    assert_same_weights(model, source)
+
+
 def test_init_cfg_loads_once(build: Callable, tmp_path: Path) -> None:
     source = build(seed=1)
     torch.save(source.state_dict(), tmp_path / 'a.pth')

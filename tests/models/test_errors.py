@@ -33,6 +33,8 @@ BAD_ARGUMENTS = [
     (dict(frozen_stages=4), 'frozen_stages is 4; choose -1 to 3'),
     (dict(frozen_stages=2, out_indices=(0, 1)), 'frozen_stages is 2; choose -1 to 1'),
     (dict(drop_path_rate=1.0), r'drop_path_rate is 1.0; it must lie in \[0, 1\)'),
+    (dict(pretrained='open-mmlab://resnet50_v1c'), 'of another backbone: set pretrained=None'),
+    (dict(pretrained='a.pth', init_cfg=dict(type='Xavier')), "'a.pth' and init_cfg .*give one of"),
     (dict(norm_cfg=dict(type='BN')), r"norm_cfg has type 'BN'; choose one of \['LN', 'RMSNorm'\]"),
 ]
 

@@ -69,6 +69,23 @@ def test_a_part_of_the_classes(tmp_path):
     assert labels == {0, 1}
 
 
+def test_area_is_that_of_the_box_where_it_is_missing(tmp_path):
+    coco = content(n_images=3)
+    for annotation in coco['annotations']:
+        del annotation['area'], annotation['iscrowd']
+    dataset = build(write_coco(tmp_path, coco))
+    found = sum(len(dataset.get_data_info(i)['instances']) for i in range(len(dataset)))
+    assert found == len(coco['annotations'])
+
+
+def with_image_ids(of):
+    def change(coco):
+        coco['annotations'][0]['image_id'] = of(coco['annotations'][0]['image_id'])
+        return coco
+
+    return change
+
+
 def without(key):
     return lambda coco: {name: value for name, value in coco.items() if name != key}
 
@@ -88,6 +105,8 @@ def with_boxes(box):
         (without('annotations'), CLASSES, 'not in COCO format: it needs lists of'),
         (without('categories'), CLASSES, 'not in COCO format: it needs lists of'),
         (with_boxes([1, 2, float('nan'), 5]), CLASSES, r'annotation 0 of 0.jpg has the box.*nan'),
+        (with_boxes([0.1, 0.1, 0.5, 0.5]), CLASSES, 'annotation 0 of 0.jpg .* from 0 to 1'),
+        (with_image_ids(str), CLASSES, "annotation 0 has image_id '0', which no image has"),
         (with_boxes([100, 100, 20, 20]), CLASSES, 'no valid box'),
         (with_boxes([20, 20, -5, 5]), CLASSES, 'no valid box'),
         (dict, ('a', 'b', 'zebra'), 'zebra'),
@@ -95,8 +114,8 @@ def with_boxes(box):
         (dict, (), 'give metainfo.classes'),
     ],
     ids=[
-        'no annotations', 'no categories', 'NaN', 'outside', 'inverted', 'unknown class',
-        'other order', 'no classes',
+        'no annotations', 'no categories', 'NaN', 'from 0 to 1', 'text id', 'outside', 'inverted',
+        'unknown class', 'other order', 'no classes',
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path, change, classes, message):

@@ -84,6 +84,32 @@ def test_a_wrong_line_is_named_before_training(line, problem, data_root, checkou
         runner.train()
 
 
+def test_images_that_are_not_there_are_named(data_root):
+    with pytest.raises(ValueError, match=r'2 problems\n.*imgs/train10\.png does not exist'):
+        NWPURotatedDataset(
+            data_root=str(data_root),
+            ann_file='labelTxt_derived_minarearect/train',
+            data_prefix=dict(img_path='imgs'),
+            img_suffix='png',
+        )
+
+
+@pytest.mark.parametrize('line', ['', SHIP.replace(' 0', ' 3')])
+def test_training_on_no_box_is_refused(line, data_root):
+    """Where no file has a line, or all objects are too difficult."""
+    for path in (data_root / 'labelTxt_derived_minarearect/train').iterdir():
+        path.write_text(line)
+    where = dict(
+        data_root=str(data_root),
+        ann_file='labelTxt_derived_minarearect/train',
+        data_prefix=dict(img_path='imgs'),
+        diff_thr=2,
+    )
+    with pytest.raises(ValueError, match='train has no valid box of the classes'):
+        NWPURotatedDataset(**where)
+    assert len(NWPURotatedDataset(**where, test_mode=True)) == 2
+
+
 def test_a_truncated_image_is_named(data_root, checkout):
     path = data_root / 'imgs/train10.jpg'
     path.write_bytes(path.read_bytes()[:-400])

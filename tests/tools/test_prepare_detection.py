@@ -204,13 +204,48 @@ class TestCleanCoco:
         run('clean_coco', source, target)
         check_coco(target, ['ship', 'plane'])
         before, after = json.loads(source.read_text()), json.loads(target.read_text())
-        kept = [before['annotations'][i] for i in (1, 3)]
+        # numbered anew, as two had the same id
+        kept = [{**before['annotations'][i], 'id': i + 1} for i in (1, 2, 3)]
         assert after == {**before, 'annotations': kept}
         printed = capsys.readouterr().out
         assert 'left out: annotation 1 of 0.jpg has the box [70, 0, 5, 5], outside' in printed
-        assert 'left out: annotation 2 of 1.jpg has the id of another annotation' in printed
-        assert '2 of 4 annotations left out' in printed
+        assert 'completed: 1 x id\n1 of 4 annotations left out: 1 x box outside its' in printed
         assert ['plane', '2'] in rows(printed)
+
+    def test_completes_what_can_be_computed(self, run, source, tmp_path):
+        content = json.loads(source.read_text())
+        for annotation in content['annotations']:
+            annotation['bbox'] = [10, 10, 25, 20]
+            del annotation['area'], annotation['iscrowd']
+            annotation['image_id'] = str(annotation['image_id'])
+        source.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match='4 problems'):
+            check_coco(source, ['ship', 'plane'])
+        run('clean_coco', source, tmp_path / 'clean.json')
+        check_coco(tmp_path / 'clean.json', ['ship', 'plane'])
+        after = json.loads((tmp_path / 'clean.json').read_text())['annotations']
+        # polygons of 250 square pixels, but the second's, which has none
+        assert [annotation['area'] for annotation in after] == [250, 500, 250, 250]
+        assert [annotation['image_id'] for annotation in after] == [0, 0, 1, 1]
+
+    @pytest.mark.parametrize(
+        ('categories', 'message'),
+        [
+            ((1, 2), r'all annotations would be left out, .* would be: 4 x box from 0 to 1\. Mend'),
+            ((2,), 'all annotations of plane would be left out, so nothing is written'),
+        ],
+    )
+    def test_nothing_is_written_if_nothing_of_a_category_would_be_left(
+        self, run, source, tmp_path, categories, message
+    ):
+        content = json.loads(source.read_text())
+        for annotation in content['annotations']:
+            if annotation['category_id'] in categories:
+                annotation['bbox'] = [0.2, 0.2, 0.5, 0.5]
+        source.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            run('clean_coco', source, tmp_path / 'clean.json')
+        assert not (tmp_path / 'clean.json').exists()
 
     def test_errors_are_a_line_for_the_user(self, checkout, tmp_path):
         tool = checkout / 'tools/prepare_data/clean_coco.py'
@@ -225,7 +260,7 @@ class TestCleanCoco:
         target = tmp_path / 'clean.json'
         run('clean_coco', source, target, '--masks')
         check_coco(target, ['ship', 'plane'], masks=True)
-        assert len(json.loads(target.read_text())['annotations']) == 1
+        assert len(json.loads(target.read_text())['annotations']) == 2
 
     def test_nothing_is_overwritten_unasked(self, run, source):
         before = source.read_text()

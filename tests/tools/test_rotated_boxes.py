@@ -152,10 +152,6 @@ def change(path, **changes):
             dict(segmentation=[[5, 5, 10, 10, 15, 15]]),
             r'annotation 1, the corners .* enclose no area',
         ),
-        (
-            dict(segmentation=dict(size=[48, 64], counts=[48 * 64])),
-            'annotation 1, its mask is empty',
-        ),
     ],
 )
 def test_left_out_and_printed(tool, tmp_path, capsys, changes, message):
@@ -167,12 +163,31 @@ def test_left_out_and_printed(tool, tmp_path, capsys, changes, message):
     assert [read_line(line)[1] for line in (target / '0.txt').read_text().splitlines()] == ['plane']
 
 
-def test_needs_masks(tool, tmp_path):
+@pytest.mark.parametrize(
+    ('mask', 'problem'),
+    [
+        ([], 'no mask'),
+        (dict(size=[48, 64], counts=[48 * 64]), 'a mask without a pixel'),
+        (dict(size=[48, 64], counts=[1000, 300]), 'a mask of 1300 pixels for an image of 3072'),
+    ],
+)
+def test_needs_masks(tool, tmp_path, mask, problem):
     source = tmp_path / 'train.json'
     write_coco(source, tmp_path / 'imgs', ['ship'])
-    change(source, segmentation=[])
-    with pytest.raises(ValueError, match=r'annotation 1 of 0\.jpg has no mask'):
+    change(source, segmentation=mask)
+    with pytest.raises(ValueError, match=rf'annotation 1 of 0\.jpg has {problem}'):
         run(tool, source, tmp_path / 'train')
+
+
+def test_nothing_is_written_if_a_category_would_have_no_box(tool, tmp_path):
+    source = tmp_path / 'train.json'
+    content = write_coco(source, tmp_path / 'imgs', ['ship', 'plane'])
+    for annotation in content['annotations'][::2]:
+        annotation['segmentation'] = [[10, 10, 15, 15, 20, 20]]
+    source.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'all annotations of ship would be left out, so nothing'):
+        run(tool, source, tmp_path / 'train')
+    assert not (tmp_path / 'train').exists()
 
 
 def test_two_images_of_one_name(tool, tmp_path):

@@ -2,10 +2,13 @@
 
     python tools/prepare_data/clean_coco.py annotations/train.json annotations/train_clean.json
 
-Left out and printed: annotations that lack a key, repeat an id, or belong to no image or category;
-boxes that are not finite, have no area or lie wholly outside their image; polygons with fewer than
-three points. With --masks also annotations without a mask, for instance segmentation. Images and
-categories stay as they are.
+Completed: `area`, from the mask or the box; `iscrowd`; ids that are texts or occur twice.
+Left out and printed: annotations that lack a key or belong to no image or category; boxes that are
+not finite, have no area, are from 0 to 1 or lie wholly outside their image; polygons with fewer
+than three points or outside their box, run lengths that do not fill the image. With --masks also
+annotations without a mask, for instance segmentation. Images and categories stay as they are.
+
+Nothing is written if no annotation would be left, or none of a category that has some.
 """
 
 from __future__ import annotations
@@ -15,10 +18,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from detection_splits import print_counts
+from detection_splits import print_counts, refuse_to_empty, summary
 from outputs import refuse_existing, write_text
 
-from mmdynamicvis.data.coco import annotation_problems, load_coco
+from mmdynamicvis.data.coco import (
+    annotation_problems,
+    completed,
+    incomplete_annotations,
+    load_coco,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,18 +40,33 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def count_categories(content: dict, annotations: list) -> Counter[str]:
+    """Return how many annotations each category of the file has."""
+    names = {category['id']: category['name'] for category in content['categories']}
+    ids = [
+        annotation.get('category_id') for annotation in annotations if isinstance(annotation, dict)
+    ]
+    return Counter(names[i] for i in ids if not isinstance(i, list | dict) and i in names)
+
+
 def main() -> None:
     args = parse_args()
     refuse_existing([args.target], args.force, [args.source])
     content = load_coco(args.source)
+    incomplete = Counter(problem.reason for problem in incomplete_annotations(content).values())
+    content = completed(content)
     problems = annotation_problems(content, args.masks)
     kept = [a for i, a in enumerate(content['annotations']) if i not in problems]
-    write_text(args.target, json.dumps({**content, 'annotations': kept}))
     for problem in problems.values():
-        print(f'left out: {problem}')
-    names = {category['id']: category['name'] for category in content['categories']}
-    print_counts({'kept': Counter(names[annotation['category_id']] for annotation in kept)})
-    print(f'{len(problems)} of {len(content["annotations"])} annotations left out')
+        print(f'left out: {problem.message}')
+    reasons = Counter(problem.reason for problem in problems.values())
+    after = count_categories(content, kept)
+    refuse_to_empty(args.source, count_categories(content, content['annotations']), after, reasons)
+    write_text(args.target, json.dumps({**content, 'annotations': kept}))
+    print_counts({'kept': after})
+    print(f'completed: {summary(incomplete) or "nothing"}')
+    total = len(content['annotations'])
+    print(f'{len(problems)} of {total} annotations left out: {summary(reasons) or "none"}')
 
 
 if __name__ == '__main__':

@@ -123,6 +123,33 @@ def print_counts(counts: dict[str, Counter[str]]) -> None:
     print(f'{"all":{width}}', *(f'{sum(column.values()):12}' for column in counts.values()))
 
 
+def refuse_to_empty(path: Path, before: Counter, after: Counter, reasons: Counter[str]) -> None:
+    """Refuse to leave a file, or a category of it, without annotations.
+
+    Args:
+        path: The file.
+        before: Annotations of each category.
+        after: Those that would be left.
+        reasons: Why the others would be left out, and how many.
+
+    Raises:
+        ValueError: Annotations of a category would all be left out; the message says why.
+    """
+    emptied = [str(name) for name, count in before.items() if count and not after[name]]
+    if not reasons or (after and not emptied):
+        return
+    what = f'all annotations of {", ".join(emptied)}' if after else 'all annotations'
+    raise ValueError(
+        f'{path}: {what} would be left out, so nothing is written. Left out would be: '
+        f'{summary(reasons)}. Mend these annotations, or what has written the file'
+    )
+
+
+def summary(reasons: Counter[str]) -> str:
+    """Return the reasons in a line, the most common first."""
+    return ', '.join(f'{count} x {reason}' for reason, count in reasons.most_common())
+
+
 def _with_images(
     split: Split, source: Path, sizes: Mapping[Path, tuple[int, int]] | None = None
 ) -> Split:

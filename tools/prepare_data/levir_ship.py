@@ -88,7 +88,7 @@ def to_coco(folder: Path) -> dict:
                 continue
             annotations.append(
                 dict(
-                    id=len(annotations),
+                    id=len(annotations) + 1,  # COCO's evaluation takes 0 for no annotation
                     image_id=image_id,
                     category_id=1,
                     bbox=box,

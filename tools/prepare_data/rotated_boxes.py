@@ -8,7 +8,8 @@
 
 The source is in COCO's format, its masks polygons or run lengths; all parts of an instance go into
 one rectangle. Written is a text file in DOTA's format per image, empty if there is no object, with
-categories in hyphens, as in DOTA. Crowds and masks without area are left out, and printed.
+categories in hyphens, as in DOTA. Crowds and masks without area are left out, and printed; nothing
+is written if a category would have no box left.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from detection_splits import print_counts
+from detection_splits import print_counts, refuse_to_empty
 from outputs import fresh_folder, written_earlier
 from pycocotools import mask as run_lengths
 from tqdm import tqdm
@@ -67,10 +68,7 @@ def to_line(annotation: dict, category: str) -> str:
     """
     if annotation.get('iscrowd'):
         raise ValueError('a crowd')
-    points = outline(annotation['segmentation'])
-    if not len(points):
-        raise ValueError('its mask is empty')
-    corners = least_rectangle(points).ravel()
+    corners = least_rectangle(outline(annotation['segmentation'])).ravel()
     line = ' '.join([*(f'{value:.2f}' for value in corners), category, '0'])
     problem = line_problem(line, {category})
     if problem:
@@ -90,16 +88,19 @@ def main() -> None:
     files = {image['id']: f'{Path(image["file_name"]).stem}.txt' for image in content['images']}
     twice = [name for name, count in Counter(files.values()).items() if count > 1]
     raise_problems(args.source, [f'{n} would hold two images' for n in twice], 'rename the images')
-    lines, counts = defaultdict(list), Counter()
+    lines, before, counts, reasons = defaultdict(list), Counter(), Counter(), Counter()
     for annotation in tqdm(content['annotations'], desc='masks'):
         category = names[annotation['category_id']]
+        before[category] += not annotation.get('iscrowd')
         try:
             line = to_line(annotation, category)
         except ValueError as error:
             tqdm.write(f'left out: annotation {annotation["id"]}, {error}')
+            reasons['a crowd' if annotation.get('iscrowd') else 'no box around its mask'] += 1
             continue
         lines[annotation['image_id']].append(f'{line}\n')
         counts[category] += 1
+    refuse_to_empty(args.source, before, counts, reasons)
     with fresh_folder(args.target, args.force, [args.source]) as folder:
         folder.mkdir()
         for image_id, name in files.items():

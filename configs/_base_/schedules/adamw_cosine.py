@@ -4,11 +4,10 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
     # Weight decay is for matrices: not for what is one-dimensional (norms, biases, the scan's D),
-    # nor for the position embedding and the scan's log-decay rates, for which zero is not neutral.
-    paramwise_cfg=dict(
-        flat_decay_mult=0.0,
-        custom_keys=dict(pos_embed=dict(decay_mult=0.0), A_log=dict(decay_mult=0.0)),
-    ),
+    # nor for the position embedding and the scan's log-decay rates, for which zero is not neutral:
+    # these are marked in the backbone, and the constructor leaves them alone.
+    constructor='mmdynamicvis.BackboneOptimWrapperConstructor',
+    paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 warmup_epochs = 5
 param_scheduler = [

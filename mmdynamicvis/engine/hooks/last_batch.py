@@ -1,0 +1,84 @@
+"""Whether a last batch of one image would end the training."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.hooks import RemovableHandle
+
+from mmdynamicvis.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LastBatchHook(Hook):
+    """Refuse, in the first step, a last batch of one image that the model cannot train on.
+
+    A batch norm needs more than one value per channel, and those behind a pooling to 1 x 1, as in
+    UPerNet, have one per image. Such a model would train for an epoch and stop at the last batch,
+    if that has one image. Where it will, the first step looks at what each batch norm gets; other
+    models may train on.
+    """
+
+    def __init__(self) -> None:
+        self._handles: list[RemovableHandle] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at the batch norms in the first step, if a batch will have one image."""
+        loader = runner.train_dataloader
+        if not _has_batch_of_one(loader, isinstance(runner.train_loop, IterBasedTrainLoop)):
+            return
+        for name, module in runner.model.named_modules():
+            alone = not isinstance(module, nn.SyncBatchNorm) or get_world_size() == 1
+            if isinstance(module, _BatchNorm) and alone:
+                check = partial(_refuse_one_value, name=name, loader=loader)
+                self._handles.append(module.register_forward_pre_hook(check))
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Look no longer."""
+        while self._handles:
+            self._handles.pop().remove()
+
+
+def _has_batch_of_one(loader: DataLoader, by_iterations: bool) -> bool:
+    batches = loader.batch_sampler
+    if batches is None or isinstance(loader.dataset, IterableDataset) or batches.drop_last:
+        return False
+    # those of other loops by iterations go on without an end, as mmengine's InfiniteSampler
+    endless = isinstance(loader.sampler, InfiniteSampler) or (
+        by_iterations and not isinstance(loader.sampler, DefaultSampler)
+    )
+    if batches.batch_size == 1:
+        return True
+    return not endless and len(loader.sampler) % batches.batch_size == 1
+
+
+def _refuse_one_value(
+    module: nn.Module, inputs: tuple[Tensor, ...], name: str, loader: DataLoader
+) -> None:
+    """Raise a ValueError if an image gives a batch norm one value per channel.
+
+    Args:
+        module: The batch norm.
+        inputs: Of the module: a map (B, C, H, W), or (B, C).
+        name: Of the module.
+        loader: Of the training; its first batches are full.
+    """
+    values = inputs[0].numel() // inputs[0].shape[1]
+    count, size = len(loader.sampler), loader.batch_sampler.batch_size
+    if module.training and values == min(count, size):
+        batch = f'the last batch of an epoch has 1 image ({count} images in batches of {size})'
+        drop = 'set train_dataloader.drop_last=True or another batch_size'
+        if size == 1:
+            batch, drop = 'train_dataloader.batch_size is 1', 'set a batch_size of 2 or more'
+        raise ValueError(
+            f'{batch}, and the batch norm {name.removeprefix("module.")} gets one value per image '
+            f'and channel, which is too few to train on: {drop}'
+        )

@@ -1,0 +1,108 @@
+"""Heads whose outputs are not the classes of the data are refused; shipped configs are not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
+from mmdynamicvis.engine.hooks.class_check import check_classes
+
+from ..drop_in.shipped import Shipped, installed_hosts
+
+
+class Head(nn.Module):
+    def __init__(self, num_classes: int | None) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+
+def model(**heads: nn.Module | int) -> nn.Module:
+    whole = nn.Module()
+    for name, head in heads.items():
+        setattr(whole, name, Head(head) if isinstance(head, int) else head)
+    return whole
+
+
+CASCADE = nn.ModuleList([Head(2), Head(4)])
+
+
+def data(*classes: str, **more: tuple) -> SimpleNamespace:
+    return SimpleNamespace(metainfo=dict(classes=classes, **more))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'name'),
+    [
+        (model(head=3), 'head'),
+        (model(head=1), 'head'),
+        (model(bbox_head=2, mask_head=5), 'mask_head'),
+        (
+            model(roi_head=model(bbox_head=nn.ModuleList([Head(2), Head(4)]))),
+            'roi_head.bbox_head.1',
+        ),
+        (model(module=model(decode_head=3)), 'decode_head'),
+        (model(auxiliary_head=9), 'auxiliary_head'),
+    ],
+)
+def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> None:
+    with pytest.raises(ValueError, match=r'SimpleNamespace of train_dataloader has 2 ') as error:
+        check_classes(wrong, data('ship', 'plane'), 'train_dataloader')
+    number = wrong.get_submodule(name if hasattr(wrong, name.split('.')[0]) else f'module.{name}')
+    assert f'model.{name} has num_classes={number.num_classes}, and' in str(error.value)
+    assert f'(ship, plane): set model.{name}.num_classes=2,' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('fine', 'dataset'),
+    [
+        (model(head=2), data('ship', 'plane')),
+        (model(rpn_head=1, bbox_head=2), data('ship', 'plane')),
+        (model(head=Head(None)), data('ship', 'plane')),
+        (model(head=3), SimpleNamespace(metainfo={})),
+        (model(head=3), SimpleNamespace()),
+        (model(language_model=nn.Linear(1, 1), bbox_head=256), data('ship', 'plane')),
+        (
+            model(bbox_head=1, panoptic_head=2),
+            data('ship', 'sea', thing_classes=('ship',), stuff_classes=('sea',)),
+        ),
+    ],
+)
+def test_what_fits_and_what_cannot_be_told_is_left_alone(
+    fine: nn.Module, dataset: SimpleNamespace
+) -> None:
+    check_classes(fine, dataset, 'train_dataloader')
+
+
+def test_classes_that_are_a_text() -> None:
+    with pytest.raises(ValueError, match=r"are the text 'ship'; of one class, give \('ship',\)"):
+        check_classes(model(head=4), SimpleNamespace(metainfo=dict(classes='ship')), 'here')
+
+
+SHIPPED = [
+    ('mmdet', 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'),
+    ('mmdet', 'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py'),
+    ('mmdet', 'htc/htc_r50_fpn_1x_coco.py'),
+    ('mmdet', 'pascal_voc/ssd300_voc0712.py'),
+    ('mmrotate', 'oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota.py'),
+    ('mmseg', 'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'),
+    ('mmseg', 'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64.py'),
+    ('mmpretrain', 'resnet/resnet18_8xb16_cifar10.py'),
+    ('mmpretrain', 'resnet/resnet50_8xb32-coslr_in1k.py'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('host', 'config'), SHIPPED)
+def test_shipped_configs_fit_their_data(host: str, config: str) -> None:
+    if host not in installed_hosts():
+        pytest.skip(f'{host} is not installed with its configs')
+    cfg = Shipped(host, config).load()
+    with DefaultScope.overwrite_default_scope(host), torch.device('meta'):
+        whole = MODELS.build({**cfg.model, **dict.fromkeys(['pretrained'] * (host == 'mmseg'))})
+        dataset = next(leaf_datasets(cfg.train_dataloader.dataset))
+        metainfo = metainfo_of(cfg, dataset)
+    check_classes(whole, SimpleNamespace(metainfo=metainfo), 'train_dataloader')
