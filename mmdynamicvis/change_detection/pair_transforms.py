@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 
+from mmdynamicvis.data.grids import Place, check_places
 from mmdynamicvis.registry import TRANSFORMS
 
 
@@ -22,8 +23,8 @@ class LoadPair(BaseTransform):
         keys: Where the paths are, in the order of time. mmseg's datasets have these two.
 
     Raises:
-        ValueError: The images of a pair differ in size, channels, dtype or reference system; the
-            message names both files.
+        ValueError: The images of a pair differ in size, channels, dtype or scales of bands, or do
+            not lie on each other, as far as the loader says; the message names both files.
     """
 
     def __init__(
@@ -55,16 +56,21 @@ class LoadPair(BaseTransform):
             for what, of in (
                 ('shape', lambda date: date['img'].shape),
                 ('dtype', lambda date: str(date['img'].dtype)),
-                ('reference system', lambda date: date.get('crs')),
+                ('scales and offsets of bands', lambda date: date.get('scales')),
             ):
                 if of(first) != of(other):
                     raise ValueError(
                         f'{first["img_path"]} has the {what} {of(first)}, {other["img_path"]} '
                         f'{of(other)}. The images of a pair must lie on one grid: align them first'
                     )
+            check_places(_place(first), _place(other))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(loader={self.loader}, keys={self.keys})'
+
+
+def _place(date: dict) -> Place:
+    return Place(date['img_path'], date['img'].shape[:2], date.get('crs'), date.get('transform'))
 
 
 @TRANSFORMS.register_module()

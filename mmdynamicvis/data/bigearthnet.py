@@ -11,6 +11,8 @@ import rasterio
 from mmcv.transforms import BaseTransform
 from rasterio.errors import RasterioError
 
+from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.data.grids import Place, check_places, place_of
 from mmdynamicvis.registry import TRANSFORMS
 
 
@@ -18,44 +20,71 @@ from mmdynamicvis.registry import TRANSFORMS
 class LoadBandFiles(BaseTransform):
     """Load bands from ``<folder>/<folder's name>_<band>.tif``, the layout of BigEarthNet.
 
-    Bands of coarser resolution are interpolated to the size of the finest.
+    Bands of coarser resolution are interpolated to the size of the finest. Which pixels have no
+    data, is found as by ``LoadGeoTIFF``: a pixel has none if a band has none there, or none beside
+    it that the interpolation would take.
 
     Args:
         bands: Names of the bands in the order of the image's channels.
         scaling: (low, high), the numbers of the file that become 0 and 255; those between are
             scaled linearly, those beyond cut off. None: numbers stay as they are.
+        nodata: Number of pixels without data, where the files do not say.
+        nodata_fill: What such pixels are in the image.
 
     Raises:
         OSError: A file is missing or damaged; the message names it.
-        ValueError: ``scaling`` does not grow.
+        ValueError: ``scaling`` does not grow, or a band lies in another place than the first.
     """
 
-    def __init__(self, bands: Sequence[str], scaling: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        bands: Sequence[str],
+        scaling: tuple[float, float] | None = None,
+        nodata: float | None = None,
+        nodata_fill: float = 0.0,
+    ) -> None:
         if scaling is not None and not scaling[0] < scaling[1]:
             raise ValueError(f'scaling is {scaling}; give (low, high) with low < high')
         self.bands = bands
         self.scaling = scaling
+        self.nodata = nodata
+        self.nodata_fill = nodata_fill
+        self._loader = LoadGeoTIFF([1], nodata)
 
     def transform(self, results: dict) -> dict:
-        """Load the folder ``results['img_path']`` into ``img``, (H, W, bands) float32."""
+        """Load the folder ``results['img_path']``.
+
+        Adds ``img``, (H, W, bands) float32, ``nodata``, (H, W) bool, ``img_shape`` and
+        ``ori_shape``.
+        """
         folder = Path(results['img_path'])
-        bands = [self._read(folder / f'{folder.name}_{band}.tif') for band in self.bands]
+        bands, missing, places = zip(
+            *(self._read(folder / f'{folder.name}_{band}.tif') for band in self.bands), strict=True
+        )
+        for place in places[1:]:
+            check_places(places[0], place)
         height, width = np.max([band.shape for band in bands], axis=0)
         # cv2 takes the width first
         size = (int(width), int(height))
-        image = np.stack([cv2.resize(b, size, interpolation=cv2.INTER_LINEAR) for b in bands], -1)
+        image, nodata = (
+            np.stack([cv2.resize(b, size, interpolation=cv2.INTER_LINEAR) for b in of_bands], -1)
+            for of_bands in (bands, missing)
+        )
         if self.scaling is not None:
             low, high = self.scaling
             image = ((image - low) * (255 / (high - low))).clip(0, 255)
+        results['nodata'] = nodata.any(-1)
+        image[results['nodata']] = self.nodata_fill
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
-    @staticmethod
-    def _read(path: Path) -> np.ndarray:
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, Place]:
+        """Return a band, (H, W) float32, where it has no data, and where it lies."""
         try:
             with rasterio.open(path) as file:
-                return file.read(1).astype(np.float32)
+                band, nodata = self._loader.read(file)
+                return band[..., 0], nodata.astype(np.float32), place_of(file)
         except RasterioError as error:
             raise OSError(
                 f'cannot load band {path} ({type(error).__name__}: {error}). '
@@ -63,4 +92,7 @@ class LoadBandFiles(BaseTransform):
             ) from error
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(bands={self.bands}, scaling={self.scaling})'
+        return (
+            f'{type(self).__name__}(bands={self.bands}, scaling={self.scaling}, '
+            f'nodata={self.nodata}, nodata_fill={self.nodata_fill})'
+        )

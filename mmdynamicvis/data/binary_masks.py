@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import mmcv
+from io import BytesIO
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
+from PIL import Image
 
+from mmdynamicvis.data.image_files import open_image, orientation
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -15,8 +18,10 @@ from mmdynamicvis.registry import TRANSFORMS
 class LoadAnnotationsToBinary(BaseTransform):
     """Load a mask of two classes: 0 background, 1 target.
 
-    Files are decoded by Pillow, which reads 1-bit TIFFs (WHU buildings) where OpenCV does not.
-    The channels of a colored file must agree.
+    Files are decoded by Pillow, which reads 1-bit TIFFs (WHU buildings) where OpenCV does not, and
+    taken as a viewer shows them: those in which white is zero, and those with a palette of grays.
+    The channels of a colored file must agree, and nothing may be transparent. Where a palette has
+    colors, its indices are the values.
 
     Args:
         threshold: Pixels above it are the target, for gray masks. None: the file holds 0 and 1, or
@@ -24,7 +29,8 @@ class LoadAnnotationsToBinary(BaseTransform):
 
     Raises:
         OSError: The file is missing, truncated or no image; the message names it.
-        ValueError: The mask has unexpected values; the message lists them and names the file.
+        ValueError: The mask has unexpected values, which the message lists, colors, transparent
+            pixels, an EXIF orientation or another size than the image; the message names it.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -39,16 +45,48 @@ class LoadAnnotationsToBinary(BaseTransform):
             return results
         path = results['seg_map_path']
         try:
-            mask = mmcv.imfrombytes(get(path), flag='unchanged', backend='pillow')
+            with open_image(BytesIO(get(path))) as image:
+                image.load()
         # each decoder has exceptions of its own
         except Exception as error:
             raise OSError(
                 f'cannot load mask {path} ({type(error).__name__}: {error}). '
                 'Copy or download the file again'
             ) from error
-        results['gt_seg_map'] = self._classes(mask, path).astype(np.uint8)
+        mask = self._classes(self._as_shown(image, path), path).astype(np.uint8)
+        size = results.get('ori_shape')
+        if size is not None and tuple(size[:2]) != mask.shape:
+            raise ValueError(
+                f'mask {path} is of {mask.shape[1]} x {mask.shape[0]} pixels, its image '
+                f'{results.get("img_path")} of {size[1]} x {size[0]}. Give masks of the size of '
+                'their images'
+            )
+        results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
+
+    @staticmethod
+    def _as_shown(image: Image.Image, path: str) -> np.ndarray:
+        """Return the values of a mask, (H, W) or (H, W, channels), without an opaque alpha."""
+        if orientation(image) != 1:
+            raise ValueError(
+                f'mask {path} has the EXIF orientation {orientation(image)}: turn its pixels and '
+                'remove the orientation'
+            )
+        if image.mode == 'P':
+            colors = np.array(image.getpalette('RGB'), np.uint8).reshape(-1, 3)
+            return gray_of_palette(np.asarray(image), colors)
+        if image.mode == '1':
+            image = image.convert('L')  # 0 and 255, on the scale of thresholds
+        if image.mode not in ('LA', 'PA', 'RGBA'):
+            return np.asarray(image)
+        *channels, alpha = image.convert('RGBA').split()
+        if alpha.getextrema() != (255, 255):
+            raise ValueError(
+                f'mask {path} has transparent pixels, which have no class: save it without '
+                'transparency'
+            )
+        return np.dstack(channels)
 
     def _classes(self, mask: np.ndarray, path: str) -> np.ndarray:
         if mask.ndim == 3:
@@ -70,3 +108,20 @@ class LoadAnnotationsToBinary(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(threshold={self.threshold})'
+
+
+def gray_of_palette(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return the gray values that indices stand for, or the indices if the palette has colors.
+
+    Args:
+        indices: (H, W) uint8.
+        palette: (N, 3) uint8 of R, G, B; all of it counts, as parts of an image may lack a color.
+
+    Raises:
+        ValueError: An index is not in the palette.
+    """
+    if (palette != palette[:, :1]).any():
+        return indices
+    if indices.size and indices.max() >= len(palette):
+        raise ValueError(f'index {indices.max()} is beyond a palette of {len(palette)} colors')
+    return palette[indices, 0]

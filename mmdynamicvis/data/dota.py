@@ -52,7 +52,7 @@ def dota_problems(path: str | Path, classes: Sequence[str], headers: bool = Fals
 def _find(files: str | Path | Iterable[str | Path]) -> tuple[str, list[Path]]:
     if not isinstance(files, str | Path):
         return 'annotation files', [Path(file) for file in files]
-    paths = sorted(Path(files).glob('*.txt'))
+    paths = sorted(Path(files).glob('[!.]*.txt'))
     if not paths:
         raise ValueError(f'{files} has no .txt files; give the folder of the DOTA text files')
     return str(files), paths

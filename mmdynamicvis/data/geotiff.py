@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import rasterio
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from mmdynamicvis.data.grids import place_of
 from mmdynamicvis.registry import TRANSFORMS
 
 
@@ -62,14 +66,17 @@ class LoadGeoTIFF(BaseTransform):
         """Load ``results['img_path']``.
 
         Adds ``img``, (H, W, bands) float32 in the units of the file, ``nodata``, (H, W) bool, and
-        ``img_shape`` and ``ori_shape``, height and width in pixels, and ``crs``, the reference
-        system as text or None.
+        ``img_shape`` and ``ori_shape``, height and width in pixels, ``crs``, the reference system
+        as text or None, and ``transform``, from pixels to it, or
+        None, and ``scales``, per band the scale and the offset that the file states.
         """
         path = results['img_path']
         try:
             with rasterio.open(path) as file:
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
+                results['transform'] = place_of(file).transform
+                results['scales'] = _scales(file, self.bands or file.indexes)
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
@@ -119,8 +126,10 @@ class LoadGeoTIFF(BaseTransform):
         if self.dtype is not None and found != {self.dtype}:
             raise ValueError(
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
-                'deviations are of one scale: convert the file'
+                'deviations are of one scale: convert the file, or give those of its numbers'
             )
+        if stated := set(_scales(file, bands)) - {(1.0, 0.0)}:
+            _tell_scales(*sorted(stated))
         return bands
 
     @staticmethod
@@ -143,6 +152,20 @@ class LoadGeoTIFF(BaseTransform):
             f'nodata_where={self.nodata_where!r}, nodata_fill={self.nodata_fill}, '
             f'dtype={self.dtype!r})'
         )
+
+
+def _scales(file: rasterio.DatasetReader, bands: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    return tuple((file.scales[band - 1], file.offsets[band - 1]) for band in bands)
+
+
+@cache  # once
+def _tell_scales(*stated: tuple[float, float]) -> None:
+    print_log(
+        f'rasters state scales and offsets of their bands, as {stated[0]}, which are not applied: '
+        'means and deviations must be of the numbers as they are stored',
+        'current',
+        logging.WARNING,
+    )
 
 
 @TRANSFORMS.register_module()

@@ -42,7 +42,8 @@ class Embedder:
         arch: 'tiny', 'small', 'base', 'large'; by default that of the checkpoint, 'base' without
             one.
         mean: Mean of each band, in the units of the images; R, G, B in [0, 255] by default.
-        std: Standard deviation of each band.
+        std: Standard deviation of each band. While neither ``mean`` nor the config says that units
+            are others than those of 8 bits, rasters of other dtypes are refused.
         bands: Bands of rasters in the order of the network's channels, counted from 1; by default
             those of a config's ``LoadGeoTIFF``, else all.
         size: Height and width in pixels to which images are resized; None leaves them.
@@ -77,7 +78,7 @@ class Embedder:
         device: str | None = None,
         **backbone: Any,
     ) -> None:
-        settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
+        settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
             cfg = source if isinstance(source, Config) else Config.fromfile(source)
             from_config, settings = read_config(cfg)
@@ -102,6 +103,7 @@ class Embedder:
         given = dict(mean=mean, std=std, bands=bands)
         settings.update({name: value for name, value in given.items() if value is not None})
         self.bands = settings['bands']
+        self.dtype = settings['dtype'] if mean is None else None
         self.mean, self.std = (
             torch.tensor(settings[name], dtype=torch.float32).view(-1, 1, 1)
             for name in ('mean', 'std')
@@ -216,7 +218,14 @@ class Embedder:
 
     def _read(self, image: Image) -> Tensor:
         """Return an image as it goes into the network but for the normalization."""
-        pixels_CHW = read_image(image, self.bands)
+        pixels_CHW = read_image(image, self.bands, self.dtype)
+        # twice as far: interpolation of floats overshoots
+        limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
+        if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
+            raise ValueError(
+                f'an image has values up to {pixels_CHW.max():g}, and the mean is of images of 8 '
+                'bits: give mean=... and std=... of your bands, or scale the image to 0 to 255'
+            )
         if len(pixels_CHW) != len(self.mean):
             name = image if isinstance(image, (str, Path)) else 'an image'
             raise ValueError(
@@ -256,13 +265,16 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     init_cfg = backbone.pop('init_cfg', None) or {}
     backbone['checkpoint'] = init_cfg.get('checkpoint')
     normalization = preprocessor_of(cfg)
-    settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
+    settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
     if 'mean' in normalization:
         # of B, G, R unless the preprocessor turns them round
         turned = turns_channels(normalization) or len(normalization['mean']) != 3
         order = 1 if turned else -1
         settings.update({name: normalization[name][::order] for name in ('mean', 'std')})
     for step in test_dataset(cfg).get('pipeline') or () if 'test_dataloader' in cfg else ():
+        step = step.get('loader', step)  # of LoadPair
         if type_name(step) == 'LoadGeoTIFF':
-            settings['bands'] = step.get('bands')
+            settings.update(bands=step.get('bands'), dtype=step.get('dtype'))
+        elif type_name(step) == 'LoadBandFiles' and step.get('scaling') is None:
+            settings['dtype'] = None
     return backbone, settings

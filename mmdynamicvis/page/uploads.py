@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from mmdynamicvis.data.image_files import is_deep
 from mmdynamicvis.visualization.pictures import Picture
 
 FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
@@ -18,7 +19,8 @@ def read_upload(path: str | Path) -> Picture:
     """Return an image file as R, G, B, upright.
 
     Raises:
-        ValueError: It is no image, damaged, or has too many pixels; the message names it.
+        ValueError: It is no image, damaged, or has too many pixels or more than 8 bits per band;
+            the message names it.
     """
     name = Path(path).name
     try:
@@ -28,6 +30,8 @@ def read_upload(path: str | Path) -> Picture:
                     f'{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are '
                     'taken: cut it, or use tools/infer_scene.py for large scenes'
                 )
+            if is_deep(image):
+                raise ValueError(f'{name} has more than 8 bits per band: convert it to 8 bits')
             return np.array(ImageOps.exif_transpose(image).convert('RGB'))
     except Image.UnidentifiedImageError as error:
         raise ValueError(f'{name} is no image ({", ".join(FORMATS)})') from error

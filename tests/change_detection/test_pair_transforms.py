@@ -88,8 +88,8 @@ def test_a_truncated_second_image_is_named(results, tmp_path):
         LoadPair()(results)
 
 
-def write_geotiff(path, image_CHW, crs='EPSG:32630', nodata=None):
-    transform = rasterio.transform.from_origin(600000, 5300000, 10, 10)
+def write_geotiff(path, image_CHW, crs='EPSG:32630', nodata=None, left=6e5):
+    transform = rasterio.transform.from_origin(left, 5300000, 10, 10)
     bands, height, width = image_CHW.shape
     with rasterio.open(
         path,
@@ -138,6 +138,22 @@ def test_geotiffs_that_do_not_match_are_an_error(geotiffs, bands, dtype, crs, me
     write_geotiff(geotiffs['img_path'], np.ones((3, 8, 8), np.uint16))
     write_geotiff(geotiffs['img_path2'], np.ones((bands, 8, 8), dtype), crs)
     with pytest.raises(ValueError, match=message):
+        LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
+
+
+def test_geotiffs_of_another_place_are_an_error(geotiffs):
+    write_geotiff(geotiffs['img_path'], np.ones((3, 8, 8), np.uint16))
+    write_geotiff(geotiffs['img_path2'], np.ones((3, 8, 8), np.uint16), left=6e5 + 20)
+    with pytest.raises(ValueError, match=r'b\.tif lies 2\.0 pixels beside .*a\.tif'):
+        LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
+
+
+def test_geotiffs_of_another_offset_are_an_error(geotiffs):
+    for path in geotiffs.values():
+        write_geotiff(path, np.ones((3, 8, 8), np.uint16))
+    with rasterio.open(geotiffs['img_path2'], 'r+') as file:
+        file.offsets = [-1000.0] * 3
+    with pytest.raises(ValueError, match=r'has the scales and offsets of bands .*-1000\.0'):
         LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
 
 

@@ -152,6 +152,22 @@ def test_bands_of_a_raster(tmp_path: Path) -> None:
         Embedder(tmp_path / 'four.safetensors', device='cpu')
 
 
+def test_other_units_than_those_of_the_mean_are_refused(embedder: Embedder, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip('rasterio')
+    image = random_image(48, 64).astype(np.uint16) * 40
+    path = tmp_path / 'scene.tif'
+    profile = dict(driver='GTiff', height=48, width=64, count=3, dtype='uint16')
+    with rasterio.open(path, 'w', **profile) as file:
+        file.write(image.transpose(2, 0, 1))
+    with pytest.raises(ValueError, match=r'scene\.tif has dtype uint16, not uint8'):
+        embedder([path])
+    for array in (image, torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32))):
+        with pytest.raises(ValueError, match='values up to 10200, and the mean is of images of 8'):
+            embedder([array])
+    units = dict(mean=[5000.0] * 3, std=[3000.0] * 3)
+    assert Embedder(arch='tiny', device='cpu', **units)([path]).shape == (1, 384)
+
+
 def test_a_folder_with_its_names(embedder: Embedder, tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / 'archive'
     (folder / 'b').mkdir(parents=True)

@@ -52,6 +52,13 @@ def test_a_small_file_of_many_pixels(size: tuple[int, int], said: str, tmp_path:
         read_upload(path)
 
 
+def test_more_than_8_bits(tmp_path: Path) -> None:
+    path = tmp_path / 'deep.png'
+    path.write_bytes(encode(Image.fromarray(np.full((20, 30), 900, np.uint16)), 'PNG'))
+    with pytest.raises(ValueError, match=r'deep\.png has more than 8 bits per band'):
+        read_upload(path)
+
+
 def test_other_files(tmp_path: Path) -> None:
     for name, content in (
         ('text.png', b'hello'),

@@ -66,6 +66,35 @@ def test_bands_are_brought_to_one_size(bigearthnet: Path) -> None:
     assert np.allclose(values, expected, atol=1e-3)
 
 
+def write_band(path: Path, values: np.ndarray, left: float = 6e5, **profile: float) -> None:
+    step = 240 / len(values)
+    transform = rasterio.transform.from_origin(left, 5.3e6, step, step)
+    profile |= dict(driver='GTiff', count=1, dtype=values.dtype, crs='EPSG:32633')
+    height, width = values.shape
+    path.parent.mkdir(exist_ok=True)
+    with rasterio.open(
+        path, 'w', height=height, width=width, transform=transform, **profile
+    ) as file:
+        file.write(values, 1)
+
+
+def test_bands_without_data_and_of_other_places(tmp_path: Path) -> None:
+    fine, coarse = np.full((24, 24), 500, np.float32), np.full((12, 12), 500, np.float32)
+    fine[0, 0], coarse[6, 6] = np.nan, -1
+    write_band(tmp_path / 'S/S_B02.tif', fine)
+    write_band(tmp_path / 'S/S_B05.tif', coarse, nodata=-1)
+    cfg = dict(type='mmdynamicvis.LoadBandFiles', bands=('B02', 'B05'), nodata_fill=7)
+    results = TRANSFORMS.build(cfg)(dict(img_path=str(tmp_path / 'S')))
+    image, nodata = results['img'], results['nodata']
+    assert nodata[0, 0] and nodata[12:14, 12:14].all()
+    assert nodata.sum() < 20
+    assert (image[nodata] == 7).all()
+    assert (image[~nodata] == 500).all()
+    write_band(tmp_path / 'S/S_B05.tif', coarse, left=6e5 + 100)
+    with pytest.raises(ValueError, match=r'S_B05\.tif lies 5\.0 pixels beside .*S_B02'):
+        TRANSFORMS.build(cfg)(dict(img_path=str(tmp_path / 'S')))
+
+
 def test_forestnet(tmp_path: Path) -> None:
     rows = [('Mining', 'Other'), ('Oil palm plantation', 'Plantation')]
     root = write_forestnet(tmp_path, {'val.csv': rows})

@@ -7,10 +7,12 @@ import shutil
 import sys
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from mmdet.datasets import CocoDataset
 from mmrotate.datasets import DIORDataset, DOTADataset, HRSCDataset
+from PIL import Image
 
 from mmdynamicvis.detection.datasets import NWPUInsSegDataset
 
@@ -138,6 +140,30 @@ def test_absent_image(check, data, name, image):
     root = data(name)
     (root / image).unlink()
     with pytest.raises(ValueError, match=rf'{image} is missing\n.*unpack all images'):
+        check(name, root)
+
+
+@pytest.mark.parametrize('name', ['levir_ship', 'ssdd'])
+def test_image_of_another_size_than_annotated(check, data, name):
+    root = data(name)
+    path = next((root / ('images/val2017' if name == 'levir_ship' else 'imgs')).iterdir())
+    with Image.open(path) as image:
+        size = f'{image.width} x {image.height}'
+        image.resize((11, 7)).save(path)
+    with pytest.raises(ValueError, match=rf'{path.name} is of 11 x 7 pixels, .* of {size}'):
+        check(name, root)
+
+
+@pytest.mark.parametrize(
+    ('name', 'image'), [('dior_r', 'JPEGImages-test/00002.jpg'), ('dota', 'val/images/valP1.png')]
+)
+def test_image_that_is_turned(check, data, name, image):
+    root, exif = data(name), Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(root / image) as content:
+        content.load()
+        content.save(root / image, exif=exif)
+    with pytest.raises(ValueError, match=rf'{Path(image).name} has the EXIF orientation 3'):
         check(name, root)
 
 

@@ -99,6 +99,77 @@ def test_whu_cd_refuses_masks_that_do_not_fit(checkout, scenes, tmp_path, change
     assert not (tmp_path / 'tiles').exists()
 
 
+@pytest.mark.parametrize(
+    'place',
+    [
+        rasterio.transform.from_origin(5e5 + 500, 53e5, 10, 10),
+        rasterio.transform.from_origin(5e5, 53e5, 20, 20),
+        rasterio.Affine(10, 0, 5e5, 0, 10, 53e5 - 700),
+    ],
+    ids=['shifted', 'half_resolution', 'south_up'],
+)
+@pytest.mark.parametrize('which', [1, 2])
+def test_whu_cd_refuses_files_of_other_places(checkout, scenes, tmp_path, place, which):
+    for i, path in enumerate(scenes):
+        with rasterio.open(path, 'r+') as file:
+            file.crs = 'EPSG:32633'
+            file.transform = rasterio.transform.from_origin(5e5, 53e5, 10, 10)
+            if i == which:
+                file.transform = place
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
+    assert result.returncode == 1
+    assert_in(rf'{scenes[which].name} lies \d+\.0 pixels beside .*before\.tif', result.stderr)
+
+
+@pytest.mark.parametrize(
+    'image', [np.ones((3, 70, 100), np.uint16), np.ones((1, 70, 100), np.uint8)]
+)
+def test_whu_cd_refuses_what_is_no_rgb_of_8_bits(checkout, scenes, tmp_path, image):
+    for path in scenes[:2]:
+        write(path, image)
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
+    assert result.returncode == 1
+    assert f'has {len(image)} bands of {image.dtype}; R, G and B of uint8' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('size', ['0', '-1'])
+def test_whu_cd_needs_tiles_of_some_size(checkout, scenes, tmp_path, size):
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', size)
+    assert result.returncode == 2
+    assert f'{size} is less than one pixel' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('high', 'profile'),
+    [(1, dict(photometric='MINISWHITE', nbits=1)), (255, dict(photometric='MINISWHITE'))],
+)
+def test_whu_cd_takes_masks_in_which_white_is_zero(checkout, scenes, tmp_path, high, profile):
+    mask = make_pair((70, 100), 0)[2]
+    write(scenes[2], high * (~mask)[None].astype(np.uint8), **profile)
+    options = ('--size', '64', '--changed', str(high))
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', *options)
+    assert result.returncode == 0, result.stderr
+    label = np.asarray(Image.open(tmp_path / 'tiles/label/00000_00000.png'))
+    np.testing.assert_array_equal(label, mask[:64, :64] * 255)
+
+
+def test_whu_cd_takes_palettes_of_grays_and_refuses_colors(checkout, scenes, tmp_path):
+    mask = make_pair((70, 100), 0)[2]
+    image = Image.fromarray((~mask).astype(np.uint8))
+    image.putpalette([255] * 3 + [0] * 3)
+    scenes[2] = tmp_path / 'change.png'
+    image.save(scenes[2])
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '64')
+    assert result.returncode == 0, result.stderr
+    label = np.asarray(Image.open(tmp_path / 'tiles/label/00000_00000.png'))
+    np.testing.assert_array_equal(label, mask[:64, :64] * 255)
+    Image.fromarray(np.dstack([mask, ~mask, mask]).astype(np.uint8) * 255).save(scenes[2])
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'other', '--size', '64')
+    assert result.returncode == 1
+    assert 'change.png is colored' in result.stderr
+
+
 def assert_in(pattern: str, text: str) -> None:
     with pytest.raises(RuntimeError, match=pattern):
         raise RuntimeError(text)
@@ -154,6 +225,8 @@ def test_oscd_in_all_bands_on_one_grid(checkout, oscd, tmp_path):
     for part, offset in (('A', 0), ('B', 1000)):
         with rasterio.open(target / f'{part}/rennes_0028_0058.tif') as file:
             assert file.dtypes == ('uint16',) * 13
+            assert file.crs == 'EPSG:32630'
+            assert file.transform * (0, 0) == (6e5 + 580, 5.3e6 - 280)
             values = file.read()
         assert values.shape == (13, 32, 32)
         for number in range(13):
@@ -173,6 +246,15 @@ def test_oscd_refuses_dates_in_different_reference_systems(checkout, oscd, tmp_p
     result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
     assert result.returncode == 1
     assert 'S2_B05.tif has EPSG:4326' in result.stderr
+
+
+def test_oscd_refuses_bands_of_another_place(checkout, oscd, tmp_path):
+    path = oscd / 'images/rennes/imgs_2/S2_B05.tif'
+    with rasterio.open(path, 'r+') as file:
+        file.transform = rasterio.transform.from_origin(6e5 + 100, 5.3e6, 20, 20)
+    result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
+    assert result.returncode == 1
+    assert_in(r'S2_B05\.tif lies 5\.0 pixels beside .*imgs_1/S2_B02\.tif', result.stderr)
 
 
 def test_oscd_refuses_unexpected_labels(checkout, oscd, tmp_path):

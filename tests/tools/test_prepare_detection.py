@@ -232,6 +232,14 @@ class TestCleanCoco:
         with pytest.raises(FileExistsError, match='pass --force'):
             run('clean_coco', source, source)
         assert source.read_text() == before
-        run('clean_coco', source, source, '--force')
-        check_coco(source, ['ship', 'plane'])
-        assert [path.name for path in source.parent.glob('*json*')] == ['train.json']
+        with pytest.raises(ValueError, match=r'train\.json is a source'):
+            run('clean_coco', source, source, '--force')
+        assert source.read_text() == before
+        target = source.with_name('clean.json')
+        run('clean_coco', source, target)
+        run('clean_coco', source, target, '--force')
+        check_coco(target, ['ship', 'plane'])
+        assert sorted(path.name for path in source.parent.glob('*json*')) == [
+            'clean.json',
+            'train.json',
+        ]

@@ -229,6 +229,20 @@ def test_finished_and_foreign_folders_are_left_alone(tool, raw, shards, tmp_path
         run(tool, raw, shards, '--shards', 4)
     assert digests(shards) == before
 
+    published = tmp_path / 'published'
+    published.mkdir()
+    (published / '000000.tar').write_text('of others')
+    (published / 'meta.json').write_text('{"num_samples": 1}')
+    with pytest.raises(FileExistsError, match=r'meta\.json is of shards of others'):
+        run(tool, raw, published, '--shards', 4, '--force')
+    copy = Path(shutil.copytree(shards, tmp_path / 'copy'))
+    (copy / '000099.tar').write_text('of others')
+    with pytest.raises(FileExistsError, match=r'what this tool did not write: 000099\.tar'):
+        run(tool, raw, copy, '--shards', 4, '--force')
+    assert digests_of_shards(copy).keys() == {*digests_of_shards(shards), '000099.tar'}
+    shutil.rmtree(published)
+    shutil.rmtree(copy)
+
     (tmp_path / 'thesis.tex').write_text('x')
     for options in ((), ('--force',)):
         with pytest.raises(FileExistsError, match='not empty'):

@@ -106,7 +106,7 @@ def test_files(tool, tmp_path, capsys):
     source, target = tmp_path / 'train.json', tmp_path / 'labels/train'
     write_coco(source, tmp_path / 'imgs', ['storage_tank', 'ground track field'])
     run(tool, source, target)
-    assert sorted(path.name for path in target.iterdir()) == ['0.txt', '1.txt', '2.txt']
+    assert sorted(path.name for path in target.glob('[!.]*')) == ['0.txt', '1.txt', '2.txt']
     assert not (target / '2.txt').read_text()
     boxes = [read_line(line) for line in (target / '0.txt').read_text().splitlines()]
     assert [category for _, category, _ in boxes] == ['storage-tank', 'ground-track-field']
@@ -130,8 +130,12 @@ def test_nothing_is_overwritten_unasked(tool, tmp_path):
     with pytest.raises(FileExistsError, match=f'{target} exist; pass --force'):
         run(tool, source, target)
     assert [path.name for path in target.iterdir()] == ['mine.txt']
+    with pytest.raises(FileExistsError, match='holds files, and no'):
+        run(tool, source, target, '--force')
+    (target / 'mine.txt').unlink()
     run(tool, source, target, '--force')
-    assert sorted(path.name for path in target.iterdir()) == ['0.txt', '1.txt', '2.txt']
+    run(tool, source, target, '--force')
+    assert sorted(path.name for path in target.glob('[!.]*')) == ['0.txt', '1.txt', '2.txt']
 
 
 def change(path, **changes):

@@ -26,6 +26,9 @@ def root(tmp_path):
         for i in range(count):
             (tmp_path / 'Images' / name / f'{name}{i:02}.tif').touch()
         (tmp_path / 'Images' / name / 'Thumbs.db').touch()
+        (tmp_path / 'Images' / name / f'._{name}00.tif').touch()
+    (tmp_path / 'Images/.cache').mkdir()
+    (tmp_path / 'Images/again').symlink_to(tmp_path / 'Images/a')
     return tmp_path
 
 

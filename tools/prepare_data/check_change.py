@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from PIL import Image
 from rasterio.errors import RasterioError
-from tiles import Pair, check_pair, read_change
+from tiles import Pair, check_pair, read_change, read_mask
 from tqdm import tqdm
 
+from mmdynamicvis.data.image_files import open_image
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
@@ -92,7 +92,7 @@ def changed_pixels(paths: dict) -> tuple[int, int]:
         ):
             pair = Pair(first, second, mask)
             check_pair(pair)
-            high = int(mask.read(1).max())
+            high = int(read_mask(mask).max())
             change = read_change(mask, None, (high if high in (1, 255) else 255, 0))
             for file in pair:
                 read_to_end(file)
@@ -112,7 +112,7 @@ def read_to_end(file: rasterio.DatasetReader) -> None:
         file.read()
         return
     # GDAL fills up what is missing at the end of a PNG or JPEG, without a word
-    with Image.open(file.name) as image:
+    with open_image(file.name) as image:
         image.load()
 
 

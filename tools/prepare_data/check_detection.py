@@ -3,8 +3,9 @@
     python tools/prepare_data/check_detection.py nwpu_vhr10 data/nwpu_vhr10
     python tools/prepare_data/check_detection.py dior_r data/DIOR --decode
 
-Nothing is written. The layouts are in docs/datasets.md. --decode also reads every image to its
-end, which finds truncated ones and takes a while.
+Nothing is written. The layouts are in docs/datasets.md. Images must have the size
+that a COCO file gives, and no EXIF orientation. --decode also reads each to its end, which finds
+truncated ones and takes a while.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from detection_splits import (
     read_dota,
     read_hrsc,
 )
-from PIL import Image
 from tqdm import tqdm
 
+from mmdynamicvis.data.image_files import open_image
 from mmdynamicvis.data.problems import raise_problems
 
 # images per split; LEVIR-Ship, NWPU VHR-10 and SSDD as in the paper's tables
@@ -36,9 +37,6 @@ PUBLISHED = dict(
     dior_r=dict(train=5862, val=5863, test=11738),
     hrsc2016=dict(train=436, val=181, test=444),
 )
-
-# There are whole scenes of more pixels than Pillow takes for benign.
-Image.MAX_IMAGE_PIXELS = None
 
 
 def parse_args() -> argparse.Namespace:
@@ -103,7 +101,7 @@ def decode(images: list[Path], root: Path) -> None:
     problems = []
     for path in tqdm(images, desc='decoding'):
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 image.load()
         except (OSError, SyntaxError) as error:
             problems.append(f'{path}: {error}')

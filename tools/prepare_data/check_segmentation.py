@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.registry import DATASETS
-from PIL import Image
 from tqdm import tqdm
 
 from mmdynamicvis.data.binary_masks import LoadAnnotationsToBinary
+from mmdynamicvis.data.image_files import open_image, orientation
 from mmdynamicvis.data.problems import raise_problems
 
 
@@ -76,12 +76,15 @@ def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
     """
     mask = LoadAnnotationsToBinary()(dict(seg_map_path=mask_path))['gt_seg_map']
     try:
-        with Image.open(image_path) as image:
+        with open_image(image_path) as image:
             if decode:
                 image.load()
             size = image.size
+            turned = (image.format != 'PNG' or 'exif' in image.info) and orientation(image) != 1
     except (OSError, SyntaxError) as error:
         raise OSError(f'cannot load image {image_path}: {error}') from error
+    if turned:
+        raise ValueError(f'{image_path} has an EXIF orientation: turn its pixels and remove it')
     if size != mask.shape[::-1]:
         raise ValueError(f'{image_path} has {size} pixels, its mask {mask.shape[::-1]}')
     return mask.mean()
@@ -98,7 +101,9 @@ def check_split(root: Path, data_set: DataSet, split: str, decode: bool) -> list
     pairs = DATASETS.build(dict(type=data_set.kind, data_root=str(root), data_prefix=prefix))
     expected = {Path(pair['seg_map_path']) for pair in map(pairs.get_data_info, range(len(pairs)))}
     problems = [
-        f'{path} has no image' for path in sorted((root / masks).iterdir()) if path not in expected
+        f'{path} has no image'
+        for path in sorted((root / masks).glob('[!.]*'))
+        if path not in expected
     ]
     shares = []
     for pair in tqdm(map(pairs.get_data_info, range(len(pairs))), desc=split, total=len(pairs)):

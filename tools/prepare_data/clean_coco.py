@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    refuse_existing([args.target], args.force)
+    refuse_existing([args.target], args.force, [args.source])
     content = load_coco(args.source)
     problems = annotation_problems(content, args.masks)
     kept = [a for i, a in enumerate(content['annotations']) if i not in problems]

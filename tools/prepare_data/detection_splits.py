@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mmdynamicvis.data.coco import check_coco, load_coco
 from mmdynamicvis.data.dota import HEADERS, check_dota, line_problem
+from mmdynamicvis.data.image_files import annotation_problem, open_image
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
 
@@ -51,22 +52,24 @@ def read_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool 
     split = {path: [] for path in paths.values()}
     for annotation in content['annotations']:
         split[paths[annotation['image_id']]].append(names[annotation['category_id']])
-    return _with_images(split, ann_file)
+    sizes = {paths[image['id']]: (image['width'], image['height']) for image in content['images']}
+    return _with_images(split, ann_file, sizes)
 
 
 def read_dota(folder: Path, classes: Sequence[str], labeled: bool = True) -> Split:
     """Read ``images`` and ``labelTxt`` of a split of DOTA; the two must have the same names."""
-    images = sorted((folder / 'images').glob('*.png'))
+    images = sorted((folder / 'images').glob('[!.]*.png'))
     if not images:
         raise FileNotFoundError(f'{folder}/images has no .png files')
     if not labeled:
-        return {image: [] for image in images}
+        return _with_images({image: [] for image in images}, folder)
     check_dota(folder / 'labelTxt', classes, headers=True)
-    labels = {path.stem: path for path in (folder / 'labelTxt').glob('*.txt')}
+    labels = {path.stem: path for path in (folder / 'labelTxt').glob('[!.]*.txt')}
     odd = sorted(labels.keys() ^ {image.stem for image in images})
     problems = [f'{name} has no {"image" if name in labels else "labels"}' for name in odd]
     raise_problems(folder, problems, 'unpack all images and all labels')
-    return {image: _dota_classes(labels[image.stem]) for image in images}
+    split = {image: _dota_classes(labels[image.stem]) for image in images}
+    return _with_images(split, folder)
 
 
 def read_dior(root: Path, split: str, classes: Sequence[str]) -> Split:
@@ -120,9 +123,24 @@ def print_counts(counts: dict[str, Counter[str]]) -> None:
     print(f'{"all":{width}}', *(f'{sum(column.values()):12}' for column in counts.values()))
 
 
-def _with_images(split: Split, source: Path) -> Split:
+def _with_images(
+    split: Split, source: Path, sizes: Mapping[Path, tuple[int, int]] | None = None
+) -> Split:
+    """Look whether images are there, and as large as annotated, from their headers."""
     absent = [f'{path} is missing' for path in split if not path.is_file()]
     raise_problems(source, absent, 'unpack all images to where the configs look for them')
+    problems = []
+    for path in tqdm(split, desc=f'images of {source.stem}'):
+        try:
+            with open_image(path) as image:
+                # of a PNG Pillow looks for it behind the pixels, too: all would be decoded
+                has_exif = image.format != 'PNG' or 'exif' in image.info
+                problem = annotation_problem(image, (sizes or {}).get(path), has_exif)
+        except OSError as error:
+            problem = f'cannot be read: {error}'
+        if problem:
+            problems.append(f'{path} {problem}')
+    raise_problems(source, problems, 'boxes must lie on their objects')
     return split
 
 

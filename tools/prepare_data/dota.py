@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from detection_splits import classes_of, print_counts, read_dota
-from outputs import fresh_folder, refuse_existing
+from outputs import fresh_folder, written_earlier
 
 from mmdynamicvis.data.dota import check_dota
 
@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
         '--rates', type=float, nargs='+', default=[1.0], help='scales of the images'
     )
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='number of processes')
-    parser.add_argument('--force', action='store_true', help='replace the parts')
+    parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     args = parser.parse_args()
     if not 0 <= args.gap < args.size:
         parser.error(f'--gap is {args.gap}; it must lie between 0 and --size {args.size}')
@@ -67,6 +67,12 @@ def find_split_tool() -> Path:
     raise FileNotFoundError(f'{package} has no {SPLIT_TOOL}; install mmrotate with its .mim folder')
 
 
+def sources(args: argparse.Namespace) -> list[Path]:
+    """Return the folders that are read."""
+    splits = {split for part in args.parts for split in PARTS[part]}
+    return [args.source / split / kind for split in splits for kind in ('images', 'labelTxt')]
+
+
 def cut(args: argparse.Namespace, part: str) -> None:
     """Cut a part into tiles, in a process of its own."""
     folders = [args.source / split for split in PARTS[part]]
@@ -75,13 +81,14 @@ def cut(args: argparse.Namespace, part: str) -> None:
         command += ['--ann-dirs', *(folder / 'labelTxt' for folder in folders)]
     command += ['--sizes', args.size, '--gaps', args.gap, '--rates', *args.rates]
     command += ['--padding-value', *PADDING, '--nproc', args.workers]
-    with fresh_folder(args.target / part) as folder:
+    with fresh_folder(args.target / part, args.force, sources(args)) as folder:
         subprocess.run([*map(str, command), '--save-dir', str(folder)], check=True)
 
 
 def main() -> None:
     args = parse_args()
-    refuse_existing([args.target / part for part in args.parts], args.force)
+    for part in args.parts:
+        written_earlier(args.target / part, args.force, sources(args))  # before the work
     classes = classes_of('mmrotate.DOTADataset')
     splits = {split for part in args.parts for split in PARTS[part]}
     for split in sorted(splits):

@@ -44,10 +44,10 @@ def find_tiles(folder: Path) -> list[str]:
         FileNotFoundError: There are no images.
         ValueError: Some images have no labels or the other way round.
     """
-    images = {path.stem for path in (folder / 'images').glob('*.png')}
+    images = {path.stem for path in (folder / 'images').glob('[!.]*.png')}
     if not images:
         raise FileNotFoundError(f'{folder}/images has no .png files; see --help for the layout')
-    labels = {path.stem for path in (folder / 'labels').glob('*.txt')}
+    labels = {path.stem for path in (folder / 'labels').glob('[!.]*.txt')}
     problems = [f'{n} has no {"image" if n in labels else "labels"}' for n in images ^ labels]
     raise_problems(folder, sorted(problems), 'unpack all images and all labels')
     return sorted(images)
@@ -113,7 +113,11 @@ def main() -> None:
     args = parse_args()
     files = {split: args.target / f'annotations/instances_{split}2017.json' for split in SPLITS}
     links = {split: args.target / f'images/{split}2017' for split in SPLITS}
-    refuse_existing([*files.values(), *links.values()], args.force)
+    sources = [args.source / split for split in SPLITS]
+    refuse_existing([*files.values(), *links.values()], args.force, sources)
+    folders = [str(path) for path in links.values() if path.exists() and not path.is_symlink()]
+    if folders:
+        raise FileExistsError(f'{", ".join(folders)} are no links: give another target')
     contents = {split: to_coco(args.source / split) for split in SPLITS}
     for split, content in contents.items():
         write_text(files[split], json.dumps(content))

@@ -19,11 +19,22 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from outputs import fresh_folder, refuse_existing, write_text
+from outputs import fresh_folder, write_text
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
-from tiles import Pair, check_pair, read_change, windows, write_mask, write_rgb
+from tiles import (
+    Pair,
+    at_least_one,
+    check_pair,
+    check_rgb,
+    read_change,
+    windows,
+    write_mask,
+    write_rgb,
+)
 from tqdm import tqdm
+
+from mmdynamicvis.data.grids import Place, check_places, place_of
 
 BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
 # changed, unchanged
@@ -37,9 +48,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('root', type=Path, help='folder of the dataset')
     parser.add_argument('target', type=Path, help='folder to write')
     parser.add_argument('--bands', choices=('rgb', 'all'), default='rgb')
-    parser.add_argument('--size', type=int, default=256, help='pixels of a tile (256)')
-    parser.add_argument('--stride', type=int, default=128, help='from tile to tile (128)')
-    parser.add_argument('--force', action='store_true', help='replace the folder')
+    parser.add_argument('--size', type=at_least_one, default=256, help='pixels of a tile (256)')
+    parser.add_argument('--stride', type=at_least_one, default=128, help='from tile to tile (128)')
+    parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     return parser.parse_args()
 
 
@@ -49,10 +60,8 @@ def cities(root: Path) -> dict[str, list[str]]:
     Raises:
         FileNotFoundError: There are none.
     """
-    parts = {
-        part: sorted(path.parent.parent.name for path in root.glob(f'{part}_labels/*/cm/*-cm.tif'))
-        for part in ('train', 'test')
-    }
+    masks = {part: root.glob(f'{part}_labels/*/cm/[!.]*-cm.tif') for part in ('train', 'test')}
+    parts = {part: sorted(path.parents[1].name for path in found) for part, found in masks.items()}
     if not any(parts.values()):
         raise FileNotFoundError(f'{root} has no {{train,test}}_labels/CITY/cm/CITY-cm.tif')
     return parts
@@ -64,7 +73,8 @@ def band_files(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: A band has no file, or several.
     """
-    found = {band: sorted(folder.glob(f'*{band}.tif')) for band in BANDS}
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith('.')]
+    found = {band: [f for f in files if f.name.endswith(f'{band}.tif')] for band in BANDS}
     odd = [f'{band}: {len(files)} files' for band, files in found.items() if len(files) != 1]
     if odd:
         raise FileNotFoundError(f'{folder} must have one file per band; {", ".join(odd)}')
@@ -76,7 +86,7 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
     """Give a file in memory of all bands on one grid.
 
     Raises:
-        ValueError: A band has another reference system than the grid.
+        ValueError: A band has another reference system than the grid, or covers another area.
     """
     profile = dict(
         driver='GTiff',
@@ -96,14 +106,15 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
                             f'{path} has {band.crs} and {band.dtypes[0]}, {grid.name} {grid.crs} '
                             f'and {grid.dtypes[0]}. Download the city again'
                         )
+                    check_places(place_of(grid), place_of(band))
                     image = band.read(1, out_shape=grid.shape, resampling=Resampling.bilinear)
                 file.write(image, number)
         with memory.open() as file:
             yield file
 
 
-def write_geotiff(path: Path, image_CHW: np.ndarray) -> None:
-    """Write bands of any number."""
+def write_geotiff(path: Path, image_CHW: np.ndarray, place: Place) -> None:
+    """Write bands of any number, and where they lie."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = image_CHW.shape
     with rasterio.open(
@@ -115,6 +126,8 @@ def write_geotiff(path: Path, image_CHW: np.ndarray) -> None:
         count=count,
         dtype=image_CHW.dtype,
         compress='deflate',
+        crs=place.crs,
+        transform=place.transform,
     ) as file:
         file.write(image_CHW)
 
@@ -139,6 +152,8 @@ def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[Pair]:
 def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str) -> list[str]:
     """Write the tiles of a city and return their names."""
     check_pair(pair)
+    if bands == 'rgb':
+        check_rgb(pair.first)
     names = []
     for window in windows(*pair.first.shape, size, stride):
         name = f'{city}_{window.row_off:04}_{window.col_off:04}'
@@ -147,7 +162,10 @@ def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str)
             if bands == 'rgb':
                 write_rgb(folder / f'{part}/{name}.png', image)
             else:
-                write_geotiff(folder / f'{part}/{name}.tif', image)
+                place = place_of(date)
+                if place.transform:
+                    place = place._replace(transform=date.window_transform(window))
+                write_geotiff(folder / f'{part}/{name}.tif', image, place)
         write_mask(folder / f'label/{name}.png', read_change(pair.mask, window, VALUES))
         names.append(name)
     return names
@@ -155,8 +173,8 @@ def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str)
 
 def main() -> None:
     args = parse_args()
-    refuse_existing([args.target], args.force)
-    with fresh_folder(args.target) as folder:
+    sources = [args.root / name for name in ('images', 'train_labels', 'test_labels')]
+    with fresh_folder(args.target, args.force, sources) as folder:
         for part, places in cities(args.root).items():
             names = []
             for city in tqdm(places, desc=part):

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from detection_splits import print_counts
-from outputs import fresh_folder, refuse_existing
+from outputs import fresh_folder, written_earlier
 from pycocotools import mask as run_lengths
 from tqdm import tqdm
 
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('source', type=Path, help="annotation file in COCO's format, with masks")
     parser.add_argument('target', type=Path, help='folder for the text files')
-    parser.add_argument('--force', action='store_true', help='replace the folder')
+    parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     return parser.parse_args()
 
 
@@ -80,7 +80,7 @@ def to_line(annotation: dict, category: str) -> str:
 
 def main() -> None:
     args = parse_args()
-    refuse_existing([args.target], args.force)
+    written_earlier(args.target, args.force, [args.source])  # before the work
     content = load_coco(args.source)
     check_coco(args.source, [category['name'] for category in content['categories']], masks=True)
     names = {
@@ -100,7 +100,7 @@ def main() -> None:
             continue
         lines[annotation['image_id']].append(f'{line}\n')
         counts[category] += 1
-    with fresh_folder(args.target) as folder:
+    with fresh_folder(args.target, args.force, [args.source]) as folder:
         folder.mkdir()
         for image_id, name in files.items():
             (folder / name).write_text(''.join(lines[image_id]), encoding='utf-8')

@@ -29,13 +29,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
+from mmdynamicvis.fileio import shorten
+
 if TYPE_CHECKING:
     from mmdynamicvis.pretraining.region_shards import ShardIndex
 
 META = 'meta.json'
 SKIPPED = 'skipped.json'
 UNFINISHED = '.unfinished'  # the folder of what is needed to continue, removed at the end
-SHARD_NAMES = '[0-9]' * 6 + '.tar'
+PLAN = 'plan.json'
 
 
 class Skipped(NamedTuple):
@@ -92,7 +94,7 @@ def write_shards(
         n_shards: Number of shards.
         seed: Of the shuffle of the sources.
         workers: Number of processes.
-        force: Whether to remove the shards in the folder first.
+        force: Whether to remove the shards of an earlier call in the folder first.
         about: What else decides the result, for meta.json; a continuation must have the same.
 
     Returns:
@@ -138,12 +140,34 @@ def _only_writer(folder: Path) -> Iterator[None]:
 
 
 def _remove_shards(folder: Path) -> None:
-    """Remove shards and what belongs to them, finished or not, and nothing else."""
-    (folder / META).unlink(missing_ok=True)  # first: without it the folder is not taken for whole
-    for path in [folder / SKIPPED, *folder.glob(SHARD_NAMES)]:
-        path.unlink(missing_ok=True)
-    if (folder / UNFINISHED).exists():
-        shutil.rmtree(folder / UNFINISHED)
+    """Remove the shards of an earlier call and what belongs to them, finished or not.
+
+    Raises:
+        FileExistsError: There is anything else in the folder; nothing is removed then.
+    """
+    unfinished, finished = folder / UNFINISHED, folder / META
+    shards = set()
+    for note in (finished, unfinished / META):
+        meta = json.loads(note.read_text()) if note.exists() else {'source': {'files_sha256': ''}}
+        if 'files_sha256' not in meta.get('source', {}):
+            raise FileExistsError(f'{note} is of shards of others; choose another folder')
+        shards |= {shard['name'] for shard in meta.get('shards', [])}
+    if (unfinished / PLAN).exists():
+        n_shards = json.loads((unfinished / PLAN).read_text())['num_shards']
+        shards |= {f'{i:06d}.tar' for i in range(n_shards)}
+    names = {path.name for path in folder.iterdir()}
+    others = sorted(names - shards - {META, SKIPPED, UNFINISHED})
+    if others:
+        raise FileExistsError(
+            f'{folder} is not empty, but holds what this tool did not write: {shorten(others)}; '
+            'choose another folder, or remove it yourself'
+        )
+    unfinished.mkdir(exist_ok=True)
+    if finished.exists():  # first: without it the folder is not taken for whole
+        finished.replace(unfinished / META)
+    for name in names & (shards | {SKIPPED}):
+        (folder / name).unlink()
+    shutil.rmtree(unfinished)
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
@@ -155,9 +179,11 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         if any(folder.iterdir()):
             raise FileExistsError(f'{folder} is not empty, but holds no shards; choose another')
         unfinished.mkdir()
+    if (unfinished / META).exists():
+        raise FileExistsError(f'{folder} is half removed; pass --force to remove the rest')
     for path in unfinished.glob('*.tmp'):
         path.unlink()
-    note = unfinished / 'plan.json'
+    note = unfinished / PLAN
     if not note.exists():
         _write_json(note, plan)
     found = json.loads(note.read_text())

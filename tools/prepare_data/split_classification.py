@@ -18,9 +18,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from outputs import refuse_existing, write_text
-from tqdm import tqdm
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+from mmdynamicvis.data.image_files import find_files
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,14 +56,24 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_images(folder: Path) -> dict[str, list[str]]:
-    """Return the images below each class folder, ``Class/name.jpg``, by class."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f'image folder {folder} does not exist')
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    return {
-        path.name: [f'{path.name}/{file.name}' for file in path.iterdir() if is_image(file)]
-        for path in tqdm(classes, desc='reading class folders')
+    """Return the images in each class folder, ``Class/name.jpg``, by class.
+
+    Every image once: see :func:`mmdynamicvis.data.image_files.find_files`. A link to a folder that
+    is a class anyhow is none of its own.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    files = find_files(folder, SUFFIXES)
+    by_class = {
+        path.name: []
+        for path in folder.iterdir()
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith('.')
     }
+    for name in (path.relative_to(folder).as_posix() for path in files):
+        if name.count('/') == 1:
+            by_class.setdefault(name.partition('/')[0], []).append(name)
+    return by_class
 
 
 def read_list(path: Path) -> dict[str, list[str]]:
@@ -80,10 +91,6 @@ def read_list(path: Path) -> dict[str, list[str]]:
         if name:
             by_class[name.split('/')[-2]].append(name)
     return by_class
-
-
-def is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
 
 
 def split(

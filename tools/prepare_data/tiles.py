@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import rasterio
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
+
+from mmdynamicvis.data.binary_masks import gray_of_palette
+from mmdynamicvis.data.grids import check_places, place_of
 
 
 class Pair(NamedTuple):
@@ -54,8 +59,8 @@ def check_pair(pair: Pair) -> None:
     """Refuse files that do not lie on one grid.
 
     Raises:
-        ValueError: The files differ in size, or the dates in bands, dtype or reference system; the
-            message names them.
+        ValueError: The files differ in size or place, or the dates in bands or dtype; the message
+            names them. A mask need not say where it lies.
     """
     first = pair.first
     for other in pair[1:]:
@@ -64,27 +69,52 @@ def check_pair(pair: Pair) -> None:
                 f'{first.name} is of {first.width} x {first.height} px, {other.name} of '
                 f'{other.width} x {other.height}. Align them first'
             )
-    for what in ('count', 'dtypes', 'crs'):
+    for what in ('count', 'dtypes'):
         values = [getattr(date, what) for date in pair[:2]]
         if values[0] != values[1]:
             raise ValueError(
                 f'{first.name} has the {what} {values[0]}, {pair.second.name} {values[1]}. The '
-                'dates must lie on one grid: align them first'
+                'dates must be alike: convert them first'
             )
+    date, mask = place_of(first), place_of(pair.mask)
+    check_places(date, place_of(pair.second))
+    if date.transform and mask.transform:
+        check_places(date, mask)
+
+
+def check_rgb(file: rasterio.DatasetReader) -> None:
+    """Refuse files that cannot be written as .png of R, G, B.
+
+    Raises:
+        ValueError: There are less than three bands, or they are not of 8 bits.
+    """
+    if file.count < 3 or set(file.dtypes[:3]) != {'uint8'}:
+        raise ValueError(
+            f'{file.name} has {file.count} bands of {file.dtypes[0]}; R, G and B of uint8 are '
+            'needed. Convert it first, as by gdal_translate -b 3 -b 2 -b 1 -ot Byte -scale LOW HIGH'
+        )
+
+
+def at_least_one(text: str) -> int:
+    """Return a number of pixels of the command line."""
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f'{text} is less than one pixel')
+    return number
 
 
 def read_change(mask: rasterio.DatasetReader, window: Window, changed: Sequence[int]) -> np.ndarray:
     """Read a mask, (H, W) uint8 of 0 and 255.
 
     Args:
-        mask: File whose first band has one value for what did not change, others for what did.
+        mask: File with one value for what did not change, another for what did.
         window: Part of it.
         changed: The values of a changed and of an unchanged pixel.
 
     Raises:
-        ValueError: There are other values; the message lists them.
+        ValueError: There are other values, which the message lists, or colors.
     """
-    values = mask.read(1, window=window)
+    values = read_mask(mask, window)
     unexpected = np.setdiff1d(values, changed)
     if unexpected.size:
         listed = ', '.join(map(str, unexpected[:10]))
@@ -92,6 +122,30 @@ def read_change(mask: rasterio.DatasetReader, window: Window, changed: Sequence[
             f'mask {mask.name} has the values {listed}, not only {" and ".join(map(str, changed))}'
         )
     return np.where(values == changed[0], 255, 0).astype(np.uint8)
+
+
+def read_mask(file: rasterio.DatasetReader, window: Window | None = None) -> np.ndarray:
+    """Read a mask as a viewer shows it, (H, W): its gray values if it has a palette or is inverted.
+
+    Raises:
+        ValueError: It is colored, or has transparent pixels.
+    """
+    values_CHW = file.read(window=window)
+    kinds = np.array([kind == ColorInterp.alpha for kind in file.colorinterp])
+    if kinds.any() and (values_CHW[kinds] != np.iinfo(values_CHW.dtype).max).any():
+        raise ValueError(f'mask {file.name} has transparent pixels: save it without transparency')
+    values = values_CHW[0]
+    if (values_CHW[~kinds] != values).any():
+        raise ValueError(f'mask {file.name} is colored: its bands differ. Give one of one band')
+    structure = file.tags(ns='IMAGE_STRUCTURE') | file.tags(1, ns='IMAGE_STRUCTURE')
+    if structure.get('MINISWHITE') == 'YES':  # GDAL gives a palette of it, too, of 8 bits always
+        bits = int(structure.get('NBITS', 8 * values.itemsize))
+        return (2**bits - 1 - values).astype(values.dtype)
+    if file.colorinterp[0] == ColorInterp.palette:
+        colors = file.colormap(1)
+        palette = np.array([colors.get(i, (0, 0, 0))[:3] for i in range(1 + max(colors))], np.uint8)
+        return gray_of_palette(values, palette)
+    return values
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

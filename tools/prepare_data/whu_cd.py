@@ -16,8 +16,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import rasterio
-from outputs import fresh_folder, refuse_existing, write_text
-from tiles import Pair, check_pair, read_change, windows, write_mask, write_rgb
+from outputs import fresh_folder, write_text
+from tiles import (
+    Pair,
+    at_least_one,
+    check_pair,
+    check_rgb,
+    read_change,
+    windows,
+    write_mask,
+    write_rgb,
+)
 from tqdm import tqdm
 
 SHARES = dict(val=0.1, test=0.1)
@@ -31,13 +40,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('after', type=Path, help='image of 2016')
     parser.add_argument('change', type=Path, help='mask of change')
     parser.add_argument('target', type=Path, help='folder to write')
-    parser.add_argument('--size', type=int, default=256, help='pixels of a tile (256)')
+    parser.add_argument('--size', type=at_least_one, default=256, help='pixels of a tile (256)')
     parser.add_argument('--cover', action='store_true', help='tiles at the edges, too')
     parser.add_argument(
         '--changed', type=int, default=255, help='value of change in the mask (255); 0 is none'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the split')
-    parser.add_argument('--force', action='store_true', help='replace the folder')
+    parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     return parser.parse_args()
 
 
@@ -53,12 +62,11 @@ def split(names: list[str], seed: int) -> dict[str, list[str]]:
 
 def main() -> None:
     args = parse_args()
-    refuse_existing([args.target], args.force)
-    names = []
-    with ExitStack() as stack, fresh_folder(args.target) as folder:
-        files = (args.before, args.after, args.change)
+    names, files = [], (args.before, args.after, args.change)
+    with ExitStack() as stack, fresh_folder(args.target, args.force, files) as folder:
         pair = Pair(*(stack.enter_context(rasterio.open(file)) for file in files))
         check_pair(pair)
+        check_rgb(pair.first)
         tiles = list(windows(*pair.first.shape, args.size, args.size, args.cover))
         for window in tqdm(tiles, desc='tiles'):
             names.append(f'{window.row_off:05}_{window.col_off:05}')

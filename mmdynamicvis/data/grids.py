@@ -1,0 +1,85 @@
+"""Whether rasters lie on each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import rasterio
+    from affine import Affine
+
+SHIFT = 0.5
+"""Pixels by which rasters of one place may differ."""
+
+
+class Place(NamedTuple):
+    """Where a raster lies.
+
+    | field | what |
+    |---|---|
+    | name | the file, for messages |
+    | shape | (height, width) in pixels |
+    | crs | reference system, None without one; to be compared by == |
+    | transform | pixels to coordinates, None without one |
+    """
+
+    name: str
+    shape: tuple[int, int]
+    crs: Any
+    transform: Affine | None
+
+
+def place_of(file: rasterio.DatasetReader) -> Place:
+    """Return where an open file lies."""
+    transform = None if file.transform.is_identity else file.transform
+    return Place(file.name, file.shape, file.crs or None, transform)
+
+
+def check_places(first: Place, other: Place) -> None:
+    """Refuse rasters that do not cover the same area; the size of their pixels may differ.
+
+    Raises:
+        ValueError: Their reference systems differ, one has a transform and the other none, a
+            transform gives pixels no area, or their corners are more than half a pixel (of the
+            coarser) apart. The message names both.
+    """
+    if first.crs != other.crs:
+        raise ValueError(
+            f'{first.name} has the reference system {first.crs}, {other.name} {other.crs}. Align '
+            'them first'
+        )
+    if (first.transform is None) != (other.transform is None):
+        absent, present = (first, other) if first.transform is None else (other, first)
+        raise ValueError(
+            f'{absent.name} does not say where it lies, {present.name} does: it has a transform. '
+            'Give both theirs, or remove it from both'
+        )
+    if first.transform is None:
+        return
+    for place in (first, other):
+        if place.transform.is_degenerate:
+            raise ValueError(
+                f'{place.name} has the transform {tuple(place.transform)[:6]}, whose pixels have '
+                'no area. Write its transform again'
+            )
+    shift = _shift(first, other)
+    if shift > SHIFT:
+        raise ValueError(
+            f'{other.name} lies {shift:.1f} pixels beside {first.name}. Align them first, by '
+            'gdalwarp for example'
+        )
+
+
+def _shift(first: Place, other: Place) -> float:
+    """Return how far corners lie from each other at most, in pixels of the coarser raster."""
+    (height, width), (other_height, other_width) = first.shape, other.shape
+    fractions = [(0, 0), (1, 0), (0, 1), (1, 1)]
+    places = [
+        ~first.transform * (other.transform * (x * other_width, y * other_height))
+        for x, y in fractions
+    ]
+    apart = np.abs(np.array(places) - np.multiply(fractions, (width, height)))
+    coarser = np.minimum(1, (other_width / width, other_height / height))
+    return float((apart * coarser).max())
