@@ -47,6 +47,7 @@ def data(*classes: str, **more: tuple) -> SimpleNamespace:
         ),
         (model(module=model(decode_head=3)), 'decode_head'),
         (model(auxiliary_head=9), 'auxiliary_head'),
+        (model(backbone=10), 'backbone'),
     ],
 )
 def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> None:
@@ -62,7 +63,7 @@ def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> 
     [
         (model(head=2), data('ship', 'plane')),
         (model(rpn_head=1, bbox_head=2), data('ship', 'plane')),
-        (model(head=Head(None)), data('ship', 'plane')),
+        (model(backbone=-1, head=Head(None)), data('ship', 'plane')),
         (model(head=3), SimpleNamespace(metainfo={})),
         (model(head=3), SimpleNamespace()),
         (model(language_model=nn.Linear(1, 1), bbox_head=256), data('ship', 'plane')),
@@ -91,8 +92,8 @@ SHIPPED = [
     ('mmrotate', 'oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota.py'),
     ('mmseg', 'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'),
     ('mmseg', 'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64.py'),
-    ('mmpretrain', 'resnet/resnet18_8xb16_cifar10.py'),
-    ('mmpretrain', 'resnet/resnet50_8xb32-coslr_in1k.py'),
+    ('mmpretrain', 'vgg/vgg11_8xb32_in1k.py'),
+    ('mmpretrain', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
 ]  # fmt: skip
 
 

@@ -11,8 +11,17 @@ from torch import nn
 
 from mmdynamicvis.registry import HOOKS
 
-HEADS = ('head', 'bbox_head', 'mask_head', 'panoptic_head', 'decode_head', 'auxiliary_head')
-"""Names that the hosts give to the parts of a model that tell classes apart."""
+HEADS = (
+    'head',
+    'bbox_head',
+    'mask_head',
+    'panoptic_head',
+    'decode_head',
+    'auxiliary_head',
+    'backbone',
+)
+"""Names that the hosts give to the parts of a model that tell classes apart; backbones of
+mmpretrain may, VGG for example, and have -1 classes if they do not."""
 OF_BOUNDARIES = ('STDCHead',)
 """Heads that tell boundaries from the rest, whatever the classes are."""
 
@@ -86,5 +95,5 @@ def class_outputs(model: nn.Module) -> Iterator[tuple[str, int]]:
         parts = [part for part in name.split('.') if not part.isdecimal()]
         tells_classes = parts and parts[-1] in HEADS and type(module).__name__ not in OF_BOUNDARIES
         number = getattr(module, 'num_classes', None)
-        if tells_classes and isinstance(number, int):
+        if tells_classes and isinstance(number, int) and number > 0:
             yield name.removeprefix('module.'), number
