@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
-from mmdynamicvis.engine.hooks.class_check import check_classes
+from mmdynamicvis.engine.hooks.data_check import check_classes, require_a_box
 
 from ..drop_in.shipped import Shipped, installed_hosts
 
@@ -82,6 +82,34 @@ def test_what_fits_and_what_cannot_be_told_is_left_alone(
 def test_classes_that_are_a_text() -> None:
     with pytest.raises(ValueError, match=r"are the text 'ship'; of one class, give \('ship',\)"):
         check_classes(model(head=4), SimpleNamespace(metainfo=dict(classes='ship')), 'here')
+
+
+class Boxes:
+    """A dataset of which each image has the boxes with these flags."""
+
+    def __init__(self, *flags: list[int]) -> None:
+        self.infos = [dict(instances=[dict(ignore_flag=flag) for flag in image]) for image in flags]
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def get_data_info(self, index: int) -> dict:
+        return self.infos[index]
+
+
+@pytest.mark.parametrize('dataset', [Boxes(), Boxes([], []), Boxes([1, 1], [])])
+def test_training_on_no_box_is_refused(dataset: Boxes) -> None:
+    message = rf'the {len(dataset)} images of Boxes, of train_dataloader, have no box to train on'
+    with pytest.raises(ValueError, match=message):
+        require_a_box(dataset)
+
+
+def test_one_box_will_do_and_classifiers_need_none() -> None:
+    require_a_box(Boxes([], [1], [1, 0]))
+    scenes = Boxes([])
+    del scenes.infos[0]['instances']
+    require_a_box(scenes)
+    require_a_box(SimpleNamespace())
 
 
 SHIPPED = [
