@@ -1,7 +1,7 @@
 """What training needs around any model: exact resumption, checks, a watch on the selection."""
 
 from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
-from mmdynamicvis.engine.hooks.class_check import ClassCheckHook
+from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
 from mmdynamicvis.engine.optim_wrapper import BackboneOptimWrapperConstructor
@@ -10,7 +10,7 @@ from mmdynamicvis.engine.single_storage import single_storage_collate
 
 __all__ = [
     'BackboneOptimWrapperConstructor',
-    'ClassCheckHook',
+    'DataCheckHook',
     'ExactResumeHook',
     'LastBatchHook',
     'ResumableSampler',

@@ -26,7 +26,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdynamicvis.engine.config import scope_of
-from mmdynamicvis.engine.hooks.class_check import ClassCheckHook
+from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -149,8 +149,8 @@ def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of ``cfg``, or the one that its ``runner_type`` names.
 
-    It checks that heads and data have the same number of classes, and that a last batch of one
-    image does not end the training.
+    It checks that heads and data have the same number of classes, that detectors have a box to
+    train on, and that a last batch of one image does not end the training.
 
     Raises:
         RuntimeError: Mixed-precision training on a CPU, or mmcv lacks ops that the config needs.
@@ -160,7 +160,7 @@ def build_runner(cfg: Config) -> Runner:
         _prepare_for_cpu(cfg)
     cfg = _with_own_dump_name(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.register_hook(ClassCheckHook())
+    runner.register_hook(DataCheckHook())
     runner.register_hook(LastBatchHook())
     return runner
 

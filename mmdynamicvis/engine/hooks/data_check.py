@@ -1,4 +1,4 @@
-"""Whether a model has as many outputs as its data has classes."""
+"""Whether a model has as many outputs as its data has classes, and boxes to learn from."""
 
 from __future__ import annotations
 
@@ -11,25 +11,36 @@ from torch import nn
 
 from mmdynamicvis.registry import HOOKS
 
-HEADS = ('head', 'bbox_head', 'mask_head', 'panoptic_head', 'decode_head', 'auxiliary_head')
-"""Names that the hosts give to the parts of a model that tell classes apart."""
+HEADS = (
+    'head',
+    'bbox_head',
+    'mask_head',
+    'panoptic_head',
+    'decode_head',
+    'auxiliary_head',
+    'backbone',
+)
+"""Names that the hosts give to the parts of a model that tell classes apart; backbones of
+mmpretrain may, VGG for example, and have -1 classes if they do not."""
 OF_BOUNDARIES = ('STDCHead',)
 """Heads that tell boundaries from the rest, whatever the classes are."""
 
 
 @HOOKS.register_module()
-class ClassCheckHook(Hook):
-    """Refuse a model whose heads have more or fewer outputs than the data has classes.
+class DataCheckHook(Hook):
+    """Refuse data without a box, or with more or fewer classes than the heads have outputs.
 
-    With more, hosts train on without a word, and the mean over classes counts some that are not
-    there. With fewer, they stop at the first label that is too high. Checked are classifiers,
+    With more outputs, hosts train on without a word, and the mean over classes counts some that are
+    not there. With fewer, they stop at the first label that is too high. Checked are classifiers,
     detectors, rotated ones too, masks and segmentation of any host, before training, validation and
     test. Data without ``classes`` in its ``metainfo``, heads without ``num_classes`` and models
-    that find what a text says are left alone.
+    that find what a text says are left alone. Where a dataset of any host gives ``instances``,
+    training needs one that is not to be ignored.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Check the training data, and that of the validation."""
+        require_a_box(runner.train_dataloader.dataset)
         check_classes(runner.model, runner.train_dataloader.dataset, 'train_dataloader')
         if runner.val_loop is not None:
             self.before_val(runner)
@@ -41,6 +52,29 @@ class ClassCheckHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Check the data of the test."""
         check_classes(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
+
+
+def require_a_box(dataset: Any) -> None:
+    """Refuse to train a detector on no box at all; it looks no further than the first.
+
+    Args:
+        dataset: A dataset of any host; those without ``instances`` are left alone.
+
+    Raises:
+        ValueError: There is no box, or all are to be ignored (crowds, difficult ones).
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        if not isinstance(info, dict) or 'instances' not in info:
+            return
+        if any(not instance.get('ignore_flag') for instance in info['instances']):
+            return
+    raise ValueError(
+        f'the {len(dataset)} images of {type(dataset).__name__}, of train_dataloader, have no box '
+        'to train on: check the annotations, the classes and filter_cfg'
+    )
 
 
 def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
@@ -86,5 +120,5 @@ def class_outputs(model: nn.Module) -> Iterator[tuple[str, int]]:
         parts = [part for part in name.split('.') if not part.isdecimal()]
         tells_classes = parts and parts[-1] in HEADS and type(module).__name__ not in OF_BOUNDARIES
         number = getattr(module, 'num_classes', None)
-        if tells_classes and isinstance(number, int):
+        if tells_classes and isinstance(number, int) and number > 0:
             yield name.removeprefix('module.'), number

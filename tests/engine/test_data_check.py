@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
-from mmdynamicvis.engine.hooks.class_check import check_classes
+from mmdynamicvis.engine.hooks.data_check import check_classes, require_a_box
 
 from ..drop_in.shipped import Shipped, installed_hosts
 
@@ -47,6 +47,7 @@ def data(*classes: str, **more: tuple) -> SimpleNamespace:
         ),
         (model(module=model(decode_head=3)), 'decode_head'),
         (model(auxiliary_head=9), 'auxiliary_head'),
+        (model(backbone=10), 'backbone'),
     ],
 )
 def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> None:
@@ -62,7 +63,7 @@ def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> 
     [
         (model(head=2), data('ship', 'plane')),
         (model(rpn_head=1, bbox_head=2), data('ship', 'plane')),
-        (model(head=Head(None)), data('ship', 'plane')),
+        (model(backbone=-1, head=Head(None)), data('ship', 'plane')),
         (model(head=3), SimpleNamespace(metainfo={})),
         (model(head=3), SimpleNamespace()),
         (model(language_model=nn.Linear(1, 1), bbox_head=256), data('ship', 'plane')),
@@ -83,6 +84,34 @@ def test_classes_that_are_a_text() -> None:
         check_classes(model(head=4), SimpleNamespace(metainfo=dict(classes='ship')), 'here')
 
 
+class Boxes:
+    """A dataset of which each image has the boxes with these flags."""
+
+    def __init__(self, *flags: list[int]) -> None:
+        self.infos = [dict(instances=[dict(ignore_flag=flag) for flag in image]) for image in flags]
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def get_data_info(self, index: int) -> dict:
+        return self.infos[index]
+
+
+@pytest.mark.parametrize('dataset', [Boxes(), Boxes([], []), Boxes([1, 1], [])])
+def test_training_on_no_box_is_refused(dataset: Boxes) -> None:
+    message = rf'the {len(dataset)} images of Boxes, of train_dataloader, have no box to train on'
+    with pytest.raises(ValueError, match=message):
+        require_a_box(dataset)
+
+
+def test_one_box_will_do_and_classifiers_need_none() -> None:
+    require_a_box(Boxes([], [1], [1, 0]))
+    scenes = Boxes([])
+    del scenes.infos[0]['instances']
+    require_a_box(scenes)
+    require_a_box(SimpleNamespace())
+
+
 SHIPPED = [
     ('mmdet', 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'),
     ('mmdet', 'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py'),
@@ -91,8 +120,8 @@ SHIPPED = [
     ('mmrotate', 'oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota.py'),
     ('mmseg', 'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'),
     ('mmseg', 'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64.py'),
-    ('mmpretrain', 'resnet/resnet18_8xb16_cifar10.py'),
-    ('mmpretrain', 'resnet/resnet50_8xb32-coslr_in1k.py'),
+    ('mmpretrain', 'vgg/vgg11_8xb32_in1k.py'),
+    ('mmpretrain', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
 ]  # fmt: skip
 
 
