@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ RGB_STD = (58.395, 57.12, 57.375)
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
 REGION = 7
 """Places each way at which a region is sampled, as in the heads of detectors."""
+UNFIT = (MemoryError, OSError, RuntimeError, ValueError)
+"""What an image raises that cannot be read, does not fit the network or is too large for it."""
 
 
 class Embedder:
@@ -53,8 +55,8 @@ class Embedder:
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: The source has no DynamicVis backbone, or ``mean``, ``std`` and its channels
-            differ in number.
+        ValueError: The source has no DynamicVis backbone, ``mean``, ``std`` and its channels differ
+            in number, or ``size`` is too small.
         RuntimeError: The weights are of another backbone, or not complete.
 
     Examples:
@@ -112,6 +114,8 @@ class Embedder:
                 f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
                 f'and std {counts[1]}: give mean=... and std=... of your bands'
             )
+        if size is not None and min(size) < self.model.min_size:
+            raise ValueError(f'size is {size}; the backbone takes {self.model.min_size} pixels on')
         self.size = size
         self.batch_size = batch_size
 
@@ -125,7 +129,8 @@ class Embedder:
         Raises:
             OSError: A file is missing or damaged.
             TypeError: A single file is given instead of a list.
-            ValueError: An image has another number of bands, or is too small.
+            ValueError: An image has another number of bands, is too small, or its numbers are NaN,
+                infinite or so large that its vector is; the message names it.
         """
         if isinstance(images, (str, Path)):
             raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
@@ -201,27 +206,40 @@ class Embedder:
         """Return vectors of files by their names, or else paths, as :meth:`folder` does."""
         names = [path.as_posix() for path in paths] if names is None else names
         taken, vectors = [], [self([])]
-        files = list(zip(paths, names, strict=True))
+        files = list(zip(names, paths, strict=True))
         chunks = [files[i : i + self.batch_size] for i in range(0, len(files), self.batch_size)]
         for chunk in track_iter_progress(chunks):
-            images = {}
-            for path, name in chunk:
-                try:
-                    images[name] = self._read(path)
-                except (OSError, ValueError) as error:
-                    print_log(f'left out: {error}', 'current', logging.WARNING)
-            vectors.append(self(list(images.values())))
-            taken += images
+            for name, vectors_1C in self._fitting(chunk):
+                taken.append(name)
+                vectors.append(vectors_1C)
         return Embeddings(taken, torch.cat(vectors))
 
+    def _fitting(self, files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Tensor]]:
+        """Yield the names and vectors (1, C) of files, but for those that it says are left out."""
+        names, paths = zip(*files, strict=True)
+        try:
+            yield from zip(names, self(paths).split(1), strict=True)
+        except UNFIT as error:
+            if len(files) == 1:
+                print_log(f'left out {paths[0]}: {error}', 'current', logging.WARNING)
+                return
+            # one by one, to find out which it is
+            for file in files:
+                yield from self._fitting([file])
+
     def _read(self, image: Image) -> Tensor:
-        """Return an image as it goes into the network but for the normalization."""
+        """Return an image as it goes into the network but for size and normalization."""
         pixels_CHW = read_image(image, self.bands)
+        height, width = pixels_CHW.shape[1:]
         if len(pixels_CHW) != len(self.mean):
-            name = image if isinstance(image, (str, Path)) else 'an image'
             raise ValueError(
-                f'{name} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: choose '
-                'bands of rasters with bands=(...), counted from 1'
+                f'{_name(image)} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: '
+                'choose bands of rasters with bands=(...), counted from 1'
+            )
+        if min(height, width) < (1 if self.size else self.model.min_size):
+            raise ValueError(
+                f'{_name(image)} is of {width} x {height} pixels, the backbone takes '
+                f'{self.model.min_size} each way on: resize images with size=(height, width)'
             )
         return pixels_CHW
 
@@ -232,15 +250,24 @@ class Embedder:
         if self.size is not None:
             options = dict(mode='bilinear', antialias=True, align_corners=False)
             read = (interpolate(pixels[None], self.size, **options)[0] for pixels in read)
+        done = 0
         for _, same_size in groupby(read, key=lambda pixels: pixels.shape):
-            batch = []
-            for pixels in same_size:
-                batch.append((pixels - self.mean) / self.std)
-                if len(batch) == self.batch_size:
-                    yield self.model(torch.stack(batch).to(self.device))
-                    batch = []
-            if batch:
-                yield self.model(torch.stack(batch).to(self.device))
+            while batch := list(islice(same_size, self.batch_size)):
+                stack = torch.stack([(pixels - self.mean) / self.std for pixels in batch])
+                levels = self.model(stack.to(self.device))
+                finite = levels[-1].isfinite().flatten(1).all(1)
+                if not finite.all():
+                    image = images[done + int(finite.int().argmin())]
+                    raise ValueError(
+                        f'the vector of {_name(image)} is NaN or infinite: some of its numbers '
+                        'are, or are too large; mark pixels without data as nodata'
+                    )
+                done += len(batch)
+                yield levels
+
+
+def _name(image: Image) -> str:
+    return str(image) if isinstance(image, (str, Path)) else 'an image'
 
 
 def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
