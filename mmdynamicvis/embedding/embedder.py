@@ -21,11 +21,14 @@ from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.engine.config import preprocessor_of, test_dataset, turns_channels, type_name
 from mmdynamicvis.models import DynamicVis
 from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.published_arguments import translate
 from mmdynamicvis.models.selections import record_selections
 
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
+BACKBONES = dict(DynamicVis=dict, DynamicVisBackbone=translate)
+"""Type of a backbone in a config -> function from its arguments to those of DynamicVis."""
 REGION = 7
 """Places each way at which a region is sampled, as in the heads of detectors."""
 UNFIT = (MemoryError, OSError, RuntimeError, ValueError)
@@ -277,11 +280,16 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         ValueError: The config has no DynamicVis backbone.
     """
     backbone = dict(cfg.get('model', {}).get('backbone') or {})
-    if 'type' not in backbone or type_name(backbone) != 'DynamicVis':
-        raise ValueError(f'config {cfg.filename} has no backbone mmdynamicvis.DynamicVis')
+    kind = type_name(backbone) if 'type' in backbone else None
+    if kind not in BACKBONES:
+        raise ValueError(
+            f'config {cfg.filename} has no backbone {" or ".join(BACKBONES)}, but {kind}'
+        )
     del backbone['type']
     init_cfg = backbone.pop('init_cfg', None) or {}
-    backbone['checkpoint'] = init_cfg.get('checkpoint')
+    backbone = BACKBONES[kind](**backbone)
+    all_cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    backbone['checkpoint'] = next((c['checkpoint'] for c in all_cfgs if 'checkpoint' in c), None)
     normalization = preprocessor_of(cfg)
     settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None)
     if 'mean' in normalization:

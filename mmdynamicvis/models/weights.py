@@ -78,6 +78,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     path = str(path)
     if path.startswith(('http://', 'https://')):
         path = _download(path)
+    path = str(Path(path).expanduser()) if path.startswith('~') else path
     if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
