@@ -5,25 +5,31 @@ r"""Searches folders of images for those that look alike.
     python tools/search_images.py find archive.safetensors query.jpg -k 10 --picture found.png
 
 The index is one file (.safetensors, .npz or .parquet) of a vector per image and its path. It
-remembers the model that made it, which must still be where it was. Images that are damaged are said
-and left out. A file is replaced when its successor is complete.
+remembers the model that made it, which must still be where it was. Images that are damaged or do
+not fit the model are said and left out. `add` also renews the vectors of images that were written
+after the index. A file is replaced when its successor is complete.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 
 from mmdynamicvis.embedding import Embeddings
-from mmdynamicvis.embedding.image_index import embed_images, make_embedder, settings_of
-from mmdynamicvis.embedding.images import find_images, read_image
+from mmdynamicvis.embedding.image_index import (
+    embed_images,
+    indexed_picture,
+    make_embedder,
+    settings_of,
+)
+from mmdynamicvis.embedding.images import find_images
 from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
-from mmdynamicvis.visualization import as_picture, show_search_results, write_picture
+from mmdynamicvis.visualization import show_search_results, write_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,27 +66,41 @@ def build(args: argparse.Namespace) -> None:
     refuse_to_overwrite([args.index], [args.model, args.checkpoint], args.force)
     options = dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std)
     settings = settings_of(args.model, args.checkpoint, **options)
-    made = embed_images(find_images(args.folder), settings, args.device)
+    paths = find_images(args.folder)
+    made = embed_images(paths, settings, args.device)
+    if not made.names:
+        raise ValueError(f'none of the {len(paths)} images in {args.folder} fits: no index is made')
     made.save(args.index)
-    print(f'{args.index}: {len(made.names)} images')
+    print(f'{args.index}: {len(made.names)} images{left_out(len(paths) - len(made.names))}')
 
 
 def add(args: argparse.Namespace) -> None:
     old = Embeddings.load(args.index)
-    known = set(old.names)
+    known, written = set(old.names), args.index.stat().st_mtime
     paths = [path.resolve() for path in find_images(args.folder)]
-    paths = [path for path in paths if path.as_posix() not in known]
+    paths = [p for p in paths if p.as_posix() not in known or p.stat().st_mtime > written]
     new = embed_images(paths, old.settings, args.device)
-    vectors = torch.cat([old.vectors, new.vectors])
-    joined = Embeddings([*old.names, *new.names], vectors, old.settings)
+    # of images that have become unfit, the old vectors are those of something else, too
+    renewed = known.intersection(path.as_posix() for path in paths)
+    kept = [i for i, name in enumerate(old.names) if name not in renewed]
+    names = [old.names[i] for i in kept] + new.names
+    joined = Embeddings(names, torch.cat([old.vectors[kept], new.vectors]), old.settings)
     joined.save(args.index)
-    print(f'{args.index}: {len(new.names)} images added, {len(joined.names)} in all')
+    counts = f'{len(set(new.names) - known)} images added, {len(names)} in all'
+    renewed = f', {len(renewed)} of changed files' if renewed else ''
+    print(f'{args.index}: {counts}{renewed}{left_out(len(paths) - len(new.names))}')
+
+
+def left_out(number: int) -> str:
+    return f', {number} left out' if number else ''
 
 
 def find(args: argparse.Namespace) -> None:
     if args.picture:
         refuse_to_overwrite([args.picture])
     names, vectors, settings = Embeddings.load(args.index)
+    if not names:
+        raise ValueError(f'{args.index} is empty')
     embedder = make_embedder(settings, args.device)
     encode = CODES[args.code]
     index = VectorIndex(args.distance if args.code == 'float' else 'hamming')
@@ -91,13 +111,12 @@ def find(args: argparse.Namespace) -> None:
         for place, distance in zip(row.tolist(), row_distances.tolist(), strict=True):
             print(f'{distance:10.4f}  {names[place]}')
     if args.picture:
-
-        def picture(path: str | Path) -> Any:
-            return as_picture(read_image(path, embedder.bands).numpy())
-
-        found = [[picture(names[place]) for place in row] for row in places.tolist()]
+        queries, *found = (
+            [indexed_picture(path, embedder.bands) for path in paths]
+            for paths in (args.queries, *([names[place] for place in row] for row in places))
+        )
         titles = [[f'{distance:.3f}' for distance in row] for row in distances.tolist()]
-        rows = show_search_results([picture(query) for query in args.queries], found, titles)
+        rows = show_search_results(queries, found, titles)
         write_picture(rows, args.picture)
 
 

@@ -16,6 +16,7 @@ from mmdynamicvis.engine.launch import (
     load_config,
     set_loader_defaults,
 )
+from mmdynamicvis.models.weights import check_resumable
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +52,8 @@ def merge_train_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if cfg.get('resume') and cfg.get('load_from'):
+        check_resumable(cfg.load_from)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(

@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from mmdynamicvis.models import DynamicVis
-
-_SCAN_MODES = {
-    'forward': 'forward',
-    'forward_reverse_mean': 'mean',
-    'forward_reverse_gate': 'gate',
-}
-_ARCHS = {'b': 'base', 'l': 'large'}
+from mmdynamicvis.models.published_arguments import translate
 
 
 class DynamicVisBackbone(DynamicVis):
     """The published design of :class:`DynamicVis` with the published argument names.
 
-    The other arguments mean the same.
-
     Args:
-        arch: 'b' or 'base', 'l' or 'large', or what :class:`DynamicVis` takes.
-        frozen_stages: How many stages are frozen (:class:`DynamicVis` counts from 0); -1 or 0:
-            none.
-        path_type: 'forward', 'forward_reverse_mean' or 'forward_reverse_gate'.
-        sampling_scale: Selection noise, ``type`` 'fixed' or 'decay' and ``val``.
-        global_token_cfg: ``pos`` and ``num`` of the global tokens; -1 is one per row.
-        spatial_token_keep_ratios: r per stage, of which 1 / r of the tokens are kept; 0: dense.
-        is_softmax_on_x: Weight the tokens that were not selected, too.
-        norm_topk_prob: Divide the selected importances by their sum.
-        with_pe: Add a position embedding.
-        mamba2: Must be False: the Mamba-2 mixer of the published code is not part of this suite.
+        *args: Of :func:`~mmdynamicvis.models.published_arguments.translate`.
+        **kwargs: Of the same.
 
     Raises:
         ValueError: A value is unknown; the message names it.
     """
 
-    def __init__(
-        self,
-        arch: str | dict = 'base',
-        frozen_stages: int = -1,
-        path_type: str = 'forward_reverse_mean',
-        sampling_scale: dict = dict(type='fixed', val=0.1),
-        global_token_cfg: dict = dict(pos='head', num=-1),
-        spatial_token_keep_ratios: Sequence[float] = (8, 4, 2, 1),
-        is_softmax_on_x: bool = True,
-        norm_topk_prob: bool = False,
-        with_pe: bool = True,
-        mamba2: bool = False,
-        **kwargs,
-    ) -> None:
-        if path_type not in _SCAN_MODES:
-            raise ValueError(f'path_type is {path_type!r}; choose one of {sorted(_SCAN_MODES)}')
-        if mamba2:
-            raise ValueError('mamba2 is True; the suite has the Mamba-1 mixer only')
-        if any(0 < r < 1 or r < 0 for r in spatial_token_keep_ratios):
-            raise ValueError(
-                f'spatial_token_keep_ratios is {spatial_token_keep_ratios}; give r >= 1, '
-                'or 0 for dense'
-            )
-        num = global_token_cfg.get('num', -1)
-        super().__init__(
-            arch=_ARCHS.get(arch, arch) if isinstance(arch, str) else arch,
-            frozen_stages=max(frozen_stages, 0) - 1,
-            reduction_ratios=[1 - 1 / r if r else None for r in spatial_token_keep_ratios],
-            scan_mode=_SCAN_MODES[path_type],
-            global_tokens=dict(
-                position=global_token_cfg.get('pos', 'head'), num=num if num > 0 else None
-            ),
-            selection_noise=sampling_scale,
-            published=True,
-            update_unselected=is_softmax_on_x,
-            normalize_importance=norm_topk_prob,
-            position_embedding=with_pe,
-            **kwargs,
-        )
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(**translate(*args, **kwargs))
 
     @property
     def c_embed_dims(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,17 @@ from mmdynamicvis.engine.config import (
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.models import DynamicVis
 from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.published_arguments import translate
 from mmdynamicvis.models.selections import record_selections
 
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
-NOT_FINITE = (
-    'the network makes of it what is no number. A single pixel far outside of what it was trained '
-    'on does that: give a raster its nodata value, or check mean and std'
-)
+BACKBONES = dict(DynamicVis=dict, DynamicVisBackbone=translate)
+"""Type of a backbone in a config -> function from its arguments to those of DynamicVis."""
 REGION = 7
 """Places each way at which a region is sampled, as in the heads of detectors."""
+UNFIT = (MemoryError, OSError, RuntimeError, ValueError)
+"""What an image raises that cannot be read, does not fit the network or is too large for it."""
 
 
 class Embedder:
@@ -64,8 +65,8 @@ class Embedder:
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: The source has no DynamicVis backbone, or ``mean``, ``std`` and its channels
-            differ in number; or there is no such device.
+        ValueError: The source has no DynamicVis backbone, ``mean``, ``std`` and its channels differ
+            in number, ``size`` is too small, or there is no such device.
         RuntimeError: The weights are of another backbone, or not complete.
 
     Examples:
@@ -124,6 +125,8 @@ class Embedder:
                 f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
                 f'and std {counts[1]}: give mean=... and std=... of your bands'
             )
+        if size is not None and min(size) < self.model.min_size:
+            raise ValueError(f'size is {size}; the backbone takes {self.model.min_size} pixels on')
         self.size = size
         self.batch_size = batch_size
 
@@ -137,17 +140,13 @@ class Embedder:
         Raises:
             OSError: A file is missing or damaged.
             TypeError: A single file is given instead of a list.
-            ValueError: An image has another number of bands, is too small, or has numbers of which
-                the network makes none.
+            ValueError: An image has another number of bands, is too small, or its numbers are NaN,
+                infinite or so large that its vector is; the message names it.
         """
         if isinstance(images, (str, Path)):
             raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
-        vectors = self._vectors(images)
-        for place in (~vectors.isfinite().all(1)).nonzero().flatten().tolist():
-            image = images[place]
-            name = image if isinstance(image, (str, Path)) else f'image {place}'
-            raise ValueError(f'{name}: {NOT_FINITE}')
-        return vectors
+        vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
+        return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
 
     def maps(self, image: Image) -> tuple[Tensor, ...]:
         """Return the dense maps of an image, one (C, H', W') of each stride 4, 8, 16 and 32.
@@ -155,7 +154,7 @@ class Embedder:
         Raises:
             ValueError: As :meth:`__call__`.
         """
-        return tuple(level[0].cpu() for level in self._levels(image, image))
+        return tuple(level[0].cpu() for level in next(self._batches([image])))
 
     def regions(self, image: Image, boxes: Sequence[Sequence[float]] | Tensor) -> Tensor:
         """Return one vector per box: the means over the box in all maps, side by side.
@@ -188,7 +187,7 @@ class Embedder:
                 f'box {index} is {boxes_R4[index].tolist()}; give x1, y1, x2, y2 with x1 < x2 and '
                 f'y1 < y2, in the image of {width} x {height} pixels'
             )
-        levels = self._levels(pixels_CHW, image)
+        levels = next(self._batches([pixels_CHW]))
         vectors = []
         for level_BCHW in levels:
             # exact, also where the size of the image is no multiple of the stride
@@ -222,53 +221,47 @@ class Embedder:
         """Return vectors of files by their names, or else paths, as :meth:`folder` does."""
         names = [path.as_posix() for path in paths] if names is None else names
         taken, vectors = [], [self([])]
-        files = list(zip(paths, names, strict=True))
+        files = list(zip(names, paths, strict=True))
         chunks = [files[i : i + self.batch_size] for i in range(0, len(files), self.batch_size)]
         for chunk in track_iter_progress(chunks):
-            images = {}
-            for path, name in chunk:
-                try:
-                    images[name] = self._read(path)
-                except (OSError, ValueError) as error:
-                    print_log(f'left out: {error}', 'current', logging.WARNING)
-            found = self._vectors(list(images.values()))
-            finite = found.isfinite().all(1)
-            vectors.append(found[finite])
-            for name, is_finite in zip(images, finite.tolist(), strict=True):
-                if is_finite:
-                    taken.append(name)
-                else:
-                    print_log(f'left out: {name}: {NOT_FINITE}', 'current', logging.WARNING)
+            for name, vectors_1C in self._fitting(chunk):
+                taken.append(name)
+                vectors.append(vectors_1C)
         return Embeddings(taken, torch.cat(vectors))
 
-    def _vectors(self, images: Sequence[Image]) -> Tensor:
-        """Return one vector per image, of numbers that need not be finite."""
-        vectors = [maps[-1].mean((2, 3)) for maps in self._batches(images)]
-        return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
-
-    def _levels(self, image: Image, source: Image) -> tuple[Tensor, ...]:
-        """Return the maps of a batch of one image, of which messages name the source."""
-        levels = next(self._batches([image]))
-        if not all(level.isfinite().all() for level in levels):
-            name = source if isinstance(source, (str, Path)) else 'the image'
-            raise ValueError(f'{name}: {NOT_FINITE}')
-        return levels
+    def _fitting(self, files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Tensor]]:
+        """Yield the names and vectors (1, C) of files, but for those that it says are left out."""
+        names, paths = zip(*files, strict=True)
+        try:
+            yield from zip(names, self(paths).split(1), strict=True)
+        except UNFIT as error:
+            if len(files) == 1:
+                print_log(f'left out {paths[0]}: {error}', 'current', logging.WARNING)
+                return
+            # one by one, to find out which it is
+            for file in files:
+                yield from self._fitting([file])
 
     def _read(self, image: Image) -> Tensor:
-        """Return an image as it goes into the network but for the normalization."""
+        """Return an image as it goes into the network but for size and normalization."""
         pixels_CHW = read_image(image, self.bands, self.dtype)
         # twice as far: interpolation of floats overshoots
         limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
         if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
             raise ValueError(
-                f'an image has values up to {pixels_CHW.max():g}, and the mean is of images of 8 '
-                'bits: give mean=... and std=... of your bands, or scale the image to 0 to 255'
+                f'{_name(image)} has values up to {pixels_CHW.max():g}, and the mean is of images of '
+                '8 bits: give mean=... and std=... of your bands, or scale the image to 0 to 255'
             )
+        height, width = pixels_CHW.shape[1:]
         if len(pixels_CHW) != len(self.mean):
-            name = image if isinstance(image, (str, Path)) else 'an image'
             raise ValueError(
-                f'{name} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: choose '
-                'bands of rasters with bands=(...), counted from 1'
+                f'{_name(image)} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: '
+                'choose bands of rasters with bands=(...), counted from 1'
+            )
+        if min(height, width) < (1 if self.size else self.model.min_size):
+            raise ValueError(
+                f'{_name(image)} is of {width} x {height} pixels, the backbone takes '
+                f'{self.model.min_size} each way on: resize images with size=(height, width)'
             )
         return pixels_CHW
 
@@ -279,15 +272,24 @@ class Embedder:
         if self.size is not None:
             options = dict(mode='bilinear', antialias=True, align_corners=False)
             read = (interpolate(pixels[None], self.size, **options)[0] for pixels in read)
+        done = 0
         for _, same_size in groupby(read, key=lambda pixels: pixels.shape):
-            batch = []
-            for pixels in same_size:
-                batch.append((pixels - self.mean) / self.std)
-                if len(batch) == self.batch_size:
-                    yield self.model(torch.stack(batch).to(self.device))
-                    batch = []
-            if batch:
-                yield self.model(torch.stack(batch).to(self.device))
+            while batch := list(islice(same_size, self.batch_size)):
+                stack = torch.stack([(pixels - self.mean) / self.std for pixels in batch])
+                levels = self.model(stack.to(self.device))
+                finite = levels[-1].isfinite().flatten(1).all(1)
+                if not finite.all():
+                    image = images[done + int(finite.int().argmin())]
+                    raise ValueError(
+                        f'the vector of {_name(image)} is NaN or infinite: some of its numbers '
+                        'are, or are too large; mark pixels without data as nodata'
+                    )
+                done += len(batch)
+                yield levels
+
+
+def _name(image: Image) -> str:
+    return str(image) if isinstance(image, (str, Path)) else 'an image'
 
 
 def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -297,11 +299,16 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         ValueError: The config has no DynamicVis backbone.
     """
     backbone = dict(cfg.get('model', {}).get('backbone') or {})
-    if 'type' not in backbone or type_name(backbone) != 'DynamicVis':
-        raise ValueError(f'config {cfg.filename} has no backbone mmdynamicvis.DynamicVis')
+    kind = type_name(backbone) if 'type' in backbone else None
+    if kind not in BACKBONES:
+        raise ValueError(
+            f'config {cfg.filename} has no backbone {" or ".join(BACKBONES)}, but {kind}'
+        )
     del backbone['type']
     init_cfg = backbone.pop('init_cfg', None) or {}
-    backbone['checkpoint'] = init_cfg.get('checkpoint')
+    backbone = BACKBONES[kind](**backbone)
+    all_cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    backbone['checkpoint'] = next((c['checkpoint'] for c in all_cfgs if 'checkpoint' in c), None)
     normalization = preprocessor_of(cfg)
     settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
     if 'mean' in normalization:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
+
 from mmdynamicvis.embedding.embedder import Embedder
+from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.fileio import digest
+from mmdynamicvis.visualization import as_picture
+from mmdynamicvis.visualization.pictures import Picture
 
 
 def settings_of(
@@ -21,7 +27,7 @@ def settings_of(
         checkpoint: Weights for a config.
         **options: Further arguments of :class:`~mmdynamicvis.embedding.Embedder`.
     """
-    files = [Path(path).resolve() for path in (model, checkpoint) if path]
+    files = [Path(path).expanduser().resolve() for path in (model, checkpoint) if path]
     return dict(
         model=str(files[0]),
         checkpoint=str(files[1]) if checkpoint else None,
@@ -35,8 +41,13 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
 
     Raises:
         FileNotFoundError: A file of the model is no longer where it was.
-        ValueError: A file of the model has changed since.
+        ValueError: A file of the model has changed since, or the settings are not of an index.
     """
+    if missing := {'model', 'checkpoint', 'digests', 'options'} - set(settings):
+        raise ValueError(
+            f'the index does not say how it was made, {", ".join(sorted(missing))} are missing: '
+            'build it with tools/search_images.py'
+        )
     files = [Path(path) for path in (settings['model'], settings['checkpoint']) if path]
     for path, expected in zip(files, settings['digests'], strict=True):
         if digest(path) != expected:
@@ -48,6 +59,20 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
 def embed_images(
     images: Sequence[Path], settings: Mapping[str, Any], device: str | None = None
 ) -> Embeddings:
-    """Return the index of images by their full paths; those that are damaged are left out."""
+    """Return the index of images by their full paths; it says which do not fit, and lacks those."""
     names, vectors, _ = make_embedder(settings, device).files([path.resolve() for path in images])
     return Embeddings(names, vectors, settings)
+
+
+def indexed_picture(path: str | Path, bands: Sequence[int] | None = None) -> Picture | None:
+    """Return the picture of an image of an index; None, and a warning, if it cannot be read now.
+
+    Args:
+        path: The image.
+        bands: Bands of rasters, counted from 1.
+    """
+    try:
+        return as_picture(read_image(path, bands).numpy())
+    except (OSError, ValueError) as error:
+        print_log(f'not shown: {path} ({error})', 'current', logging.WARNING)
+        return None

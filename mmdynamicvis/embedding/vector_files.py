@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdynamicvis.fileio import replacing
+from mmdynamicvis.fileio import replacing, shorten
 from mmdynamicvis.models.weights import import_safetensors, save_weights
 
 SUFFIXES = ('.npz', '.parquet', '.safetensors')
@@ -38,9 +38,10 @@ class Embeddings(NamedTuple):
 
         Raises:
             OSError: The file cannot be written, since the disk is full for example.
-            ValueError: The file's name ends with something else.
+            ValueError: The file's name ends with something else, or a vector is not finite.
         """
         path = Path(path)
+        self._check()
         write = _by_suffix(path, _to_npz, _to_parquet, _to_safetensors)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -51,15 +52,35 @@ class Embeddings(NamedTuple):
         """Read what :meth:`save` has written; nothing in the file is executed.
 
         Raises:
-            ValueError: The file's name ends with something else, or it holds something else.
+            FileNotFoundError: There is no such file.
+            ValueError: The file's name ends with something else, or it is damaged or holds
+                something else.
         """
         path = Path(path)
         read = _by_suffix(path, _from_npz, _from_parquet, _from_safetensors)
+        if not path.is_file():
+            raise FileNotFoundError(f'{path} does not exist')
         try:
             names, vectors, settings = read(path)
-        except (KeyError, ValueError) as error:
-            raise ValueError(f'{path} holds no embeddings: {error}') from error
-        return cls(names, vectors, json.loads(settings))
+            embeddings = cls(names, vectors, json.loads(settings))
+            embeddings._check()
+        except ImportError:
+            raise
+        except Exception as error:  # zipfile, numpy, pyarrow and safetensors share no other class
+            found = f'{type(error).__name__}: {error}'
+            raise ValueError(f'{path} is damaged or holds no embeddings ({found})') from error
+        return embeddings
+
+    def _check(self) -> None:
+        """Raise a ValueError unless there is a finite vector for each name."""
+        if self.vectors.dim() != 2 or not self.vectors.is_floating_point():
+            shape = tuple(self.vectors.shape)
+            raise ValueError(f'vectors are {self.vectors.dtype} of shape {shape}, not float (N, C)')
+        if len(self.names) != len(self.vectors):
+            raise ValueError(f'{len(self.names)} names and {len(self.vectors)} vectors')
+        finite = self.vectors.isfinite().all(1).tolist()
+        if bad := [name for name, good in zip(self.names, finite, strict=True) if not good]:
+            raise ValueError(f'vectors are NaN or infinite: those of {shorten(bad)}')
 
 
 def _by_suffix(path: Path, *functions: Callable) -> Callable:

@@ -25,6 +25,10 @@ FORMATS = {
 Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
+class TooLargeError(RuntimeError):
+    """The weights are more than a file of the format holds."""
+
+
 def export_model(
     model: ImageModel,
     target: str | Path,
@@ -52,8 +56,8 @@ def export_model(
     Raises:
         ImportError: ONNX needs onnxscript and onnxruntime.
         ValueError: The target ends with something else, or the size is too small.
-        RuntimeError: The model cannot be exported so, or the outputs differ by more than the
-            tolerance; nothing is written then.
+        RuntimeError: The model cannot be exported so, its weights do not fit in one file, or the
+            outputs differ by more than the tolerance; nothing is written then.
     """
     target, size = Path(target), size or model.size
     if target.suffix not in FORMATS:
@@ -72,8 +76,9 @@ def export_model(
         try:
             program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
             files.write(program, shapes, model, temporary)
+            _check_alone(temporary, target)
             difference = _difference(model, files.load(temporary), size, dynamic)
-        except (ImportError, OSError, ValueError):
+        except (ImportError, OSError, TooLargeError, ValueError):
             raise
         except Exception as error:  # torch.export, torch.onnx and onnxruntime share no other class
             raise RuntimeError(
@@ -87,6 +92,17 @@ def export_model(
                 'nearly the same, another order of them is enough; no file is written'
             )
     return difference
+
+
+def _check_alone(written: Path, target: Path) -> None:
+    """Raise unless the file is all that was written: two files cannot appear at once."""
+    others = [path for path in written.parent.iterdir() if path != written]
+    if others:
+        gigabytes = sum(path.stat().st_size for path in others) / 1e9
+        raise TooLargeError(
+            f'{target}: the weights, {gigabytes:.2g} GB, are more than torch writes into one '
+            f'{target.suffix} file; export a .pt2 file, which has no limit'
+        )
 
 
 def _images(number: int, model: ImageModel, size: tuple[int, int]) -> Tensor:

@@ -100,8 +100,9 @@ def find_model(model: str | Path) -> tuple[Path, str | None]:
     Raises:
         FileNotFoundError: There is neither.
     """
-    if Path(model).is_file():
-        return Path(model), None
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path, None
     package = Path(mmdynamicvis.__file__).parent
     # a wheel brings the configs along, an editable install has them beside the package
     root = package / '.mim' if (package / '.mim').is_dir() else package.parent

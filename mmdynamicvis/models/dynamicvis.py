@@ -10,7 +10,7 @@ from operator import mul
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
@@ -24,6 +24,7 @@ from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.models.weights import load_weights, register_safetensors
 from mmdynamicvis.ops.dispatch import check_backend
+from mmdynamicvis.ops.flops import register_formulas_if_counted
 from mmdynamicvis.ops.selective_scan import BACKENDS
 from mmdynamicvis.registry import MODELS
 
@@ -202,6 +203,7 @@ class DynamicVis(BaseModule):
         check_backend('DynamicVis', BACKENDS, backend)
         show_ops_log()
         register_safetensors()
+        register_formulas_if_counted()
 
         self.in_channels = in_channels
         self.embed_dims = embed_dims
@@ -281,7 +283,8 @@ class DynamicVis(BaseModule):
             super().init_weights()  # warns
             return
         all_cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
-        pretrained = [cfg for cfg in all_cfgs if cfg.get('type') == 'Pretrained']
+        # of pure-Python configs, the type is the class
+        pretrained = [cfg for cfg in all_cfgs if cfg.get('type') in ('Pretrained', PretrainedInit)]
         if pretrained:
             self.init_cfg = [cfg for cfg in all_cfgs if cfg not in pretrained]
         super().init_weights()

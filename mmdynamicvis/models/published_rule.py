@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.autocast import outside_autocast
 from mmdynamicvis.ops.token_select.eager import flat
 
 
@@ -28,7 +29,7 @@ def select_by_importance(
         flow through tokens and importance, not through the choice.
     """
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
-    with torch.autocast(tokens_BLC.device.type, enabled=False):
+    with outside_autocast(tokens_BLC):
         # Not a matrix product: BLAS rounds equal rows differently, so that ties would not be ties.
         scores_BL = (tokens_BLC.to(wide) * scorer_C.to(wide)).sum(-1)
         importance_BL = scores_BL.softmax(-1)

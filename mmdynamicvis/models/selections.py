@@ -22,16 +22,29 @@ class Record:
         """Stride of a stage that selects -> what it selected."""
 
 
-def find_backbone(model: nn.Module) -> DynamicVis:
-    """Return the first DynamicVis backbone in a model.
+def find_backbone(model: nn.Module, name: str | None = None) -> DynamicVis:
+    """Return the DynamicVis backbone in a model.
+
+    Args:
+        model: The model.
+        name: Which one, if the model has several, as a teacher and a student have: its name in the
+            model or a part of it between dots, 'teacher' for example.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or none or several of that name; the message has their names.
     """
-    for module in model.modules():
-        if isinstance(module, DynamicVis):
-            return module
-    raise ValueError(f'{type(model).__name__} has no DynamicVis backbone')
+    found = {key: part for key, part in model.named_modules() if isinstance(part, DynamicVis)}
+    if not found:
+        raise ValueError(f'{type(model).__name__} has no DynamicVis backbone')
+    chosen = [key for key in found if name is None or f'.{name}.' in f'.{key}.']
+    if len(chosen) != 1:
+        said = '' if name is None else f', {len(chosen)} of them by the name {name!r}'
+        example = next(iter(found)).removeprefix('module.')
+        raise ValueError(
+            f'{type(model).__name__} has the DynamicVis backbones {", ".join(found)}{said}: name '
+            f'one, as in backbone={example!r}'
+        )
+    return found[chosen[0]]
 
 
 def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
@@ -64,13 +77,18 @@ def tokens_in_boxes(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int)
 
 
 @contextmanager
-def record_selections(model: nn.Module) -> Iterator[Record]:
+def record_selections(model: nn.Module, backbone: str | None = None) -> Iterator[Record]:
     """Record what a model's backbone selects in the forward passes inside; the last one counts.
 
+    Args:
+        model: The model.
+        backbone: Which backbone, see :func:`find_backbone`.
+
     Raises:
-        ValueError: The model has no DynamicVis backbone.
+        ValueError: The model has no DynamicVis backbone, or several to which the name applies.
+        RuntimeError: At the end, that the backbone did not run.
     """
-    backbone, record = find_backbone(model), Record()
+    listened, record = find_backbone(model, backbone), Record()
 
     def keep_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         record.images_BCHW = inputs[0].detach()
@@ -80,11 +98,17 @@ def record_selections(model: nn.Module) -> Iterator[Record]:
     ) -> None:
         record.selections[stride] = output[1]
 
-    handles = [backbone.register_forward_pre_hook(keep_images)]
-    for stride, stage in selecting_stages(backbone).items():
+    handles = [listened.register_forward_pre_hook(keep_images)]
+    for stride, stage in selecting_stages(listened).items():
         handles.append(stage.register_forward_hook(partial(keep_selection, stride)))
     try:
         yield record
     finally:
         for handle in handles:
             handle.remove()
+    if record.images_BCHW is None:
+        said = '' if backbone is None else f' {backbone!r}'
+        raise RuntimeError(
+            f'the DynamicVis backbone{said} of {type(model).__name__} did not run: nothing is '
+            'selected'
+        )

@@ -50,6 +50,10 @@ _SKIPPED = [
 ]
 
 
+class UnsafeFileError(ValueError):
+    """A file holds more than weights, which could run code."""
+
+
 @contextmanager
 def _skipping_histories() -> Iterator[None]:
     before = torch.serialization.get_safe_globals()
@@ -78,6 +82,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     path = str(path)
     if path.startswith(('http://', 'https://')):
         path = _download(path)
+    path = str(Path(path).expanduser()) if path.startswith('~') else path
     if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
@@ -106,6 +111,30 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
             f'checkpoint {path}: no name begins with {prefix!r}; the names begin with {found}'
         )
     return part
+
+
+def check_resumable(path: str | os.PathLike) -> None:
+    """Raise a ValueError unless a file holds a training, not weights alone.
+
+    Addresses are left to whoever loads them.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if str(path).startswith(('http://', 'https://')):
+        return
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    try:
+        content = {} if path.suffix == '.safetensors' else _read_pth(str(path))
+    except UnsafeFileError:  # a training may hold anything; who resumes from it decides
+        return
+    if not isinstance(content, Mapping) or 'meta' not in content:
+        raise ValueError(
+            f'checkpoint {path} cannot be resumed from: it holds weights alone. To start a '
+            f'training from them, pass --cfg-options load_from={path} in place of --resume'
+        )
 
 
 @functools.cache
@@ -187,7 +216,7 @@ def _read_pth(path: str) -> object:
             raise ValueError(
                 f'checkpoint {path} is truncated or not a torch checkpoint: {found}'
             ) from error
-        raise ValueError(
+        raise UnsafeFileError(
             f'checkpoint {path} holds more than weights and was not loaded, since that could run '
             f'code from the file: {found}'
         ) from error

@@ -57,7 +57,8 @@ class PageModel:
     def __init__(
         self, config: str | Path, checkpoint: str | Path, device: str | None = None
     ) -> None:
-        if not Path(checkpoint).is_file():
+        checkpoint = Path(checkpoint).expanduser()
+        if not checkpoint.is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
         cfg = load_config_file(find_model(config)[0])
         self._host = scope_of(cfg)
@@ -65,7 +66,7 @@ class PageModel:
         self._model = self._inferencer.model
         find_backbone(self._model)
         self._turned = turns_channels(preprocessor_of(cfg))
-        self.name = f'{self._task()}: {Path(cfg.filename).stem}, {Path(checkpoint).name}'
+        self.name = f'{self._task()}: {Path(cfg.filename).stem}, {checkpoint.name}'
 
     def __call__(self, image: Picture) -> View:
         """Return what the model makes of an image; it runs once.

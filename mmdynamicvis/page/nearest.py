@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdynamicvis.embedding.image_index import make_embedder
-from mmdynamicvis.embedding.images import read_image
+import numpy as np
+
+from mmdynamicvis.embedding.image_index import indexed_picture, make_embedder
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.page.uploads import fit
 from mmdynamicvis.retrieval import VectorIndex
-from mmdynamicvis.visualization import as_picture
 from mmdynamicvis.visualization.pictures import Picture
 
 _SIDE = 256
+_GONE = np.full((_SIDE, _SIDE, 3), 210, np.uint8)
 
 
 class NearestImages:
@@ -47,8 +48,9 @@ class NearestImages:
     def __call__(self, image: Picture, k: int = 8) -> list[tuple[Picture, str]]:
         """Return the nearest images, each with its distance (1 - cosine) and name.
 
+        One that is gone, or damaged since, is a gray square, which its name says.
+
         Raises:
-            OSError: A file is gone or damaged.
             ValueError: A file has become a link to another folder.
         """
         found = self._index.search(self._embedder([image]), min(k, len(self._index)))
@@ -60,8 +62,11 @@ class NearestImages:
 
     def _show(self, path: Path, distance: float) -> tuple[Picture, str]:
         self._check(path)
-        picture = fit(as_picture(read_image(path, self._embedder.bands).numpy()), _SIDE)
-        return picture, f'{distance:.3f} {path.name}'
+        picture, caption = (
+            indexed_picture(path, self._embedder.bands),
+            f'{distance:.3f} {path.name}',
+        )
+        return (_GONE, f'{caption} (gone)') if picture is None else (fit(picture, _SIDE), caption)
 
     def _check(self, path: Path) -> None:
         if not path.resolve().is_relative_to(self._folder):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
+from mmdynamicvis.ops.autocast import outside_autocast
+
 
 def mil_nce_loss(
     regions_RE: Tensor, labels_R: Tensor, categories_CE: Tensor, scale: Tensor
@@ -34,7 +36,7 @@ def mil_nce_loss(
         The loss, a scalar; zero without regions.
     """
     dtype = torch.promote_types(regions_RE.dtype, torch.float32)
-    with torch.autocast(regions_RE.device.type, enabled=False):
+    with outside_autocast(regions_RE):
         regions_RE = normalize(regions_RE.to(dtype), dim=-1)
         categories_CE = normalize(categories_CE.to(dtype), dim=-1)
         logits_RC = scale.to(dtype) * (regions_RE @ categories_CE.t())

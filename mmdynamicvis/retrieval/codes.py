@@ -1,4 +1,4 @@
-"""Binary codes of vectors, 32 times smaller and faster to search.
+"""Binary codes of vectors: signs are 32 times smaller, 64 bits also faster to search.
 
 As in "Multi-Spectral Remote Sensing Image Retrieval using Geospatial Foundation Models"
 (arXiv 2403.02059), whose protocol table 12 of the DynamicVis paper follows.

@@ -1,67 +1,58 @@
-"""Exact nearest neighbors among vectors or binary codes, by faiss or by torch."""
+"""Exact nearest neighbors among vectors or binary codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 Distance = Literal['cosine', 'euclidean', 'hamming']
-Engine = Literal['auto', 'faiss', 'torch']
-_MAX_DISTANCES = 2**24
-"""Distances that are held at once, 128 MB with their keys."""
+_QUERIES, _VECTORS = 256, 2**16
+"""How many are compared at once: 64 MB of distances."""
+_CODES = 4096
+"""How many codes are unpacked at once: they stay in the cache."""
+_PAIRS = 2**22
+"""How many numbers of vectors are compared in float64 at once."""
+_LARGEST = 1e17
+"""Of values: the squares of larger ones, summed, would pass what float32 holds."""
 
 
 class VectorIndex:
     """Vectors that are searched exactly; ties go to the vector that was added first.
 
+    Matrix products in float32 find all vectors that may be among the nearest, within the bound of
+    their rounding; distances of those are computed in float64, so that their order does not depend
+    on how a matrix product rounds.
+
     Args:
-        distance: 'cosine' (1 - cosine) or 'euclidean' for floating-point vectors, 'hamming' (bits
-            that differ) for bool ones, whose number is a multiple of 8.
-        engine: 'faiss', 'torch', or 'auto': faiss where it is installed.
+        distance: 'cosine' (1 - cosine; 1 for vectors of zeros) or 'euclidean' for floating-point
+            vectors, 'hamming' (bits that differ) for bool ones, whose number is a multiple of 8.
 
     Raises:
-        ImportError: faiss is asked for and not installed.
-        ValueError: The distance or engine is unknown.
+        ValueError: The distance is unknown.
     """
 
-    def __init__(self, distance: Distance = 'cosine', engine: Engine = 'auto') -> None:
-        for name, value, known in (
-            ('distance', distance, get_args(Distance)),
-            ('engine', engine, get_args(Engine)),
-        ):
-            if value not in known:
-                raise ValueError(f'{name} is {value!r}; choose one of {known}')
-        installed = find_spec('faiss') is not None
-        if engine == 'faiss' and not installed:
-            raise ImportError("engine is 'faiss': pip install faiss-cpu, or take engine='torch'")
+    def __init__(self, distance: Distance = 'cosine') -> None:
+        if distance not in get_args(Distance):
+            raise ValueError(f'distance is {distance!r}; choose one of {get_args(Distance)}')
         self.distance = distance
-        self.engine = ('faiss' if installed else 'torch') if engine == 'auto' else engine
-        self._vectors: Tensor | None = None
-        self._faiss: Any = None
+        self._parts: list[Tensor] = []
 
     def __len__(self) -> int:
         """Return the number of vectors."""
-        return 0 if self._vectors is None else len(self._vectors)
+        return sum(map(len, self._parts))
 
     def add(self, vectors_NC: Tensor) -> None:
         """Add vectors, (N, C) floating point, or bool for 'hamming'.
 
         Raises:
-            ValueError: They are of another type or length than what is there, or not finite.
+            ValueError: They are of another type or length than what is there, not finite, or too
+                large to be squared.
         """
-        self._check(vectors_NC)
-        prepared = self._prepare(vectors_NC)
-        known = [] if self._vectors is None else [self._vectors]
-        self._vectors = torch.cat([*known, prepared])
-        if self.engine == 'faiss':
-            self._faiss = self._faiss or _make_faiss(self.distance, vectors_NC.shape[1])
-            self._faiss.add(prepared.numpy())
+        self._parts.append(self._prepare(vectors_NC))
 
     def search(self, queries_QC: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Find the nearest vectors.
@@ -79,107 +70,140 @@ class VectorIndex:
         """
         if not 1 <= k <= len(self):
             raise ValueError(f'k is {k}; the index has {len(self)} vectors')
-        self._check(queries_QC)
         queries = self._prepare(queries_QC)
-        return self._by_faiss(queries, k) if self.engine == 'faiss' else self._by_torch(queries, k)
+        if len(self._parts) > 1:
+            self._parts = [torch.cat(self._parts)]
+        # products in less than float32 would miss what their rounding is taken for
+        with torch.autocast('cpu', enabled=False):
+            found = [self._nearest(chunk, k) for chunk in queries.split(_QUERIES)]
+        distances, places = (torch.cat(part) for part in zip(*found, strict=True))
+        return distances.float(), places
 
-    def _check(self, vectors_NC: Tensor) -> None:
-        kind = 'bool' if self.distance == 'hamming' else 'floating point'
-        fits = vectors_NC.dtype == torch.bool if kind == 'bool' else vectors_NC.is_floating_point()
+    def _nearest(self, queries_QC: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        best = None
+        for first, vectors in self._blocks():
+            rows, places, distances = self._candidates(queries_QC, vectors, min(k, len(vectors)))
+            block = rows, places + first, distances
+            if best is not None:
+                block = tuple(torch.cat(pair) for pair in zip(best, block, strict=True))
+            best = _first(*block, k)
+        _, places, distances = best
+        return distances.view(len(queries_QC), k), places.view(len(queries_QC), k)
+
+    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield blocks of the vectors, and the place of the first one of each."""
+        (vectors,) = self._parts
+        for first in range(0, len(vectors), _VECTORS):
+            yield first, vectors[first : first + _VECTORS]
+
+    def _candidates(
+        self, queries: Tensor, vectors: Tensor, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pairs (M,) among which the k nearest of each query are, by query, then place.
+
+        Rows of the queries, places of the vectors, and the distances, float64.
+        """
+        if self.distance == 'hamming':
+            coarse_QN, margin_Q1 = _hamming(queries, vectors), 0
+        else:
+            coarse_QN, margin_Q1 = _coarse(queries, vectors, self.distance)
+        limit_Q1 = coarse_QN.topk(k, largest=False).values[:, -1:] + margin_Q1
+        rows, places = (coarse_QN <= limit_Q1).nonzero(as_tuple=True)
+        if self.distance == 'hamming':
+            return rows, places, coarse_QN[rows, places].double()
+        size = max(1, _PAIRS // max(1, vectors.shape[1]))
+        parts = zip(rows.split(size), places.split(size), strict=True)
+        exact = [_exact(queries[r], vectors[p], self.distance) for r, p in parts]
+        return rows, places, torch.cat(exact)
+
+    def _prepare(self, vectors_NC: Tensor) -> Tensor:
+        """Return what is compared: bytes of bits, vectors of length 1, or the vectors."""
+        vectors_NC = vectors_NC.detach().cpu()
+        is_code = self.distance == 'hamming'
+        kind = 'bool' if is_code else 'floating point'
+        fits = vectors_NC.dtype == torch.bool if is_code else vectors_NC.is_floating_point()
         if vectors_NC.dim() != 2 or not fits:
             raise ValueError(
                 f'vectors are {vectors_NC.dtype} of shape {tuple(vectors_NC.shape)}; '
                 f'{self.distance} needs {kind} (N, C)'
             )
         length = vectors_NC.shape[1]
-        if kind == 'bool' and length % 8:
+        if is_code and length % 8:
             raise ValueError(f'codes have {length} bits; the number must be a multiple of 8')
-        if kind != 'bool' and not vectors_NC.isfinite().all():
-            raise ValueError('vectors hold NaN or infinite values')
-        known = None if self._vectors is None else self._vectors.shape[1]
-        if known is not None and known != (length // 8 if kind == 'bool' else length):
+        known = self._parts[0].shape[1] if self._parts else None
+        if known is not None and known != (length // 8 if is_code else length):
             raise ValueError(f'vectors have length {length}, not that of the index')
-
-    def _prepare(self, vectors_NC: Tensor) -> Tensor:
-        """Return what is compared: bytes of bits, vectors of length 1, or the vectors."""
-        vectors_NC = vectors_NC.detach().cpu()
-        if self.distance == 'hamming':
+        if is_code:
             return torch.from_numpy(np.packbits(vectors_NC.numpy(), axis=1))
-        vectors_NC = vectors_NC.float().contiguous()
-        return normalize(vectors_NC) if self.distance == 'cosine' else vectors_NC
-
-    def _by_torch(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        distance = _DISTANCES[self.distance]
-        places_N = torch.arange(len(self))
-        found = []
-        for chunk in queries.split(max(1, _MAX_DISTANCES // len(self))):
-            distances_QN = distance(chunk, self._vectors)
-            # one number per pair that orders by distance, then by place: the bits of floats that
-            # are not negative grow as they do
-            keys_QN = (distances_QN.view(torch.int32).long() << 32) + places_N
-            nearest = (keys_QN.topk(k, largest=False).values & 0xFFFFFFFF).long()
-            found.append((distances_QN.gather(1, nearest), nearest))
-        distances, places = (torch.cat(part) for part in zip(*found, strict=True))
-        return distances, places
-
-    def _by_faiss(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        distances, places = self._faiss.search(queries.numpy(), k)
-        if self.distance == 'hamming':
-            distances, places = self._complete_ties(queries.numpy(), distances, places)
-        elif self.distance == 'cosine':
-            distances = np.maximum(1 - distances, 0)  # as the other engine: rounding can pass 1
-        else:
-            distances = np.sqrt(distances)
-        order = np.lexsort((places, distances), axis=1)
-        distances, places = (np.take_along_axis(x, order, 1) for x in (distances, places))
-        return torch.from_numpy(distances.astype(np.float32)), torch.from_numpy(places)
-
-    def _complete_ties(
-        self, queries: np.ndarray, distances: np.ndarray, places: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Of codes as far away as the last one found, take the first ones."""
-        k = distances.shape[1]
-        for radius in np.unique(distances[:, -1]):
-            rows = np.flatnonzero(distances[:, -1] == radius)
-            limits, all_distances, all_places = self._faiss.range_search(
-                queries[rows], int(radius) + 1
-            )
-            for i, row in enumerate(rows):
-                part = slice(limits[i], limits[i + 1])
-                order = np.lexsort((all_places[part], all_distances[part]))[:k]
-                distances[row], places[row] = all_distances[part][order], all_places[part][order]
-        return distances, places
+        vectors_NC = vectors_NC.float()
+        if vectors_NC.numel() and not vectors_NC.abs().max() <= _LARGEST:
+            raise ValueError(f'vectors hold NaN, infinite values or some above {_LARGEST:g}')
+        return _unit(vectors_NC) if self.distance == 'cosine' else vectors_NC.clone()
 
 
-def _make_faiss(distance: Distance, length: int) -> Any:
-    import faiss
-
-    makers = dict(
-        cosine=faiss.IndexFlatIP, euclidean=faiss.IndexFlatL2, hamming=faiss.IndexBinaryFlat
-    )
-    return makers[distance](length)
-
-
-def _cosine(queries_QC: Tensor, vectors_NC: Tensor) -> Tensor:
-    # never negative, which rounding could make it
-    return (1 - queries_QC @ vectors_NC.T).clamp_(min=0)
+def _unit(vectors_NC: Tensor) -> Tensor:
+    """Return vectors of length 1; those of zeros stay."""
+    tiny = torch.finfo(vectors_NC.dtype).tiny
+    # first by the largest number, lest squares vanish or overflow
+    scaled_NC = vectors_NC / vectors_NC.abs().amax(1, keepdim=True).clamp(min=tiny)
+    return scaled_NC.div_(scaled_NC.norm(dim=1, keepdim=True).clamp(min=tiny))
 
 
-def _euclidean(queries_QC: Tensor, vectors_NC: Tensor) -> Tensor:
-    return torch.cdist(queries_QC, vectors_NC)
+def _coarse(queries_QC: Tensor, vectors_NC: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
+    """Return numbers (Q, N) that order the vectors of a query but for rounding.
+
+    Also how much larger than that of the k-th nearest the number of a nearer one can be, (Q, 1).
+    """
+    coarse_QN = queries_QC @ vectors_NC.T
+    if distance == 'cosine':
+        coarse_QN.neg_()
+        largest = queries_Q1 = torch.ones(len(queries_QC), 1)
+    else:  # half of the squared distance, without what all vectors of a query share
+        lengths_N = vectors_NC.norm(dim=1)
+        torch.sub(lengths_N.square() / 2, coarse_QN, out=coarse_QN)
+        largest, queries_Q1 = lengths_N.max(), queries_QC.norm(dim=1, keepdim=True)
+    # a sum of n products is off by n roundings of the product of both lengths at most, in any order
+    precise = torch.get_float32_matmul_precision() == 'highest'
+    unit = 2.0**-24 if precise else 2.0**-8
+    tiny = torch.finfo(torch.float32).tiny
+    error_Q1 = (vectors_NC.shape[1] + 4) * (unit * largest * (queries_Q1 + largest) + tiny)
+    return coarse_QN, 2 * error_Q1
 
 
-def _hamming(queries_QB: Tensor, vectors_NB: Tensor) -> Tensor:
-    # of +1 and -1, the products of bits that differ are -1
-    queries, vectors = (_signs(codes) for codes in (queries_QB, vectors_NB))
-    return (queries.shape[1] - queries @ vectors.T) / 2
+def _exact(queries_MC: Tensor, vectors_MC: Tensor, distance: Distance) -> Tensor:
+    """Return the distances of pairs, (M,) float64."""
+    queries_MC, vectors_MC = queries_MC.double(), vectors_MC.double()
+    if distance == 'euclidean':
+        return (queries_MC - vectors_MC).square().sum(1).sqrt()
+    squares_M = queries_MC.square().sum(1) * vectors_MC.square().sum(1)
+    # of zeros, the cosine is 0; rounding may bring others above 1
+    cosine_M = (queries_MC * vectors_MC).sum(1) / squares_M.sqrt().clamp(min=1e-30)
+    return (1 - cosine_M).clamp(min=0)
 
 
-def _signs(codes_NB: Tensor) -> Tensor:
-    bits = np.unpackbits(codes_NB.numpy(), axis=1)
-    return torch.from_numpy(bits).float().mul_(2).sub_(1)
+def _hamming(queries_QB: Tensor, codes_NB: Tensor) -> Tensor:
+    """Return how many bits differ, (Q, N) float32."""
+    queries_QC = _bits(queries_QB)
+    # a bit that is set differs from a query's 0, and makes up for what its 1 counts already
+    weights_CQ = (1 - 2 * queries_QC).T
+    parts = [(_bits(part) @ weights_CQ).T for part in codes_NB.split(_CODES)]
+    return torch.cat(parts, 1).add_(queries_QC.sum(1, keepdim=True))
 
 
-_DISTANCES: dict[Distance, Callable[[Tensor, Tensor], Tensor]] = dict(
-    cosine=_cosine, euclidean=_euclidean, hamming=_hamming
-)
+def _bits(codes_NB: Tensor) -> Tensor:
+    return torch.from_numpy(np.unpackbits(codes_NB.numpy(), axis=1)).float()
+
+
+def _first(
+    rows: Tensor, places: Tensor, distances: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the k pairs of each row with the least distance, of equal ones those that come first.
+
+    The rows are ascending in what is returned, the distances within a row.
+    """
+    order = distances.argsort(stable=True)
+    order = order[rows[order].argsort(stable=True)]
+    sorted_rows = rows[order]
+    rank = torch.arange(len(order)) - torch.searchsorted(sorted_rows, sorted_rows)
+    order = order[rank < k]
+    return rows[order], places[order], distances[order]

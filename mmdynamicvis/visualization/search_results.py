@@ -15,14 +15,14 @@ _TILE_INCHES = 1.5
 
 def show_search_results(
     queries: Sequence[Picture],
-    results: Sequence[Sequence[Picture]],
+    results: Sequence[Sequence[Picture | None]],
     titles: Sequence[Sequence[str]],
 ) -> Picture:
     """Composes one row per query: the query, and beside it what was found, the nearest first.
 
     Args:
         queries: RGB pictures, uint8 (H, W, 3) each.
-        results: As many pictures for each query as for the others.
+        results: As many pictures for each query as for the others; None for an image that is gone.
         titles: Text over each result.
 
     Returns:
@@ -42,7 +42,11 @@ def show_search_results(
     axes = figure.subplots(len(queries), columns, squeeze=False)
     for row, query, found, texts in zip(axes, queries, results, titles, strict=True):
         for axis, picture, text in zip(row, [query, *found], ['query', *texts], strict=True):
-            axis.imshow(picture)
+            if picture is None:
+                axis.set_facecolor('lightgray')
+                axis.text(0.5, 0.5, 'gone', ha='center', va='center', transform=axis.transAxes)
+            else:
+                axis.imshow(picture)
             axis.set_title(text, fontsize=6)
             axis.set_xticks([])
             axis.set_yticks([])

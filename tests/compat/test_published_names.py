@@ -5,11 +5,15 @@ import sys
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, MODELS
 
 import mmdynamicvis.compat  # noqa: F401
+from mmdynamicvis import export
 from mmdynamicvis.compat.models import DynamicVisBackbone
+from mmdynamicvis.embedding import Embedder
+from mmdynamicvis.models.weights import save_weights
 
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 PUBLISHED = dict(
@@ -80,6 +84,35 @@ def test_frozen_stages_are_counted_from_one(published, ours):
 def test_unknown_values_are_named(argument, value):
     with pytest.raises(ValueError, match=argument):
         DynamicVisBackbone(**{**PUBLISHED, argument: value})
+
+
+@pytest.mark.parametrize('kind', ['mmpretrain.DynamicVisBackbone', DynamicVisBackbone])
+def test_embedder_and_export_take_published_configs(kind, tmp_path) -> None:
+    """By name, and by class as in pure-Python configs."""
+    torch.manual_seed(0)
+    model = DynamicVisBackbone(**{**PUBLISHED, 'path_type': 'forward'}).eval()
+    # weights do not tell these two
+    arguments = {**PUBLISHED, 'path_type': 'forward', 'spatial_token_keep_ratios': [4, 0, 2, 1]}
+    expected = DynamicVisBackbone(**arguments).eval()
+    weights = {
+        k: v for k, v in model.state_dict().items() if not k.startswith('stages.1.units.0.s')
+    }
+    save_weights(weights, tmp_path / 'weights.safetensors')
+    expected.load_state_dict(weights)
+    init_cfg = [dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.safetensors'))]
+    backbone = dict(type=kind, frozen_stages=1, out_indices=(3,), init_cfg=init_cfg, **arguments)
+    cfg = Config(dict(model=dict(type='ImageClassifier', backbone=backbone)))
+    image = torch.rand(3, 64, 96)
+    embedder = Embedder(cfg, mean=[0, 0, 0], std=[1, 1, 1], device='cpu')
+    with torch.no_grad():
+        last = expected(image[None])[-1]
+        exported = export.backbone(cfg, mean=[0, 0, 0], std=[1, 1, 1])
+        maps = exported(image[None])
+    torch.testing.assert_close(embedder([image]), last.mean((2, 3)))
+    torch.testing.assert_close(maps[-1], last, rtol=1e-4, atol=1e-5)
+    cfg.model.backbone.path_type = 'sideways'
+    with pytest.raises(ValueError, match='path_type'):
+        Embedder(cfg)
 
 
 def test_load_balancing_loss_is_refused():

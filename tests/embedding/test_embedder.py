@@ -182,13 +182,69 @@ def test_a_folder_with_its_names(embedder: Embedder, tmp_path: Path, monkeypatch
     monkeypatch.setattr(embedder_module, 'print_log', lambda text, *args: said.append(text))
     embeddings = embedder.folder(folder)
     (text,) = said
-    assert 'left out: cannot load image' in text
-    assert 'damaged.png' in text
+    assert text.startswith(f'left out {folder / "damaged.png"}: cannot load image')
     assert embeddings.names == ['b/a.jpg', 'b/c.png', 'z.png']
     assert torch.equal(embeddings.vectors, embedder([folder / n for n in embeddings.names]))
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='has no images'):
         embedder.folder(tmp_path / 'empty')
+
+
+def write_unfit_images(folder: Path) -> dict[str, str]:
+    """Write a good image among unfit ones; return what is wrong by file name."""
+    rasterio = pytest.importorskip('rasterio')
+    Image.fromarray(random_image(64, 80)).save(folder / 'good.png')
+    Image.fromarray(random_image(16, 80)).save(folder / 'thin.png')
+    Image.fromarray(random_image(640, 640)).save(folder / 'short.jpg')
+    content = (folder / 'short.jpg').read_bytes()
+    (folder / 'short.jpg').write_bytes(content[: len(content) // 2])
+    (folder / 'text.png').write_text('no image')
+    for name, bands, value in (('bands.tif', 4, 1), ('huge.tif', 3, -3.4e38)):
+        options = dict(driver='GTiff', count=bands, height=64, width=64, dtype='float32')
+        with rasterio.open(folder / name, 'w', **options) as file:
+            file.write(np.full((bands, 64, 64), value, np.float32))
+    return {
+        'bands.tif': 'has 4 bands, the backbone takes 3',
+        'huge.tif': 'is NaN or infinite',
+        'short.jpg': 'cannot load image',
+        'text.png': 'cannot load image',
+        'thin.png': 'is of 80 x 16 pixels, the backbone takes 32',
+    }
+
+
+@pytest.mark.parametrize('batch_size', [1, 16])
+def test_images_that_do_not_fit_are_named_and_left_out(
+    checkpoint: Path, tmp_path: Path, monkeypatch, batch_size: int
+) -> None:
+    wrong = write_unfit_images(tmp_path)
+    embedder, said = Embedder(checkpoint, device='cpu', batch_size=batch_size), []
+    monkeypatch.setattr(embedder_module, 'print_log', lambda text, *args: said.append(text))
+    embeddings = embedder.folder(tmp_path)
+    assert embeddings.names == ['good.png']
+    assert torch.equal(embeddings.vectors, embedder([tmp_path / 'good.png']))
+    for text, (name, message) in zip(said, wrong.items(), strict=True):
+        assert text.startswith(f'left out {tmp_path / name}: ') and message in text
+        with pytest.raises((OSError, ValueError), match=message) as error:
+            embedder([tmp_path / 'good.png', tmp_path / name])
+        assert str(tmp_path / name) in str(error.value)
+
+
+def test_what_a_machine_cannot_hold_is_left_out(embedder: Embedder, tmp_path: Path) -> None:
+    for name, side in (('a.png', 40), ('b.png', 72), ('c.png', 40)):
+        Image.fromarray(random_image(side, side)).save(tmp_path / name)
+
+    def refuse_large(module, inputs) -> None:
+        if inputs[0].shape[2] > 64:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    embedder.model.register_forward_pre_hook(refuse_large)
+    assert embedder.folder(tmp_path).names == ['a.png', 'c.png']
+
+
+def test_small_images_can_be_resized(checkpoint: Path) -> None:
+    assert Embedder(checkpoint, device='cpu', size=(32, 64))([random_image(8, 9)]).shape == (1, 20)
+    with pytest.raises(ValueError, match='takes 32 pixels on'):
+        Embedder(checkpoint, device='cpu', size=(16, 64))
 
 
 def test_weights_that_do_not_fit_are_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -132,6 +132,23 @@ def test_nothing_is_written_when_outputs_differ(weights: Path, tmp_path: Path) -
     assert not list(tmp_path.glob('*.pt2'))
 
 
+@pytest.mark.slow
+def test_weights_beside_the_file_are_refused(weights: Path, tmp_path: Path, monkeypatch) -> None:
+    """As torch writes them from 1.5 GB on."""
+    from torch.onnx import ONNXProgram
+
+    save = ONNXProgram.save
+    monkeypatch.setattr(
+        ONNXProgram, 'save', lambda self, path: save(self, path, external_data=True)
+    )
+    target = tmp_path / 'old.onnx'
+    target.write_text('old')
+    with pytest.raises(RuntimeError, match=r'old\.onnx: the weights, .* GB, are more .*\.pt2'):
+        export_model(backbone(weights), target)
+    assert target.read_text() == 'old'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['backbone.safetensors', 'old.onnx']
+
+
 @pytest.mark.exhaustive
 def test_nan_is_a_difference(weights: Path, tmp_path: Path) -> None:
     """In one map of several, too."""

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmdynamicvis.models.weights import load_weights
+from mmdynamicvis.models.weights import check_resumable, load_weights, save_weights
 
 WEIGHTS = {'backbone.a': torch.arange(6.0).view(2, 3), 'head.b': torch.ones(2).bfloat16()}
 
@@ -237,3 +237,29 @@ def test_address(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) 
     assert_same(load_weights(f'{address}/a.pth?download=true'), WEIGHTS)  # from the cache
     with pytest.raises(HTTPError):  # another address is another file
         load_weights(f'{address}/a.pth')
+
+
+@pytest.mark.parametrize('name', ['w.pth', 'w.safetensors'])
+def test_the_home_folder_is_known(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    save_weights(WEIGHTS, tmp_path / name)
+    assert_same(load_weights(f'~/{name}'), WEIGHTS)
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path}/other.pth'):
+        load_weights('~/other.pth')
+
+
+@pytest.mark.parametrize('name', ['w.pth', 'w.safetensors', 'plain.pth'])
+def test_weights_alone_are_not_resumed_from(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == 'plain.pth':
+        torch.save(WEIGHTS, path)
+    else:
+        save_weights(WEIGHTS, path)
+    with pytest.raises(ValueError, match=rf'{name} cannot be resumed from.*load_from={path}'):
+        check_resumable(path)
+    with pytest.raises(FileNotFoundError, match=r'none\.pth does not exist'):
+        check_resumable(tmp_path / 'none.pth')
+    for extra in ({}, dict(hook=Payload(tmp_path / 'marker'))):
+        torch.save(dict(state_dict=WEIGHTS, meta=dict(epoch=1), **extra), tmp_path / 'full.pth')
+        check_resumable(tmp_path / 'full.pth')
+    assert not (tmp_path / 'marker').exists()

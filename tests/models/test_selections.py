@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmdynamicvis import DynamicVis
-from mmdynamicvis.models.selections import record_selections
+from mmdynamicvis.models.selections import find_backbone, record_selections
 
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
 
@@ -50,3 +50,40 @@ def test_nothing_is_left_behind() -> None:
 def test_a_model_without_the_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match='Linear has no DynamicVis backbone'):
         record_selections(nn.Linear(1, 1)).__enter__()
+
+
+class Pair(nn.Module):
+    """As in distillation; only the teacher runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student, self.teacher = (DynamicVis(ARCH, img_size=64).eval() for _ in range(2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.teacher(images)[-1]
+
+
+def test_of_several_backbones_one_must_be_named() -> None:
+    model, images = Pair(), torch.randn(1, 3, 64, 64)
+    with pytest.raises(ValueError, match="backbones student, teacher: name one, as in backbone='s"):
+        find_backbone(model)
+    with pytest.raises(ValueError, match="student, teacher, 0 of them by the name 'head'"):
+        find_backbone(model, 'head')
+    wrapped = nn.ModuleDict(dict(module=model))
+    for name in ('teacher', 'module.teacher'):
+        assert find_backbone(wrapped, name) is model.teacher
+    with torch.no_grad(), record_selections(model, 'teacher') as record:
+        model(images)
+    assert torch.equal(record.images_BCHW, images) and list(record.selections) == [4, 8, 16]
+    with (
+        pytest.raises(RuntimeError, match="backbone 'student' of Pair did not run"),
+        torch.no_grad(),
+        record_selections(model, 'student'),
+    ):
+        model(images)
+
+
+def test_a_backbone_that_is_shared_is_one() -> None:
+    model = Pair()
+    model.student = model.teacher
+    assert find_backbone(model) is model.teacher

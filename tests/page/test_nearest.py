@@ -48,6 +48,21 @@ def test_the_nearest_first(tmp_path: Path) -> None:
     assert len(nearest(read_upload(images[0]))) == 5
 
 
+def test_an_image_that_is_gone_is_said(tmp_path: Path) -> None:
+    index, images = write_index(tmp_path)
+    nearest = NearestImages(index, tmp_path / 'images', 'cpu')
+    query = read_upload(images[3])
+    images[3].unlink()
+    images[1].write_bytes(b'no image')
+    found = {caption.split()[1]: (picture, caption) for picture, caption in nearest(query)}
+    assert sorted(found) == ['0.png', '1.png', '2.png', '3.png', '4.png']
+    assert {name for name, (_, caption) in found.items() if '(gone)' in caption} == {
+        '1.png', '3.png'
+    }  # fmt: skip
+    assert found['3.png'][1] == '0.000 3.png (gone)'
+    assert len(np.unique(found['3.png'][0])) == 1 < len(np.unique(found['0.png'][0]))
+
+
 def test_images_elsewhere_are_not_read(tmp_path: Path) -> None:
     index, images = write_index(tmp_path)
     names, vectors, settings = Embeddings.load(index)

@@ -44,6 +44,5 @@ def test_search_is_measured_against_a_floor(checkout, tmp_path):
         ('hash64', 64),
     ]
     for row in rows:
-        assert row['agreement'] == 1
-        assert set(row['search_s']) == {'faiss', 'torch', 'floor'}
-        assert min(row['search_s'].values()) > 0
+        assert min(row['build_s'], row['search_s'], row['floor_s']) > 0
+        assert row['over_the_floor'] == pytest.approx(row['search_s'] / row['floor_s'])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
+from running import run_tool
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.embedding import Embeddings
@@ -17,12 +17,14 @@ from mmdynamicvis.models.weights import save_weights
 
 ARCH = dict(embed_dims=(8, 12, 16, 64), depths=(1, 1, 1, 1))
 
-pytestmark = pytest.mark.slow
 
-
-def call(checkout: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(checkout / 'tools/search_images.py'), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+def call(checkout: Path, *arguments: object, error: str | None = None) -> str:
+    """Return what the command prints; ``error`` is what it must fail with, in one line."""
+    done = run_tool(checkout / 'tools/search_images.py', *arguments)
+    assert done.returncode == int(error is not None), done.stderr
+    if error is not None:
+        assert re.search(f'^error: .*{error}', done.stderr, re.MULTILINE), done.stderr
+    return done.stdout
 
 
 def write_images(folder: Path, seeds: range) -> list[Path]:
@@ -44,23 +46,17 @@ def test_build_add_and_find(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / 'second/damaged.png').write_bytes(b'no image')
     index = tmp_path / 'index.safetensors'
 
-    done = call(checkout, 'build', index, tmp_path / 'first', '--model', model)
-    assert done.returncode == 0, done.stderr
-    assert 'index.safetensors: 4 images' in done.stdout
-    for added in ('3 images added, 7', '0 images added, 7'):
-        done = call(checkout, 'add', index, tmp_path / 'second')
-        assert done.returncode == 0, done.stderr
-        assert added in done.stdout
-        assert 'damaged.png' in done.stdout + done.stderr
+    said = call(checkout, 'build', index, tmp_path / 'first', '--model', model)
+    assert 'index.safetensors: 4 images' in said
+    for added in ('3 images added, 7 in all, 1 left out', '0 images added, 7 in all, 1 left out'):
+        assert added in call(checkout, 'add', index, tmp_path / 'second')
     assert Embeddings.load(index).names == [str(path) for path in (*first, *second)]
 
     picture = tmp_path / 'found.png'
     for code in ('float', 'hash64'):
         options = ('-k', 3, '--code', code, '--picture', picture)
-        done = call(checkout, 'find', index, second[1], first[0], *options)
-        assert done.returncode == 0, done.stderr
-        # the first line is the log's
-        lines = done.stdout.splitlines()[1:]
+        said = call(checkout, 'find', index, second[1], first[0], *options)
+        lines = said[said.index(f'{second[1]}\n') :].splitlines()
         assert [lines[0], lines[4]] == [str(second[1]), str(first[0])]
         # itself, then two others
         assert lines[1].split() == ['0.0000', str(second[1])]
@@ -68,13 +64,72 @@ def test_build_add_and_find(checkout: Path, tmp_path: Path) -> None:
         assert picture.stat().st_size > 0
         picture.unlink()
 
-    done = call(checkout, 'build', index, tmp_path / 'first', '--model', model)
-    assert done.returncode == 1 and '--force' in done.stderr
-    done = call(checkout, 'build', model, tmp_path / 'first', '--model', model, '--force')
-    assert done.returncode == 1 and 'model.safetensors, which is read' in done.stderr
-    done = call(checkout, 'find', index, first[0], '--picture', first[1])
-    assert done.returncode == 1 and 'image_1.png exists; remove it' in done.stderr
+    options = ('build', index, tmp_path / 'first', '--model', model)
+    call(checkout, *options, error='index.safetensors exists; pass --force')
+    call(
+        checkout,
+        'build',
+        model,
+        tmp_path / 'first',
+        '--model',
+        model,
+        '--force',
+        error='model.safetensors, which is read',
+    )
+    call(
+        checkout,
+        'find',
+        index,
+        first[0],
+        '--picture',
+        first[1],
+        error='image_1.png exists; remove it',
+    )
     save_weights(DynamicVis(ARCH, img_size=64).state_dict(), model)
-    done = call(checkout, 'find', index, first[0])
-    assert done.returncode == 1
-    assert 'model.safetensors has changed since the index was made' in done.stderr
+    changed = 'model.safetensors has changed since the index was made'
+    call(checkout, 'find', index, first[0], error=changed)
+
+
+def test_what_may_happen_to_images(checkout: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, index = tmp_path / 'model.safetensors', tmp_path / 'index.npz'
+    save_weights(DynamicVis(ARCH, img_size=64).state_dict(), model)
+    folder = tmp_path / 'images'
+    images = write_images(folder, range(4))
+    cv2.imwrite(str(folder / 'small.png'), np.zeros((16, 16, 3), np.uint8))
+
+    index.write_text('hello')
+    call(checkout, 'find', index, images[0], error=r'index\.npz .*damaged or holds no embeddings')
+    index.unlink()
+    bad = tmp_path / 'bad'
+    bad.mkdir()
+    (bad / 'a.png').write_text('no image')
+    call(
+        checkout, 'build', index, bad, '--model', model, error=r'none of the 1 images in .*bad fits'
+    )
+    assert not index.exists()
+
+    assert '4 images, 1 left out' in call(checkout, 'build', index, folder, '--model', model)
+    first = Embeddings.load(index)
+    # one changes, one becomes unfit, one goes away
+    written = index.stat().st_mtime
+    images[1].write_bytes(images[0].read_bytes())
+    images[2].write_bytes(b'no image')
+    for path in images[1:3]:
+        os.utime(path, (written + 10, written + 10))
+    images[3].unlink()
+    said = call(checkout, 'add', index, folder)
+    assert '0 images added, 3 in all, 2 of changed files, 2 left out' in said
+    second = Embeddings.load(index)
+    assert second.names == [str(images[i]) for i in (0, 3, 1)]
+    torch.testing.assert_close(second.vectors, first.vectors[[0, 3, 0]])
+
+    picture = tmp_path / 'found.png'
+    said = call(checkout, 'find', index, images[0], '-k', 3, '--picture', picture)
+    assert str(images[3]) in said
+    assert picture.stat().st_size > 0
+    call(checkout, 'find', index, folder / 'small.png', error=r'small\.png is of 16 x 16 pixels')
+    Embeddings(second.names, second.vectors).save(index)
+    call(checkout, 'find', index, images[0], error=r'does not say how it was made')
+    Embeddings([], second.vectors[:0], second.settings).save(index)
+    call(checkout, 'find', index, images[0], error=r'is empty')

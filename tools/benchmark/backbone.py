@@ -11,7 +11,6 @@ oracle.
 from __future__ import annotations
 
 import argparse
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 from measure import Run, fresh, growth_mb, medians
 from record import header, machine, write_json
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.ops import selective_scan
@@ -38,15 +37,6 @@ LIMITS = {
     'base 2048 growth (MB)': 3000,
     'import (s)': 0.2,
 }
-
-
-# What it computes at least: decay times state, step times input, output map times state.
-@register_flop_formula(
-    [torch.ops.mmdynamicvis.selective_scan_eager, torch.ops.mmdynamicvis.selective_scan_cpu]
-)
-def scan_flop(x_shape, dt_shape, A_shape, *args, **kwargs) -> int:
-    """Count 3 multiply-accumulates per token, channel and state."""
-    return 2 * 3 * math.prod(x_shape) * A_shape[1]
 
 
 def check_scan() -> None:

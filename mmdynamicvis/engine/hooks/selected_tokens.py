@@ -38,10 +38,13 @@ class SelectedTokensHook(Hook):
             give blue, green, red.
         arrays: Write ``NAME.npz``, too, with ``stride4_indices``, (K,) int64, and
             ``stride4_importance``, (rows, columns) float32, and so on for each stage that selects.
+        backbone: Which backbone, if a model has several: its name in the model or a part of it,
+            'teacher' for example.
 
     Raises:
-        ValueError: The model has no DynamicVis backbone, or is tested with augmentation (--tta); or
-            ``folder`` leads out of the run's folder.
+        ValueError: The model has no DynamicVis backbone, or several and none is named; or it is
+            tested with augmentation (--tta); or ``folder`` leads out of the run's folder.
+        RuntimeError: The backbone does not run in a test.
     """
 
     priority = 'LOW'
@@ -52,18 +55,20 @@ class SelectedTokensHook(Hook):
         interval: int = 1,
         bands: Sequence[int] = (2, 1, 0),
         arrays: bool = False,
+        backbone: str | None = None,
     ) -> None:
         self.folder = own_folder('folder', folder)
         self.interval = interval
         self.bands = bands
         self.arrays = arrays
+        self.backbone = backbone
         self._listening = ExitStack()
         self._record: Record | None = None
         self._names = OutputNames()
 
     def before_test(self, runner: Runner) -> None:
         """Check the model."""
-        find_backbone(runner.model)
+        find_backbone(runner.model, self.backbone)
         if any(isinstance(module, BaseTTAModel) for module in runner.model.modules()):
             raise ValueError('SelectedTokensHook draws single images: test without --tta')
         self._names = OutputNames()
@@ -71,7 +76,8 @@ class SelectedTokensHook(Hook):
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listen to the stages in the batches that are drawn."""
         if self.every_n_inner_iters(batch_idx, self.interval):
-            self._record = self._listening.enter_context(record_selections(runner.model))
+            listening = record_selections(runner.model, self.backbone)
+            self._record = self._listening.enter_context(listening)
 
     def after_test_iter(
         self,

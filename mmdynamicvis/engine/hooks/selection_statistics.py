@@ -41,22 +41,26 @@ class SelectionStatisticsHook(Hook):
 
     Args:
         interval: Steps from one measurement to the next.
+        backbone: Which backbone, if a model has several: its name in the model or a part of it,
+            'student' for example.
 
     Raises:
-        ValueError: The model has no DynamicVis backbone.
+        ValueError: The model has no DynamicVis backbone, or several and none is named.
+        RuntimeError: The backbone does not run in a training step.
     """
 
     priority = 'NORMAL'  # before LoggerHook
 
-    def __init__(self, interval: int = 50) -> None:
+    def __init__(self, interval: int = 50, backbone: str | None = None) -> None:
         self.interval = interval
         self._selects = False
+        self.backbone = backbone
         self._listening = ExitStack()
         self._record: Record | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Look whether a stage selects."""
-        self._selects = bool(selecting_stages(find_backbone(runner.model)))
+        self._selects = bool(selecting_stages(find_backbone(runner.model, self.backbone)))
         if not self._selects:
             runner.logger.warning(
                 'SelectionStatisticsHook logs nothing: no stage of the DynamicVis backbone selects'
@@ -65,7 +69,8 @@ class SelectionStatisticsHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listen to the stages in the steps that are measured."""
         if self._selects and self.every_n_train_iters(runner, self.interval):
-            self._record = self._listening.enter_context(record_selections(runner.model))
+            listening = record_selections(runner.model, self.backbone)
+            self._record = self._listening.enter_context(listening)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, silu, softplus
 
+from mmdynamicvis.ops.autocast import outside_autocast
+
 STEPS = 16  # tokens per chunk: a Python step each, in two passes
 STEP_NUMEL = 2**17  # of float32: a tile is 8 MiB
 CHANNELS = 192  # channels per tile at most
@@ -46,7 +48,7 @@ def selective_scan(
     """See :func:`mmdynamicvis.ops.selective_scan`."""
     dtype = x.dtype
     wide = torch.promote_types(dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
+    with outside_autocast(x):
         x, dt, A, B, C = (tensor.to(wide) for tensor in (x, dt, A, B, C))
         if dt_bias is not None:
             dt = dt + dt_bias
@@ -248,7 +250,10 @@ def scan(
 @scan.register_fake
 def _(x_BLD, dt_BLD, A_DN, B_BLN, C_BLN, reverse):
     n_rows, _, n_channels = x_BLD.shape
-    n_segments = torch.library.get_ctx().new_dynamic_size()
+    if x_BLD.device.type == 'meta':
+        n_segments = _Plan(x_BLD, A_DN.shape[1], buffers=2).n_segments
+    else:  # not a number to guard on: it depends on the length, which a compiler leaves open
+        n_segments = torch.library.get_ctx().new_dynamic_size()
     y_BLD = torch.empty_like(x_BLD, memory_format=torch.contiguous_format)
     return y_BLD, x_BLD.new_empty(n_segments, n_rows, A_DN.shape[1], n_channels)
 

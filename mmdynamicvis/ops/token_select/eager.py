@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.autocast import outside_autocast
 from mmdynamicvis.ops.token_select.ranking import best
 
 
@@ -19,7 +20,7 @@ def token_select(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`mmdynamicvis.ops.token_select`."""
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
-    with torch.autocast(tokens_BLC.device.type, enabled=False):
+    with outside_autocast(tokens_BLC):
         scores_BL = _scores(tokens_BLC.detach().to(wide), scorer_C.detach().to(wide), eps)
         indices_BK = best(scores_BL if noise_BL is None else scores_BL + noise_BL, k)
         # whole rows are copied faster than elements are gathered

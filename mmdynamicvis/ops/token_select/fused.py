@@ -105,7 +105,8 @@ def make_update(
     """Make an update of a kernel that writes to the tokens.
 
     An autograd function, as ops of torch.library that write to their arguments have no gradient.
-    torch.compile takes the eager update instead, which it fuses.
+    torch.compile takes the eager update instead, which it fuses; torch.jit.trace, too, to which
+    sizes are tensors, which no kernel takes.
 
     Args:
         forward: Takes the arguments of :func:`mmdynamicvis.ops.token_update` but for the backend,
@@ -131,7 +132,8 @@ def make_update(
             return d_tokens, d_increment, None, d_weight
 
     def token_update(tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not tokens.is_contiguous():
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if traced or not tokens.is_contiguous():
             return eager.token_update(tokens, increment, indices, weight)
         return Update.apply(tokens, increment, indices, weight)
 

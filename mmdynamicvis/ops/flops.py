@@ -1,0 +1,78 @@
+"""What the selective scan counts, for the counters of torch, fvcore and mmengine.
+
+Counters know matrix products and convolutions, and pass over an op that they do not know. A scan
+counts its multiply-accumulates (MAC). Per token, channel and state these are three: decay times
+state, step times input, output map times state. In the backward pass they are ten: decay and input
+again, two for the gradient of the state, one each for that of input map, output map, input and
+decay, two from there to A and the step size.
+
+The short convolution, the gate, norms and the selection are elementwise work, which does not count.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from mmdynamicvis.ops import triton_support
+from mmdynamicvis.ops.selective_scan import cpu, eager  # noqa: F401  they define the ops
+
+FORWARD, BACKWARD = 3, 10
+"""MAC per token, channel and state."""
+
+
+@functools.cache
+def register_formulas() -> None:
+    """Let ``torch.utils.flop_counter.FlopCounterMode`` count the scan: two FLOP per MAC.
+
+    A counter that is made before does not. Whoever builds a :class:`~mmdynamicvis.DynamicVis` after
+    importing the counter need not call this.
+    """
+    from torch.utils.flop_counter import register_flop_formula
+
+    if triton_support.unavailable() is None:
+        from mmdynamicvis.ops.selective_scan import triton  # noqa: F401  defines the op
+    for name in ('eager', 'cpu', 'triton'):
+        forward = getattr(torch.ops.mmdynamicvis, f'selective_scan_{name}', None)
+        backward = getattr(torch.ops.mmdynamicvis, f'selective_scan_{name}_backward', None)
+        if forward is not None:
+            register_flop_formula(forward)(_forward_flop)
+            # the gradient of y comes first, in kernels that do all of it also the states
+            skipped = 1 if name == 'eager' else 2
+            register_flop_formula(backward)(functools.partial(_backward_flop, skipped))
+
+
+def register_formulas_if_counted() -> None:
+    """Do so where the counter is imported already; importing it may take a second."""
+    if 'torch.utils.flop_counter' in sys.modules:
+        register_formulas()
+
+
+def _forward_flop(
+    x_shape: Sequence[int], dt_shape: Sequence[int], A_shape: Sequence[int], *args, **kwargs
+) -> int:
+    return 2 * FORWARD * math.prod(x_shape) * A_shape[1]
+
+
+def _backward_flop(skipped: int, *args, **kwargs) -> int:
+    x_shape, _, A_shape = args[skipped : skipped + 3]
+    return 2 * BACKWARD * math.prod(x_shape) * A_shape[1]
+
+
+def _traced_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    x_shape, A_shape = (inputs[i].type().sizes() for i in (0, 2))
+    return FORWARD * math.prod(x_shape) * A_shape[1]
+
+
+JIT_HANDLES: dict[str, Callable[[Sequence[Any], Sequence[Any]], int]] = {
+    f'mmdynamicvis::selective_scan_{name}': _traced_macs for name in ('eager', 'cpu', 'triton')
+}
+"""For the counters of fvcore and mmengine, which trace a model and count MAC.
+
+``FlopCountAnalysis(model, images).set_op_handle(**JIT_HANDLES)``, ``FlopAnalyzer`` likewise.
+"""
