@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.datasets import CocoDataset
 
 from mmdynamicvis.data.coco import class_problems, load_coco
 from mmdynamicvis.data.problems import raise_problems
-from mmdynamicvis.engine import seed_everything
+from mmdynamicvis.engine import seed_sample
 from mmdynamicvis.registry import DATASETS
 
 
@@ -20,8 +19,9 @@ class CocoRegions(CocoDataset):
 
     Any dataset with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
     ``metainfo=dict(classes=...)``. Every sample is augmented with random numbers of its own, which
-    follow from the seed, the epoch and the image. As in mmdet, boxes are clipped to the image;
-    boxes outside it, narrower than a pixel or with an area of zero are left out.
+    follow from the seed, the epoch and the image where ``mmdynamicvis.ResumableSampler`` draws it.
+    As in mmdet, boxes are clipped to the image; boxes outside it, narrower than a pixel or with an
+    area of zero are left out.
 
     Args:
         seed: Of the augmentations.
@@ -33,16 +33,11 @@ class CocoRegions(CocoDataset):
     """
 
     METAINFO: dict = {}
+    seeds_samples = True
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         self.seed = seed
-        # shared with the processes that load, which may outlive an epoch
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         super().__init__(*args, **kwargs)
-
-    def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch, for the random numbers; the sampler knows which samples are left."""
-        self._epoch.fill_(epoch)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations."""
@@ -69,5 +64,5 @@ class CocoRegions(CocoDataset):
     def prepare_data(self, idx: int) -> dict | None:
         """Load and augment one sample, with random numbers of its own."""
         if not self.test_mode:
-            seed_everything(self.seed, int(self._epoch), idx)
-        return super().prepare_data(idx)
+            seed_sample(self.seed, idx)
+        return super().prepare_data(int(idx))
