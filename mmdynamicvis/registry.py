@@ -91,7 +91,7 @@ MODELS = _Registry(
 )
 DATASETS = _Registry(
     root.DATASETS,
-    locations=['mmdynamicvis.pretraining.region_stream'],
+    locations=[*_ENGINE, 'mmdynamicvis.pretraining.region_stream'],
     homes={
         'mmdynamicvis.change_detection': ('ChangeDataset',),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),

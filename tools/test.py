@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
-from mmdynamicvis.engine.config import leaf_datasets, scope_of, test_dataset, type_name
+from mmdynamicvis.engine.config import leaf_datasets, scope_of, type_name
 from mmdynamicvis.engine.launch import (
     add_common_arguments,
     build_runner,
@@ -96,14 +96,20 @@ def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _augment_test_time(cfg: Config) -> None:
-    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+    flips = 'tta_pipeline' not in cfg
+    if 'tta_model' not in cfg or flips:
         if scope_of(cfg) != 'mmpretrain':
             raise ValueError(f'--tta needs tta_model and tta_pipeline in {cfg.filename}')
+        if cfg.model.get('head') is None:
+            raise ValueError(
+                f'--tta averages the scores of classes, and {type_name(cfg.model)} in '
+                f'{cfg.filename} has no head that gives any: leave --tta out, or give tta_model '
+                'and tta_pipeline'
+            )
         cfg.setdefault('tta_model', ConfigDict(type='mmpretrain.AverageClsScoreTTA'))
-        cfg.setdefault('tta_pipeline', _flip_pipeline(test_dataset(cfg).pipeline))
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in leaf_datasets(cfg.test_dataloader.dataset):
-        dataset.pipeline = cfg.tta_pipeline
+        dataset.pipeline = _flip_pipeline(dataset.pipeline) if flips else cfg.tta_pipeline
 
 
 def _flip_pipeline(pipeline: list[dict]) -> list[dict]:

@@ -249,8 +249,8 @@ class Embedder:
         limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
         if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
             raise ValueError(
-                f'{_name(image)} has values up to {pixels_CHW.max():g}, and the mean is of images of '
-                '8 bits: give mean=... and std=... of your bands, or scale the image to 0 to 255'
+                f'{_name(image)} has values up to {pixels_CHW.max():g}, and the mean is of images '
+                'of 8 bits: give mean=... and std=... of your bands, or scale it to 0 to 255'
             )
         height, width = pixels_CHW.shape[1:]
         if len(pixels_CHW) != len(self.mean):

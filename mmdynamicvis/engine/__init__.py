@@ -1,11 +1,15 @@
 """What training needs around any model: exact resumption, checks, a watch on the selection."""
 
-from mmdynamicvis.engine.exact_resume import ExactResumeHook, ResumableSampler
+from mmdynamicvis.engine.exact_resume import (
+    ExactResumeHook,
+    ResumableInfiniteSampler,
+    ResumableSampler,
+)
 from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
 from mmdynamicvis.engine.optim_wrapper import BackboneOptimWrapperConstructor
-from mmdynamicvis.engine.seeding import seed_everything
+from mmdynamicvis.engine.seeding import SeededDataset, seed_everything, seed_sample
 from mmdynamicvis.engine.single_storage import single_storage_collate
 
 __all__ = [
@@ -13,8 +17,11 @@ __all__ = [
     'DataCheckHook',
     'ExactResumeHook',
     'LastBatchHook',
+    'ResumableInfiniteSampler',
     'ResumableSampler',
+    'SeededDataset',
     'SelectionStatisticsHook',
     'seed_everything',
+    'seed_sample',
     'single_storage_collate',
 ]

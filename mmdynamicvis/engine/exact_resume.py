@@ -6,14 +6,20 @@ from collections.abc import Iterator, Sized
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
-from mmengine.dataset import DefaultSampler
-from mmengine.dist import get_rank
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from mmdynamicvis.engine.seeding import seed_everything
+from mmdynamicvis.engine.seeding import SampleIndex, seed_everything
 from mmdynamicvis.registry import DATA_SAMPLERS, HOOKS
+
+_KEY = 'exact_resume'
+"""Where a checkpoint holds what the hook needs."""
 
 
 @runtime_checkable
@@ -28,37 +34,76 @@ class Resumable(Protocol):
 class ExactResumeHook(Hook):
     """Makes a resumed training equal to one that was never interrupted.
 
-    Before an epoch it tells the dataset and the sampler which epoch it is and how many of its
-    batches the checkpoint has behind it, so that checkpoints may be saved within an epoch
-    (``CheckpointHook`` with ``by_epoch=False``). Before a step it seeds random, numpy and torch
-    from the seed, the step and the rank. For mmengine's epoch-based loop; the dataset must be
-    ``mmdynamicvis.RegionStream``, or one like ``mmdynamicvis.CocoRegions`` with the sampler
-    ``mmdynamicvis.ResumableSampler``.
+    For mmengine's loops of epochs and of iterations. Three things follow from the seed and the
+    step, not from what was drawn before: the order of the samples, what they are augmented with,
+    and what the model draws. The first takes the sampler ``mmdynamicvis.ResumableSampler``, or
+    ``mmdynamicvis.ResumableInfiniteSampler`` in a loop of iterations; the second a dataset that
+    seeds its samples, which ``mmdynamicvis.SeededDataset`` makes of any; ``mmdynamicvis.
+    RegionStream`` does both. The third is done here. Checkpoints may be saved within an epoch
+    (``CheckpointHook`` with ``by_epoch=False``), and within an accumulation of gradients
+    (``accumulative_counts``) if there is one process: they then hold the gradients.
+
+    A checkpoint also holds what the order depends on, and a training that differs is refused.
     """
 
     priority = 'VERY_HIGH'  # before hooks that may draw random numbers
 
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep what the checkpoint says; whether the training is resumed from it is not known."""
+        self._loaded = checkpoint.get(_KEY)
+
     def before_train(self, runner: Runner) -> None:
-        """Check that the data can begin an epoch anywhere.
+        """Check that the training can begin anywhere, and that it goes on as it began.
 
         Raises:
-            TypeError: What orders the samples, a stream or else the sampler, cannot.
+            TypeError: The order or the augmentation of the samples does not follow from the step.
+            RuntimeError: The checkpoint is of a training with other settings, or lacks gradients.
         """
-        loader = runner.train_dataloader
-        is_stream = isinstance(loader.dataset, IterableDataset)
-        if not isinstance(loader.dataset if is_stream else loader.sampler, Resumable):
-            raise TypeError(
-                f'ExactResumeHook cannot resume {type(loader.dataset).__name__} with '
-                f"{type(loader.sampler).__name__}: use sampler=dict(type='mmdynamicvis."
-                "ResumableSampler', shuffle=True) or the dataset mmdynamicvis.RegionStream"
+        _check_data(runner)
+        loaded, self._loaded = self._loaded, None
+        if runner.iter == 0:
+            return
+        if loaded is None:
+            runner.logger.warning(
+                'ExactResumeHook: the checkpoint was written without the hook, or by an earlier '
+                'mmdynamicvis, and does not tell its batch size and number of processes. If they '
+                'were others, samples are left out or repeated.'
             )
+            return
+        _compare(loaded['settings'], _settings(runner))
+        if loaded['accumulating']:
+            _restore_gradients(runner, loaded['gradients'])
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add what the order of the samples depends on, and gradients that are being summed."""
+        accumulating, gradients = _is_accumulating(runner), None
+        if accumulating and get_world_size() == 1:
+            parameters = _unwrapped(runner).named_parameters()
+            gradients = {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
+        elif accumulating:
+            runner.logger.warning(
+                f'ExactResumeHook: the checkpoint of step {runner.iter + 1} lies within an '
+                'accumulation of gradients, which several processes hold: it cannot be resumed. '
+                'Choose checkpoint.by_epoch=False and an interval in multiples of '
+                'accumulative_counts.'
+            )
+        checkpoint[_KEY] = dict(
+            settings=_settings(runner), accumulating=accumulating, gradients=gradients
+        )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell dataset and sampler where in the epoch the training is.
 
+        A loop of iterations has one epoch, and goes itself to where it was.
+
         Raises:
             RuntimeError: The checkpoint is of a training with another number of steps per epoch.
         """
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
         loader = runner.train_dataloader
         n_steps = len(loader)
         batches_done = runner.iter - runner.epoch * n_steps
@@ -81,6 +126,108 @@ class ExactResumeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws in this step."""
         seed_everything(runner.seed, runner.iter, get_rank())
+
+
+def _check_data(runner: Runner) -> None:
+    """Raise TypeError unless samples and their order follow from the step."""
+    loader = runner.train_dataloader
+    dataset, sampler = (type(part).__name__ for part in (loader.dataset, loader.sampler))
+    iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+    if iterations and getattr(runner.train_loop, 'fast_forward_on_resume', False):
+        raise TypeError(
+            'ExactResumeHook goes with train_cfg.fast_forward_on_resume=False alone: with True '
+            'a resumed training begins with the first samples again'
+        )
+    if isinstance(loader.dataset, IterableDataset):
+        if iterations or not isinstance(loader.dataset, Resumable):
+            raise TypeError(
+                f'ExactResumeHook cannot resume {dataset} in {type(runner.train_loop).__name__}: '
+                'of streams it takes mmdynamicvis.RegionStream, in the loop of epochs '
+                '(train_cfg.by_epoch=True)'
+            )
+        return
+    if loader.batch_size is None:
+        raise TypeError(
+            f'ExactResumeHook cannot resume with {type(loader.batch_sampler).__name__}, whose '
+            'batches do not follow from their number: leave batch_sampler out'
+        )
+    kinds = (ResumableInfiniteSampler, ResumableSampler) if iterations else Resumable
+    if not isinstance(loader.sampler, kinds):
+        kind = 'ResumableInfiniteSampler' if iterations else 'ResumableSampler'
+        raise TypeError(
+            f'ExactResumeHook cannot resume {dataset} with {sampler}: use '
+            f"sampler=dict(type='mmdynamicvis.{kind}', shuffle=True)"
+            + ('' if iterations else ' or the dataset mmdynamicvis.RegionStream')
+        )
+    if not getattr(loader.dataset, 'seeds_samples', False):
+        raise TypeError(
+            f'ExactResumeHook cannot resume {dataset}, whose augmentation follows from what was '
+            "drawn before: wrap it, dataset=dict(type='mmdynamicvis.SeededDataset', "
+            f"dataset=dict(type='{dataset}', ...))"
+        )
+
+
+def _settings(runner: Runner) -> dict[str, Any]:
+    """Return what the samples of a step depend on; plain values, by how messages call them."""
+    loader = runner.train_dataloader
+    stream = isinstance(loader.dataset, IterableDataset)
+    order = loader.dataset if stream else loader.sampler
+    wrapper = runner.cfg.get('optim_wrapper') or {}
+    return {
+        'number of processes': get_world_size(),
+        'batch size': loader.batch_size,
+        'number of samples': len(loader.dataset),
+        'steps per epoch': len(loader),
+        'accumulative_counts': wrapper.get('accumulative_counts', 1),
+        'shuffle': getattr(order, 'shuffle', None),
+        'seed of the order (randomness.seed)': getattr(order, 'seed', None),
+        'seed of the samples': getattr(loader.dataset, 'seed', None),
+        'number of workers': loader.num_workers if stream else None,
+    }
+
+
+def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise RuntimeError if the settings of the interrupted training were others."""
+    differences = [
+        f'{name} is {value}, was {before[name]}'
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
+    if differences:
+        raise RuntimeError(
+            'this training cannot go on as if it had not been interrupted: '
+            f'{"; ".join(differences)}. Resume with the settings of the interrupted training, or '
+            'start anew from its weights with load_from, without resume'
+        )
+
+
+def _is_accumulating(runner: Runner) -> bool:
+    """Return whether the parameters hold gradients of steps that have not yet been applied."""
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return any(isinstance(x, OptimWrapper) and not x.should_update() for x in wrappers)
+
+
+def _restore_gradients(runner: Runner, gradients: dict[str, Any] | None) -> None:
+    if gradients is None:
+        raise RuntimeError(
+            f'the checkpoint of step {runner.iter} lies within an accumulation of gradients and, '
+            'written by one of several processes, does not hold them: resume from a checkpoint '
+            'whose step is a multiple of accumulative_counts'
+        )
+    parameters = dict(_unwrapped(runner).named_parameters())
+    if unknown := gradients.keys() - parameters.keys():
+        raise RuntimeError(
+            f'the checkpoint is of another model: it has a gradient of {min(unknown)}, and the '
+            'model no such parameter'
+        )
+    for name, gradient in gradients.items():
+        parameters[name].grad = gradient.to(parameters[name].device)
+    runner.logger.info('ExactResumeHook: the gradients of the accumulation are restored')
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _set_progress(loader: DataLoader, epoch: int, batches_done: int) -> None:
@@ -106,6 +253,31 @@ class ResumableSampler(DefaultSampler):
         self.set_epoch(epoch)
         self._n_done = batches_done * batch_size
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         """Iterate over the indices that are left of the epoch."""
-        return islice(super().__iter__(), self._n_done, None)
+        epoch, indices = self.epoch, islice(super().__iter__(), self._n_done, None)
+        return (SampleIndex(index, epoch) for index in indices)
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableInfiniteSampler(InfiniteSampler):
+    """mmengine's ``InfiniteSampler`` whose indices say in which pass over the data they are.
+
+    For :class:`ExactResumeHook` in a loop of iterations, which goes by itself to where it was.
+    """
+
+    def __init__(self, dataset: Sized, **kwargs: Any) -> None:
+        super().__init__(dataset, **kwargs)
+        self._n_drawn = 0
+
+    def skip(self, num_samples: int) -> None:
+        """Go to a place in the endless sequence of this process, as newer mmengine does."""
+        super().skip(num_samples)
+        self._n_drawn = num_samples
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        """Iterate over the indices."""
+        for index in super().__iter__():
+            epoch = (self._n_drawn * self.world_size + self.rank) // self.size
+            self._n_drawn += 1
+            yield SampleIndex(index, epoch)

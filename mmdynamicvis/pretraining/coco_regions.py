@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from mmdet.datasets import CocoDataset
 
 from mmdynamicvis.data.coco import (
@@ -14,7 +13,7 @@ from mmdynamicvis.data.coco import (
     load_coco,
 )
 from mmdynamicvis.data.problems import raise_problems, require_boxes, require_images
-from mmdynamicvis.engine import seed_everything
+from mmdynamicvis.engine import seed_sample
 from mmdynamicvis.registry import DATASETS
 
 REFUSED = (
@@ -37,9 +36,9 @@ class CocoRegions(CocoDataset):
 
     Any dataset with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
     ``metainfo=dict(classes=...)``. Every sample is augmented with random numbers of its own, which
-    follow from the seed, the epoch and the image. As in mmdet, boxes are clipped to the image;
-    boxes outside it, narrower than a pixel or with an area of zero are left out. Where ``area`` is
-    missing, it is that of the box.
+    follow from the seed, the epoch and the image where ``mmdynamicvis.ResumableSampler`` draws it.
+    As in mmdet, boxes are clipped to the image; boxes outside it, narrower than a pixel or with an
+    area of zero are left out. Where ``area`` is missing, it is that of the box.
 
     Args:
         seed: Of the augmentations.
@@ -52,16 +51,11 @@ class CocoRegions(CocoDataset):
     """
 
     METAINFO: dict = {}
+    seeds_samples = True
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         self.seed = seed
-        # shared with the processes that load, which may outlive an epoch
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         super().__init__(*args, **kwargs)
-
-    def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch, for the random numbers; the sampler knows which samples are left."""
-        self._epoch.fill_(epoch)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations."""
@@ -92,5 +86,5 @@ class CocoRegions(CocoDataset):
     def prepare_data(self, idx: int) -> dict | None:
         """Load and augment one sample, with random numbers of its own."""
         if not self.test_mode:
-            seed_everything(self.seed, int(self._epoch), idx)
-        return super().prepare_data(idx)
+            seed_sample(self.seed, idx)
+        return super().prepare_data(int(idx))

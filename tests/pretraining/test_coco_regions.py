@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmdynamicvis.engine.seeding import SampleIndex
 from mmdynamicvis.pretraining.coco_regions import CocoRegions
 
 from .coco_makers import CLASSES, content, write_coco
@@ -41,15 +42,20 @@ def signature(sample):
 
 
 def test_augmentation_follows_from_seed_epoch_and_image(tmp_path):
-    dataset = build(write_coco(tmp_path, content()))
-    first = [signature(dataset[i]) for i in range(6)]
+    def epoch(number, seed=0, order=range(6)):
+        dataset = build(tmp_path, seed=seed)
+        return [signature(dataset[SampleIndex(i, number)]) for i in order]
+
+    write_coco(tmp_path, content())
+    first = epoch(0)
     torch.manual_seed(99)
     np.random.seed(99)
-    assert [signature(dataset[i]) for i in reversed(range(6))] == first[::-1]
-    dataset.set_progress(epoch=1, batches_done=0, batch_size=2)
-    second = [signature(dataset[i]) for i in range(6)]
-    assert second != first
-    assert [signature(build(tmp_path, seed=1)[i]) for i in range(6)] != first
+    assert epoch(0, order=reversed(range(6))) == first[::-1]
+    assert epoch(1) != first
+    assert epoch(0, seed=1) != first
+    # an index of another sampler does not tell the epoch, and every epoch would be the first
+    dataset = build(tmp_path)
+    assert [signature(dataset[i]) for i in range(6)] != [signature(dataset[i]) for i in range(6)]
 
 
 def test_boxes_and_labels_are_the_files(tmp_path):
