@@ -132,8 +132,8 @@ def check_resumable(path: str | os.PathLike) -> None:
         return
     if not isinstance(content, Mapping) or 'meta' not in content:
         raise ValueError(
-            f'checkpoint {path} cannot be resumed from: it holds weights alone. To start a training '
-            f'from them, pass --cfg-options load_from={path} in place of --resume'
+            f'checkpoint {path} cannot be resumed from: it holds weights alone. To start a '
+            f'training from them, pass --cfg-options load_from={path} in place of --resume'
         )
 
 
