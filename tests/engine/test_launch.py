@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from running import run_tool
 
 from mmdynamicvis.engine import launch
 
@@ -49,3 +51,13 @@ def test_environments_of_users_are_left_alone(
     monkeypatch.setattr(sys, 'prefix', str(tmp_path))
     with pytest.raises(RuntimeError, match='MMCV_WITH_OPS=1'):
         launch.require_compiled_ops('mmrotate')
+
+
+def test_a_training_is_not_resumed_from_weights_alone(checkout: Path, tmp_path: Path) -> None:
+    torch.save(dict(state_dict=dict(a=torch.zeros(1))), tmp_path / 'w.pth')
+    config = checkout / 'configs/classification/dynamicvis_tiny_1xb32-10e_aid150-128px.py'
+    options = '--work-dir', tmp_path / 'work', '--resume', tmp_path / 'w.pth'
+    done = run_tool(checkout / 'tools/train.py', config, *options)
+    assert done.returncode == 1
+    assert 'w.pth cannot be resumed from: it holds weights alone' in done.stderr
+    assert not (tmp_path / 'work').exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,11 +13,13 @@ from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel, BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.engine.hooks.error_map import ErrorMapHook
 from mmdynamicvis.engine.hooks.selected_tokens import SelectedTokensHook
+from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
 
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 
@@ -107,3 +110,15 @@ def test_folders_outside_of_the_run_are_refused(folder: str) -> None:
     for hook, argument in ((SelectedTokensHook, 'folder'), (ErrorMapHook, 'out_dir')):
         with pytest.raises(ValueError, match=f"{argument} is '{folder}', and pictures there could"):
             hook(**{argument: folder})
+
+
+@pytest.mark.parametrize(
+    ('hook', 'event'),
+    [(SelectedTokensHook, 'before_test'), (SelectionStatisticsHook, 'before_train')],
+)
+def test_of_several_backbones_one_must_be_named(hook: type, event: str) -> None:
+    parts = {name: DynamicVis('tiny', img_size=32) for name in ('student', 'teacher')}
+    runner = SimpleNamespace(model=nn.ModuleDict(parts))
+    with pytest.raises(ValueError, match='has the DynamicVis backbones student, teacher: name one'):
+        getattr(hook(), event)(runner)
+    getattr(hook(backbone='teacher'), event)(runner)

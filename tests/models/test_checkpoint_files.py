@@ -13,10 +13,12 @@ from urllib.error import HTTPError
 
 import pytest
 import torch
+from mmengine.model import PretrainedInit
 from mmengine.runner import Runner
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmdynamicvis import DynamicVis
 from mmdynamicvis.models.weights import check_resumable, load_weights, save_weights
 
 WEIGHTS = {'backbone.a': torch.arange(6.0).view(2, 3), 'head.b': torch.ones(2).bfloat16()}
@@ -263,3 +265,22 @@ def test_weights_alone_are_not_resumed_from(name: str, tmp_path: Path) -> None:
         torch.save(dict(state_dict=WEIGHTS, meta=dict(epoch=1), **extra), tmp_path / 'full.pth')
         check_resumable(tmp_path / 'full.pth')
     assert not (tmp_path / 'marker').exists()
+
+
+@pytest.mark.parametrize('kind', ['Pretrained', PretrainedInit])
+def test_init_cfg_executes_nothing(kind: str | type, tmp_path: Path) -> None:
+    """By name, and by class as in pure-Python configs."""
+    arch = dict(embed_dims=(8, 12), depths=(1, 1))
+    options = dict(patch_sizes=(7, 3), strides=(4, 2), reduction_ratios=(0.5, None), img_size=32)
+    path = tmp_path / 'w.pth'
+    init_cfg = dict(type=kind, checkpoint=str(path))
+    model = DynamicVis(arch, **options, init_cfg=init_cfg)
+    weights = {name: torch.rand_like(tensor.float()) for name, tensor in model.state_dict().items()}
+    torch.save(dict(state_dict=weights, more=Payload(tmp_path / 'marker')), path)
+    with pytest.raises(ValueError, match='holds more than weights'):
+        model.init_weights()
+    assert not (tmp_path / 'marker').exists()
+    save_weights(weights, path)
+    model = DynamicVis(arch, **options, init_cfg=init_cfg)
+    model.init_weights()
+    assert torch.equal(model.pos_embed, weights['pos_embed'])
