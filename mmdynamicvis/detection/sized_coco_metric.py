@@ -73,9 +73,11 @@ class SizedCocoMetric(CocoMetric):
                 self._coco_api = COCO(self.gt_to_coco_json(ground_truth, prefix))
             self.cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta['classes'])
             found = mmengine.load(self.results2json(predictions, prefix)['bbox'])
-        for number, annotation in enumerate(self._coco_api.anns.values(), start=1):
+        annotations = self._coco_api.dataset.get('annotations', [])
+        for number, annotation in enumerate(annotations, start=1):
             annotation['id'] = number  # pycocotools takes a hit of the id 0 for none
             annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
+        self._coco_api.createIndex()
         return self._average_precisions(found)
 
     def _average_precisions(self, found: list[dict]) -> dict[str, float]:
