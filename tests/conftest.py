@@ -35,6 +35,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    # limits are of float32, and on a GPU convolutions have the ten bits of TF32 by default
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _mmengine_as_before() -> Iterator[None]:

@@ -25,7 +25,8 @@ def marks(backend: Backend) -> list[pytest.MarkDecorator]:
     """A skip with the reason where the backend cannot run, and what else it is marked with."""
     reason = backend.unavailable()
     found = [pytest.mark.skipif(reason is not None, reason=str(reason))]
-    return [*found, pytest.mark.interpreter] if backend.name == 'triton' else found
+    own = {'triton': pytest.mark.interpreter, 'mamba_ssm': pytest.mark.gpu}
+    return [*found, own[backend.name]] if backend.name in own else found
 
 
 def lanes(

@@ -6,6 +6,7 @@ The options are those of mmpretrain's own tool, and configs of every OpenMMLab p
 from __future__ import annotations
 
 import argparse
+import os
 from copy import deepcopy
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test (and evaluate) a model')
     add_common_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file or URL')
-    parser.add_argument('--out', help='file for the predictions (.pkl) or the metrics (.json)')
+    parser.add_argument(
+        '--out',
+        type=os.path.expanduser,
+        help='file for the predictions (.pkl) or the metrics (.json)',
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],

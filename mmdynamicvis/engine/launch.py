@@ -12,7 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,13 +25,61 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmdynamicvis.engine.config import scope_of
+from mmdynamicvis.engine.config import scope_of, type_name
 from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _DUMP_SUFFIX = '.dump'
+_PATHS = (
+    'data_root',
+    'work_dir',
+    'load_from',
+    'checkpoint',
+    'ann_file',
+    'shards',
+    'out_dir',
+    'test_out_dir',
+    'save_dir',
+)
+"""Settings that hold paths; and all within a ``data_prefix``."""
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+class OptionsAction(DictAction):
+    """mmengine's KEY=VALUE options, of which paths stay the text that they are.
+
+    mmengine makes a number of ``data_root=2024``, a list of ``data_root=tiles,2020``, and takes the
+    space out of ``'data_root=my data'``.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Add the pairs to those of the namespace."""
+        paths, others = {}, []
+        for pair in values:
+            key, sign, text = pair.partition('=')
+            if not sign or not key:
+                parser.error(
+                    f'{option_string} takes KEY=VALUE pairs, got {pair!r}; quote a value with '
+                    'spaces: "KEY=a value"'
+                )
+            text = text.strip('\'"')
+            is_path = key.split('.')[-1] in _PATHS or 'data_prefix' in key.split('.')
+            if is_path and text != 'None' and text[:1] not in ('[', '('):
+                paths[key] = text
+            else:
+                others.append(pair)
+        try:
+            super().__call__(parser, namespace, others, option_string)
+        except AssertionError as error:
+            parser.error(f'{option_string}: {error}')
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **paths})
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +95,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        help='override settings of the config: xxx=yyy pairs, lists as key="[a,b]" or key=a,b. '
+        action=OptionsAction,
+        help='override settings of the config: xxx=yyy pairs, lists as key="[a,b]" or key=a,b; '
+        'paths are taken as they are. '
         'data_root=DIR moves every path that the config derives from its data_root',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -104,19 +153,33 @@ def move_data_root(cfg: Config, new_root: str) -> Config:
 
     Returns:
         A copy in which each string that is the old root, or a path below it, starts at the new.
+
+    Raises:
+        ValueError: The new root is no text, or empty.
     """
+    if not isinstance(new_root, str) or not new_root:
+        raise ValueError(f'data_root is {new_root!r}: give a folder; of the current one, "."')
     old_root = cfg.data_root.rstrip('/')
 
-    def move(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: move(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(move(item) for item in value)
-        if isinstance(value, str) and (value == old_root or value.startswith(f'{old_root}/')):
-            return new_root.rstrip('/') + value[len(old_root) :]
-        return value
+    def move(text: str) -> str:
+        if text == old_root or text.startswith(f'{old_root}/'):
+            return new_root.rstrip('/') + text[len(old_root) :]
+        return text
 
-    return _rebuilt(cfg, move(cfg.to_dict()), cfg.filename)
+    return _rebuilt(cfg, _mapped(cfg.to_dict(), move), cfg.filename)
+
+
+def _mapped(value: Any, function: Callable[[str], str]) -> Any:
+    """Return a config's content with a function applied to all texts that are values."""
+    if isinstance(value, dict):
+        return {key: _mapped(item, function) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(item, function) for item in value)
+    return function(value) if isinstance(value, str) else value
+
+
+def _expand_home(text: str) -> str:
+    return f'{Path.home()}{text[1:]}' if text == '~' or text.startswith('~/') else text
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:
@@ -158,7 +221,7 @@ def build_runner(cfg: Config) -> Runner:
     require_compiled_ops(scope_of(cfg))
     if get_device() == 'cpu':
         _prepare_for_cpu(cfg)
-    cfg = _with_own_dump_name(cfg)
+    cfg = _with_own_names(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(DataCheckHook())
     runner.register_hook(LastBatchHook())
@@ -206,7 +269,7 @@ def checkpoint_errors_explained() -> Iterator[None]:
 def _prepare_for_cpu(cfg: Config) -> None:
     """Make the config run without an accelerator, or say why it cannot."""
     wrapper = cfg.get('optim_wrapper') or {}
-    if str(wrapper.get('type')).endswith('AmpOptimWrapper'):
+    if 'type' in wrapper and type_name(wrapper) == 'AmpOptimWrapper':
         raise RuntimeError(
             "mixed-precision training (optim_wrapper type 'AmpOptimWrapper', --amp) needs a GPU, "
             'and none is visible: leave --amp out to train on the CPU in float32.'
@@ -226,18 +289,18 @@ def _prepare_for_cpu(cfg: Config) -> None:
         cfg.model_wrapper_cfg.device_ids = None
 
 
-def _with_own_dump_name(cfg: Config) -> Config:
-    """Return ``cfg`` under a file name that no config of the suite has.
+def _with_own_names(cfg: Config) -> Config:
+    """Return ``cfg`` under a file name that no config of the suite has, with ``~/`` expanded.
 
     The Runner dumps a copy of the config into the work folder, named like the original. mim looks
     a config up by that name below the whole repository, where ``work_dirs`` usually is, and
     refuses to train when it finds two: NAME.py is dumped as NAME.dump.py.
     """
     if cfg.filename is None:
-        return cfg
+        return _rebuilt(cfg, _mapped(cfg.to_dict(), _expand_home), None)
     path = Path(cfg.filename)
     stem = path.stem.removesuffix(_DUMP_SUFFIX)
-    content = cfg.to_dict()
+    content = _mapped(cfg.to_dict(), _expand_home)
     content.setdefault('experiment_name', stem)
     return _rebuilt(cfg, content, str(path.with_name(f'{stem}{_DUMP_SUFFIX}{path.suffix}')))
 

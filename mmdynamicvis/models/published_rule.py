@@ -36,7 +36,7 @@ def select_by_importance(
         ranked_BL = importance_BL.detach()
         if noise_BL is not None:
             ranked_BL = (scores_BL.detach() + noise_BL).softmax(-1)
-    indices_BK = _rank(ranked_BL, k)
+    indices_BK = rank(ranked_BL, k)
     rows_XC = tokens_BLC.flatten(0, 1).index_select(0, flat(indices_BK, tokens_BLC.shape[1]))
     return rows_XC.unflatten(0, indices_BK.shape), indices_BK, importance_BL
 
@@ -70,7 +70,7 @@ def update_by_importance(
     return result_BLC
 
 
-def _rank(importance_BL: Tensor, k: int) -> Tensor:
+def rank(importance_BL: Tensor, k: int) -> Tensor:
     """Return the indices (B, K) int64 of the k most important tokens, in descending order.
 
     Of equal importance the lower index comes first. Where scores lie so far apart that importances

@@ -144,7 +144,10 @@ def register_safetensors() -> None:
     So ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)`` of a neck, say, take such files.
     """
     # mmengine.runner takes longer to import than all of this package
-    from mmengine.runner import CheckpointLoader
+    try:
+        from mmengine.runner import CheckpointLoader
+    except ImportError:
+        return  # OpenCV and others are not there, so neither is a loader that could be asked
 
     @CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
     def load(filename: str, map_location: object = None) -> dict[str, Tensor]:

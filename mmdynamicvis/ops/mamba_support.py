@@ -11,15 +11,32 @@ from torch import Tensor
 
 from mmdynamicvis.ops.dispatch import Backend
 
-_MISSING = [
-    name for name in ('mamba_ssm', 'causal_conv1d') if importlib.util.find_spec(name) is None
-]
+_KERNELS = {'mamba_ssm': 'selective_scan_cuda', 'causal_conv1d': 'causal_conv1d_cuda'}
+"""Package -> the compiled module that holds its kernels."""
+
+
+def _why_not_installed() -> str | None:
+    missing, uncompiled = (
+        ' and '.join(name for name in names if importlib.util.find_spec(name) is None)
+        for names in (_KERNELS, _KERNELS.values())
+    )
+    if missing:
+        return f'{missing} not installed (pip install mmdynamicvis[ssm])'
+    if uncompiled:
+        return (
+            f'installed without the kernels {uncompiled}: build mamba-ssm and causal-conv1d from '
+            'source with MAMBA_KEEP_CUDA_BUILD=TRUE in the environment'
+        )
+    return None
+
+
+_NOT_INSTALLED = _why_not_installed()
 
 
 def unavailable() -> str | None:
     """Return why the kernels cannot run on this machine, or None if they can."""
-    if _MISSING:
-        return f'{" and ".join(_MISSING)} not installed (pip install mmdynamicvis[ssm])'
+    if _NOT_INSTALLED is not None:
+        return _NOT_INSTALLED
     return None if torch.cuda.is_available() else 'torch sees no GPU'
 
 

@@ -1,12 +1,15 @@
-"""What the launchers do where mmcv lacks its compiled ops."""
+"""What the launchers make of a command line, and where mmcv lacks its compiled ops."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from running import run_tool
 
 from mmdynamicvis.engine import launch
@@ -61,3 +64,81 @@ def test_a_training_is_not_resumed_from_weights_alone(checkout: Path, tmp_path: 
     assert done.returncode == 1
     assert 'w.pth cannot be resumed from: it holds weights alone' in done.stderr
     assert not (tmp_path / 'work').exists()
+
+
+def load(config: Path, *arguments: str) -> Config:
+    parser = argparse.ArgumentParser()
+    launch.add_common_arguments(parser)
+    return launch.load_config(parser.parse_args([str(config), *arguments]))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / 'config.py'
+    path.write_text(
+        "data_root = 'data/x'\n"
+        'model = dict(init_cfg=dict(checkpoint=None))\n'
+        'load_from = None\n'
+        'train_dataloader = dict(batch_size=2, dataset=dict(\n'
+        "    data_root=data_root, ann_file='a.json', data_prefix=dict(img=data_root + '/imgs')))\n"
+        "steps = [data_root, ('data/xy', 3)]\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize('root', ['2024', '1e3', 'tiles,2020', 'my data', 'True', "d'or", '.'])
+def test_paths_stay_the_text_that_they_are(config: Path, root: str) -> None:
+    keys = ['load_from', 'model.init_cfg.checkpoint', 'train_dataloader.dataset.ann_file']
+    options = [f'{key}={root}' for key in ('data_root', 'work_dir', *keys)]
+    cfg = load(config, '--cfg-options', *options, 'train_dataloader.batch_size=4')
+    dataset = cfg.train_dataloader.dataset
+    assert cfg.data_root == cfg.work_dir == cfg.load_from == root
+    assert cfg.model.init_cfg.checkpoint == dataset.ann_file == root
+    assert (dataset.data_root, dataset.data_prefix.img) == (root, f'{root}/imgs')
+    assert list(cfg.steps) == [root, ('data/xy', 3)]
+    assert cfg.train_dataloader.batch_size == 4
+
+
+def test_other_options_are_read_as_mmengine_reads_them(config: Path) -> None:
+    options = ['load_from=None', 'ann_file=[a.json,b.json]', 'size=1,2', 'data_prefix.img=7']
+    cfg = load(config, '--cfg-options', *options)
+    assert (cfg.load_from, cfg.ann_file, cfg.size) == (None, ['a.json', 'b.json'], [1, 2])
+    assert cfg.data_prefix.img == '7'
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['data_root=my', 'data'], "takes KEY=VALUE pairs, got 'data'; quote a value with spaces"),
+        (['size=[1,(2]'], 'Imbalanced brackets'),
+    ],
+)
+def test_options_that_cannot_be_read(
+    config: Path, options: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        load(config, '--cfg-options', *options)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('root', ['', 'None'])
+def test_data_root_that_is_none(config: Path, root: str) -> None:
+    with pytest.raises(ValueError, match=r'data_root is .*: give a folder'):
+        load(config, '--cfg-options', f'data_root={root}')
+
+
+def test_home_is_expanded_everywhere(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    options = ['data_root=~/x', 'load_from=~/w.pth', 'note=~about']
+    cfg = load(config, '--work-dir=~/w', '--cfg-options', *options)
+    built = []
+    runner = SimpleNamespace(register_hook=lambda hook: None)
+    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: built.append(cfg) or runner)
+    launch.build_runner(cfg)
+    (cfg,) = built
+    assert (cfg.work_dir, cfg.data_root) == (f'{tmp_path}/w', f'{tmp_path}/x')
+    assert cfg.train_dataloader.dataset.data_prefix.img == f'{tmp_path}/x/imgs'
+    assert cfg.load_from == f'{tmp_path}/w.pth'
+    assert cfg.note == '~about'

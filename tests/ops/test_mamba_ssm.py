@@ -5,6 +5,7 @@ The kernels themselves run in the tests marked gpu, where the packages are insta
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -110,6 +111,30 @@ def test_what_is_missing_is_named() -> None:
     x = torch.zeros(1, 4, 8)
     with pytest.raises(RuntimeError, match=r'mamba_ssm: (mamba_ssm|torch sees no GPU)'):
         causal_conv1d(x, torch.zeros(8, 4), backend='mamba_ssm')
+
+
+@pytest.mark.parametrize(
+    ('there', 'reason'),
+    [
+        ((), r'^mamba_ssm and causal_conv1d not installed \(pip install mmdynamicvis\[ssm\]\)$'),
+        (
+            ('mamba_ssm', 'causal_conv1d', 'causal_conv1d_cuda'),
+            r'without the kernels selective_scan_cuda: .* MAMBA_KEEP_CUDA_BUILD=TRUE',
+        ),
+        (
+            ('mamba_ssm', 'causal_conv1d', 'causal_conv1d_cuda', 'selective_scan_cuda'),
+            None,
+        ),
+    ],
+)
+def test_the_compiled_modules_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], reason: str | None
+) -> None:
+    monkeypatch.setattr(
+        mamba_support.importlib.util, 'find_spec', lambda name: name if name in there else None
+    )
+    found = mamba_support._why_not_installed()
+    assert (found is None) if reason is None else re.search(reason, found)
 
 
 @pytest.mark.gpu

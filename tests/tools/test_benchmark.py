@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -153,9 +155,29 @@ def test_a_wrong_backend_is_not_timed(load, monkeypatch, tmp_path):
     assert all('WRONG' in row['skipped'] for row in rows if row['backend'] == 'cpu')
 
 
-@pytest.mark.parametrize('backend', ['auto', 'eager'])
-def test_published_scheme_equals_dynamicvis(load, backend):
-    assert load('published').difference('tiny', 'cpu', backend) < 1e-5
+@pytest.mark.parametrize(
+    ('arch', 'backend', 'seed'),
+    [('tiny', 'auto', 0), ('tiny', 'eager', 0), *(('base', 'auto', seed) for seed in range(8))],
+)
+def test_published_scheme_equals_dynamicvis(load, arch, backend, seed):
+    assert load('published').difference(arch, 'cpu', backend, seed) < 1e-5
+
+
+def test_numbers_are_compared_without_tf32(load, monkeypatch):
+    published = load('published')
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    seen = []
+
+    def kernels(device):
+        flags = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        seen.append(flags)
+        raise RuntimeError
+
+    monkeypatch.setattr(published, 'kernels', kernels)
+    with pytest.raises(RuntimeError):
+        published.difference('tiny', 'cpu')
+    assert seen == [(False, False)]
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_published_scheme_is_not_trivially_equal(load, monkeypatch):
@@ -179,17 +201,137 @@ def test_training_step_moves_the_weights(load):
     assert step()[0] < first
 
 
+class Net(nn.Module):
+    """Stands for a model."""
+
+    def __init__(self, error: str = '', value: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(value))
+        self.error = error
+
+    def forward(self, images):
+        if self.error:
+            raise RuntimeError(self.error)
+        return self.weight * images
+
+
+@pytest.fixture
+def stand_ins(load, monkeypatch):
+    """Contenders of which some fail, each in its way."""
+    contenders, models = load('contenders'), load('models')
+    nets = {
+        'dynamicvis': lambda spec: Net(),
+        'dense': lambda spec: Net(value=float('nan')),
+        'without_reduction': lambda spec: Net('CUDA error: an illegal memory access'),
+        'published': lambda spec: Net(),
+        'resnet101': lambda spec: Net(),
+    }
+    for name, build in nets.items():
+        monkeypatch.setitem(contenders.CONTENDERS, name, contenders.Contender(build))
+    # not in a process of its own, which would know nothing of these
+    monkeypatch.setattr(models, 'fresh', lambda function, *args: 1.0)
+    return models
+
+
+def test_contenders_that_fail_cost_their_rows_alone(stand_ins, monkeypatch, tmp_path):
+    models, path = stand_ins, tmp_path / 'models.json'
+
+    def check(name, *args):
+        if name == 'published':
+            raise ValueError('its maps are off')
+        return ''
+
+    monkeypatch.setattr(models, 'check', check)
+    names = ['dense', 'without_reduction', 'published', 'dynamicvis']
+    options = ('--models', *names, '--sizes', '8', '--out', str(path))
+    monkeypatch.setattr(sys, 'argv', ['models.py', *TINY, *options])
+    threads = torch.get_num_threads()
+    try:
+        assert models.main() == 0
+    finally:
+        torch.set_num_threads(threads)
+    content = json.loads(path.read_text())
+    rows = {row['model']: row for row in content['rows']}
+    assert rows['dynamicvis']['seconds'] > 0 and rows['dynamicvis']['best']
+    assert 'skipped' not in rows['dynamicvis']
+    assert rows['dense']['skipped'] == 'ValueError: NaN or infinite values'
+    assert 'illegal memory access' in rows['without_reduction']['skipped']
+    assert 'published' not in rows
+    assert content['notes']['published'] == 'left out: ValueError: its maps are off'
+
+
+def test_on_a_gpu_another_process_goes_on_behind_an_error(stand_ins, load, monkeypatch, tmp_path):
+    """With a CPU in its place: a row at a time, and the context is lost with the first error."""
+    models, record = stand_ins, load('record')
+    monkeypatch.setattr(models, 'timer_for', lambda device: load('measure').seconds)
+    monkeypatch.setattr(models, 'release', lambda device: None)
+    monkeypatch.setattr(record, 'gpu_is_lost', lambda: True)
+    args = argparse.Namespace(device='cuda', repeats=1, seconds=1, batch=1, arch='tiny')
+    names = ['dynamicvis', 'without_reduction', 'resnet101']
+    specs = [models.Spec(name, 'tiny', 8, 'float32', 'cpu', 1, False, 'auto') for name in names]
+    path = tmp_path / 'models.json'
+
+    def process() -> dict:
+        models.measure(specs, 'forward', ['eager'], args, record.Record(path, 'cpu', append=True))
+
+    with pytest.raises(SystemExit) as end:
+        process()
+    assert end.value.code == record.LOST
+    first = json.loads(path.read_text())['rows']
+    assert [row['model'] for row in first] == names[:2]
+    process()
+    rows = json.loads(path.read_text())['rows']
+    assert rows[:2] == first
+    assert ['seconds' in row for row in rows] == [True, False, True]
+    assert 'illegal memory access' in rows[1]['skipped']
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from record import Record
+record = Record(Path(sys.argv[1]), 'cpu', append=True)
+for name in 'abc':
+    if record.has(model=name):
+        continue
+    row = record.begin(model=name)
+    with record.guard(row):
+        if name == 'b':
+            os.kill(os.getpid(), signal.SIGKILL)
+        row['seconds'] = 1.0
+"""
+
+
+def test_gpu_goes_on_behind_a_row_that_kills_its_process(load, checkout, monkeypatch, tmp_path):
+    gpu, path = load('gpu'), tmp_path / 'models.json'
+    (tmp_path / 'child.py').write_text(CHILD)
+    monkeypatch.setenv('PYTHONPATH', f'{checkout}:{checkout / "tools/benchmark"}')
+    command = [sys.executable, str(tmp_path / 'child.py'), str(path)]
+    monkeypatch.setattr(gpu.Step, 'command', lambda self, path, rehearse: command)
+    became = gpu.run(gpu.Step('a', 'models', 'x.py', '', 0), path, 300)
+    assert became.startswith('exit status -9') and ', exit status 0' in became
+    rows = json.loads(path.read_text())['rows']
+    assert [row['model'] for row in rows] == ['a', 'b', 'c']
+    assert ['seconds' in row for row in rows] == [True, False, True]
+    assert rows[1]['skipped'] == load('record').UNFINISHED
+
+
 def test_gpu_leaves_out_and_stops_what_takes_too_long(load, monkeypatch, tmp_path):
-    gpu = load('gpu')
+    gpu, path = load('gpu'), tmp_path / 'none.json'
     sleep = [sys.executable, '-c', 'import time; time.sleep(30)']
-    monkeypatch.setattr(gpu.Step, 'command', lambda self, path: sleep)
-    assert gpu.run(gpu.Step('a', None, '', 9), tmp_path, 5).startswith('left out')
-    assert gpu.run(gpu.Step('a', None, '', 0), tmp_path, 0.2).startswith('stopped')
-    monkeypatch.setattr(gpu.Step, 'command', lambda self, path: [sys.executable, '-c', ''])
-    assert gpu.run(gpu.Step('a', None, '', 0), tmp_path, 20).startswith('exit status 0')
+    monkeypatch.setattr(gpu.Step, 'command', lambda self, path, rehearse: sleep)
+    assert gpu.run(gpu.Step('a', 'b', None, '', 9), path, 5).startswith('left out')
+    assert gpu.run(gpu.Step('a', 'b', None, '', 0), path, 0.2).startswith('stopped')
+    for code, ending in (('', 'exit status 0'), ('raise SystemExit(75)', 'exit status 75')):
+        command = [sys.executable, '-c', code]
+        monkeypatch.setattr(gpu.Step, 'command', lambda *_, command=command: command)
+        # without a new row, another process would end as this one
+        became = gpu.run(gpu.Step('a', 'b', None, '', 0), path, 60)
+        assert became.startswith(ending) and ',' not in became
 
 
-def test_commands_of_gpu_are_understood(load, checkout, monkeypatch):
+@pytest.mark.parametrize('rehearse', [False, True])
+def test_commands_of_gpu_are_understood(load, checkout, monkeypatch, rehearse):
     gpu = load('gpu')
     parsed = []
 
@@ -197,13 +339,63 @@ def test_commands_of_gpu_are_understood(load, checkout, monkeypatch):
         parsed.append(parser.parse_args())
         raise SystemExit
 
-    for step in gpu.STEPS[1:]:
+    steps = [step for step in gpu.STEPS if step.script is not None]
+    for step in steps:
         module = load(step.script.removesuffix('.py'))
         monkeypatch.setattr(module, 'parse', parse)
-        monkeypatch.setattr(sys, 'argv', step.command(checkout / 'x.json')[1:])
+        monkeypatch.setattr(sys, 'argv', step.command(checkout / 'x.json', rehearse)[1:])
         with pytest.raises(SystemExit):
             module.main()
-    assert [args.device for args in parsed] == ['cuda'] * (len(gpu.STEPS) - 1)
+    assert {args.device for args in parsed} == {'cpu' if rehearse else 'cuda'}
+    assert {args.arch for args in parsed} == {'tiny' if rehearse else 'base'}
+    assert all(args.append for args in parsed) and len(parsed) == len(steps)
+    # what counts most comes first, alone; no process measures two models or two ops
+    assert (parsed[0].models, parsed[0].dtypes) == (['dynamicvis'], ['bfloat16'])
+    assert parsed[0].modes == (['eager'] if rehearse else ['eager', 'graph'])
+    for args in parsed:
+        assert len(getattr(args, 'models', None) or ['']) == 1
+        assert len(getattr(args, 'ops', [''])) == 1
+    bars = load('bars')
+    assert {step.file for step in steps} == set(bars.FILES)
+    assert len({*bars.FILES, 'bars'}) <= 8
+
+
+@pytest.mark.exhaustive
+def test_gpu_rehearses_on_a_cpu(checkout, tmp_path):
+    steps = ('dynamicvis-bfloat16', 'token_update', 'published-training', 'check')
+    command = [sys.executable, str(checkout / 'tools/benchmark/gpu.py'), '--rehearse']
+    command += ['--budget', '2000', '--out', str(tmp_path), '--steps', *steps]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f'{name}_cpu.json' for name in ('models', 'ops', 'training', 'bars')}
+    bars = json.loads((tmp_path / 'bars_cpu.json').read_text())
+    assert all(bars['notes'][step].startswith('exit status 0') for step in steps)
+    assert {row['verdict'] for row in bars['rows']} == {'not measured'}
+    (row,) = json.loads((tmp_path / 'training_cpu.json').read_text())['rows']
+    assert row['kernels'] == 'mmdynamicvis' and row['seconds'] > 0
+
+
+CARRIED = ('mmengine', 'addict', 'termcolor', 'rich')
+"""What docs/performance.md says has to be carried to a machine without network."""
+
+
+@pytest.mark.slow
+def test_models_are_timed_without_openmmlab_and_network(checkout, tmp_path):
+    alone = [sys.executable, str(Path(__file__).with_name('on_a_bare_machine.py'))]
+    script, out = str(checkout / 'tools/benchmark/models.py'), tmp_path / 'models.json'
+    models = ('--models', 'dynamicvis', 'published', 'vit_b16', 'resnet101', '--sizes', '64')
+    done = subprocess.run(
+        [*alone, ','.join(CARRIED), script, *TINY, *models, '--out', str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(out.read_text())
+    assert content['notes']['resnet101'] == 'of timm'
+    assert content['notes']['vit_b16'].startswith('of timm; its attention is torch')
+    assert {row['model'] for row in content['rows'] if 'seconds' in row} == set(models[1:5])
+    assert '`' + '`, `'.join(CARRIED) + '`' in (checkout / 'docs/performance.md').read_text()
 
 
 def test_stages_have_the_sizes_of_the_model(load):
@@ -218,13 +410,15 @@ def test_exponent_of_a_power_law(load):
     assert load('models').exponent(points) == pytest.approx(1.5)
 
 
-def results(bars, **seconds):
+def results(bars, kernels='mamba-ssm', **seconds):
     """Results in which the models take the given milliseconds and as many MB."""
     row = dict(size=2048, task='forward', mode='graph')
     found: dict[str, list] = {name: [] for name in bars.FILES}
     for model, value in seconds.items():
         for dtype in ('float32', 'bfloat16'):
             figures = {'seconds': value / 1e3, 'memory (MB)': value, 'model': model}
+            if model == 'published':
+                figures['kernels'] = kernels
             found['models'].append(row | figures | {'dtype': dtype})
     return found
 
@@ -247,6 +441,16 @@ def test_bars_are_met_missed_or_not_measured(load):
     assert verdicts['selective_scan, 2048, stage 2, bfloat16: of the floor'] == 'met'
     assert verdicts['selective_scan, 2048, stage 1, bfloat16: of the floor'] == 'not measured'
     assert verdicts['training step, 1024, batch 4, bfloat16: faster'] == 'not measured'
+
+
+def test_the_published_scheme_counts_on_its_own_kernels_alone(load):
+    bars = load('bars')
+    found = results(bars, 'mmdynamicvis', dynamicvis=5, published=20)
+    step = dict(seconds=1.0, kernels='mmdynamicvis')
+    found['training'] = [step | {'model': model} for model in ('dynamicvis', 'published')]
+    for row in bars.table(found):
+        if row['bar'].startswith(('against the published', 'training step')):
+            assert row['verdict'] == 'not measured'
 
 
 def test_memory_of_other_rows_is_compared_with_the_limit_too(load):

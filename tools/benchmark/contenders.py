@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,18 +61,18 @@ class Contender:
 
     Args:
         build: Makes the float32 model on the CPU.
-        package: What must be importable.
+        packages: One of them must be there.
         get: How to get it.
     """
 
     build: Callable[[Spec], nn.Module]
-    package: str = 'mmdynamicvis'
+    packages: tuple[str, ...] = ('mmdynamicvis',)
     get: str = ''
 
     def unavailable(self) -> str | None:
         """Return why the model cannot be built here, or None if it can."""
-        if importlib.util.find_spec(self.package) is None:
-            return f'not available: no module {self.package} ({self.get})'
+        if all(importlib.util.find_spec(package) is None for package in self.packages):
+            return f'not available: no module {" or ".join(self.packages)} ({self.get})'
         return None
 
 
@@ -82,16 +84,41 @@ def _published(spec: Spec) -> nn.Module:
     return published(_dynamicvis(spec), kernels(spec.device), spec.backend)
 
 
-def _vit(spec: Spec) -> nn.Module:
-    from mmpretrain.models import VisionTransformer
+ZOOS = ('mmpretrain.models', 'timm')
+"""Where ViT and ResNet are taken from: the first that can be imported."""
 
-    return VisionTransformer('b', img_size=spec.size, patch_size=16, out_type='featmap')
+
+@functools.cache
+def zoo() -> str:
+    """Return one of :data:`ZOOS`; where mmpretrain is installed, its import may still fail.
+
+    Raises:
+        ImportError: There is none; the message says why.
+    """
+    reasons = []
+    for name in ZOOS:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # of whatever the package needs
+            reasons.append(f'{name}: {type(error).__name__}: {error}')
+        else:
+            return name
+    raise ImportError('; '.join(reasons))
+
+
+def _vit(spec: Spec) -> nn.Module:
+    module = importlib.import_module(zoo())
+    if zoo() == 'timm':
+        options = dict(img_size=spec.size, num_classes=0, global_pool='')
+        return module.create_model('vit_base_patch16_224', **options)
+    return module.VisionTransformer('b', img_size=spec.size, patch_size=16, out_type='featmap')
 
 
 def _resnet(spec: Spec) -> nn.Module:
-    from mmpretrain.models import ResNet
-
-    return ResNet(101, out_indices=(0, 1, 2, 3))
+    module = importlib.import_module(zoo())
+    if zoo() == 'timm':
+        return module.create_model('resnet101', features_only=True, out_indices=(1, 2, 3, 4))
+    return module.ResNet(101, out_indices=(0, 1, 2, 3))
 
 
 def _vim(spec: Spec) -> nn.Module:
@@ -112,31 +139,38 @@ CONTENDERS = {
     'dense': Contender(lambda spec: _dynamicvis(spec, reduction_ratios=None)),
     'without_reduction': Contender(lambda spec: _dynamicvis(spec, reduction_ratios=(0, 0, 0, 0))),
     'published': Contender(_published),
-    'vit_b16': Contender(_vit, 'mmpretrain', 'pip install onedl-mmpretrain'),
-    'resnet101': Contender(_resnet, 'mmpretrain', 'pip install onedl-mmpretrain'),
-    'vim': Contender(_vim, 'models_mamba', "folder vim of Vim's repository on PYTHONPATH"),
+    'vit_b16': Contender(_vit, ('mmpretrain', 'timm'), 'pip install timm'),
+    'resnet101': Contender(_resnet, ('mmpretrain', 'timm'), 'pip install timm'),
+    'vim': Contender(_vim, ('models_mamba',), "folder vim of Vim's repository on PYTHONPATH"),
     'vmamba': Contender(
-        _vmamba, 'vmamba', "folder classification/models of VMamba's repository on PYTHONPATH"
+        _vmamba, ('vmamba',), "folder classification/models of VMamba's repository on PYTHONPATH"
     ),
 }
 """``dense`` is DynamicVis without selection; ``without_reduction`` selects all tokens."""
 
 
 def check(name: str, arch: str, device: str, backend: str) -> str:
-    """Return what is to be said of a model; refuse to go on if the comparison would be unfair."""
+    """Return what is to be said of a model.
+
+    Raises:
+        ValueError: The comparison would be unfair.
+    """
     if name == 'published':
         worst = difference(arch, device, backend)
         if not worst <= LIMIT:
-            raise SystemExit(f'the published scheme is off by {worst:.1e}: nothing is timed')
+            raise ValueError(f'its maps are off by {worst:.1e}, more than {LIMIT:.0e}')
         return f'on the kernels of {kernels(device)}; maps differ from dynamicvis by {worst:.1e}'
     if name == 'vit_b16':
-        spec = Spec(name, arch, 64, 'float32', 'cpu', 1, False, backend)
-        layers = CONTENDERS[name].build(spec).layers
-        attentions = [layer.attn.scaled_dot_product_attention for layer in layers]
-        if any(attention is not scaled_dot_product_attention for attention in attentions):
-            raise SystemExit("ViT's attention is not torch's: nothing is timed")
-        return "its attention is torch's scaled_dot_product_attention"
-    return ''
+        model = CONTENDERS[name].build(Spec(name, arch, 64, 'float32', 'cpu', 1, False, backend))
+        if zoo() == 'timm':
+            fused = [block.attn.fused_attn for block in model.blocks]
+        else:
+            used = [layer.attn.scaled_dot_product_attention for layer in model.layers]
+            fused = [attention is scaled_dot_product_attention for attention in used]
+        if not all(fused):
+            raise ValueError("its attention is not torch's scaled_dot_product_attention")
+        return f"of {zoo()}; its attention is torch's scaled_dot_product_attention"
+    return f'of {zoo()}' if name == 'resnet101' else ''
 
 
 def tensors(output: Any) -> list[Tensor]:

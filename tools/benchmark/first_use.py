@@ -45,17 +45,33 @@ def warm_up(device: str) -> None:
     x.detach().flatten().topk(8)
 
 
-def measure_here(args: argparse.Namespace) -> dict[str, float]:
-    """Measure in this process, whose caches are empty."""
+TASKS = {'forward': forward, 'training_step': training_step}
+
+
+def measure_here(args: argparse.Namespace) -> None:
+    """Measure in this process, whose caches are empty; print a line per task."""
     warm_up(args.device)
-    found = {}
-    for task, make in (('forward', forward), ('training_step', training_step)):
+    for task, make in TASKS.items():
         training = task != 'forward'
         spec = Spec(
             'dynamicvis', args.arch, args.size, args.dtypes[0], args.device, 1, training, 'auto'
         )
-        found[task] = compile_seconds(make(*spec.build()), args.device)
-    return found
+        print(json.dumps({task: compile_seconds(make(*spec.build()), args.device)}), flush=True)
+
+
+def measured(command: list[str]) -> tuple[dict[str, float], str]:
+    """Return what a process has printed, and how it ended."""
+    with tempfile.TemporaryDirectory() as empty:
+        caches = {name: f'{empty}/{name}' for name in CACHES}
+        done = subprocess.run(
+            command, env=os.environ | caches, text=True, capture_output=True, check=False
+        )
+    found: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith('{'):
+            found |= json.loads(line)
+    last = (done.stderr.strip().splitlines() or [''])[-1]
+    return found, f'exit status {done.returncode}: {last[:300]}'
 
 
 def main() -> int:
@@ -69,20 +85,26 @@ def main() -> int:
     )
     args = parse(parser)
     if args.here:
-        print(json.dumps(measure_here(args)))
+        measure_here(args)
         return 0
-    record = Record(args.out, args.device)
+    record = Record(args.out, args.device, args.append)
     command = [sys.executable, *sys.argv, '--here']
     for dtype in args.dtypes:
-        with tempfile.TemporaryDirectory() as empty:
-            caches = {name: f'{empty}/{name}' for name in CACHES}
-            output = subprocess.check_output(
-                [*command, '--dtypes', dtype], env=os.environ | caches, text=True
-            )
-        found = json.loads(output.splitlines()[-1])
-        for task, value in found.items():
-            print(f'{dtype}, first {task}: {value:.1f} s of compilation', flush=True)
-            record.add(model='dynamicvis', size=args.size, dtype=dtype, task=task, seconds=value)
+        alike = dict(model='dynamicvis', size=args.size, dtype=dtype)
+        rows = {
+            task: record.begin(**alike, task=task)
+            for task in TASKS
+            if not record.has(**alike, task=task)
+        }
+        if not rows:
+            continue
+        found, ending = measured([*command, '--dtypes', dtype])
+        for task, row in rows.items():
+            with record.guard(row):
+                if task not in found:
+                    raise RuntimeError(ending)
+                row['seconds'] = found[task]
+                print(f'{dtype}, first {task}: {found[task]:.1f} s of compilation', flush=True)
     return 0
 
 

@@ -2,9 +2,15 @@
 
     python tools/benchmark/gpu.py --out benchmarks/results
 
-Runs the benchmarks one after the other, each in a process of its own, the most telling first, and
-prints the figures to reach beside the measured ones. A benchmark that no longer fits into the time
-is left out, and one that takes too long is stopped; what it had measured until then counts.
+Runs the benchmarks one after the other, a process per model and per op, the most telling first, and
+prints the figures to reach beside the measured ones. Every row is written as it is measured. What
+fails costs its row: an error, a NaN, or the end of its process, after which another process goes on
+with the next row. A step that no longer fits into the time is left out, and one that takes too long
+is stopped; what it had measured until then counts.
+
+Needs torch, triton, numpy and mmengine; timm or mmpretrain for ViT and ResNet; no network. Several
+calls add to one folder with ``--keep`` and ``--steps``; ``--rehearse`` runs every step on a CPU
+with small models. At most eight files are written.
 """
 
 from __future__ import annotations
@@ -22,72 +28,103 @@ from pathlib import Path
 
 import torch
 from bars import FILES, table
-from record import Record
+from record import LOST, Record
 
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Step:
-    """A benchmark to run.
+    """A benchmark to run in a process of its own.
 
     Args:
-        name: Of the result file, before the GPU's.
-        script: In this folder; None runs the ops' own check.
+        name: Of the step.
+        file: Result file that it adds to, before the GPU's name; one of ``bars.FILES``.
+        script: In this folder; None runs the ops' own check, which writes no file.
         arguments: Of the script.
         expected_s: It is not begun with less time than this, which the steps before it leave.
     """
 
     name: str
+    file: str
     script: str | None
     arguments: str
     expected_s: int
 
-    def command(self, path: Path) -> list[str]:
-        """Return the command line that writes to ``path``."""
+    def command(self, path: Path, rehearse: bool = False) -> list[str]:
+        """Return the command line that adds to ``path``."""
         if self.script is None:
-            return [sys.executable, '-m', 'mmdynamicvis.ops']
-        return [
-            sys.executable,
-            str(HERE / self.script),
-            *self.arguments.split(),
-            '--out',
-            str(path),
-        ]
+            return [sys.executable, '-m', 'mmdynamicvis.ops', *self.arguments.split()]
+        arguments = f'{COMMON} {self.arguments}'
+        for pattern, small in REHEARSAL if rehearse else ():
+            arguments = re.sub(pattern, small, arguments)
+        script = [sys.executable, str(HERE / self.script), *arguments.split()]
+        return [*script, '--append', '--out', str(path)]
 
 
 COMMON = '--device cuda --arch base'
-STEPS = (
-    Step('check', None, '', 30),
-    Step(
+REHEARSAL = (
+    ('--device cuda', '--device cpu --threads 1'),
+    ('--arch base', '--arch tiny'),
+    (r'--sizes \d+', '--sizes 64'),
+    ('eager graph|compiled', 'eager'),
+    ('triton mamba_ssm', 'cpu eager'),
+    ('--growth', '--growth --sizes 64 96'),
+    (r'--repeats \d+', ''),
+    ('$', ' --repeats 1'),
+)
+"""What of the arguments is replaced by what, for a CPU."""
+
+
+def _model(name: str, dtype: str, expected_s: int) -> Step:
+    arguments = f'--models {name} --dtypes {dtype} --sizes 2048 --modes eager graph'
+    return Step(
+        f'{name}-{dtype}',
         'models',
         'models.py',
-        f'{COMMON} --sizes 2048 --modes eager graph --seconds 1 --repeats 11',
-        100,
-    ),
-    Step(
-        'ops',
-        'ops.py',
-        f'{COMMON} --sizes 2048 --backends triton mamba_ssm --seconds 0.3 --repeats 11',
-        90,
-    ),
-    Step(
-        'training',
-        'models.py',
-        f'{COMMON} --tasks training_step --models dynamicvis published --sizes 1024 --batch 4 '
-        '--dtypes bfloat16 --seconds 2',
-        40,
-    ),
-    Step('first_use', 'first_use.py', f'{COMMON} --dtypes bfloat16', 40),
-    Step('growth', 'models.py', f'{COMMON} --growth --seconds 2', 60),
+        f'{arguments} --seconds 1 --repeats 11',
+        expected_s,
+    )
+
+
+def _op(name: str) -> Step:
+    arguments = f'--ops {name} --sizes 2048 --backends triton mamba_ssm --seconds 0.3 --repeats 11'
+    return Step(name, 'ops', 'ops.py', arguments, 25)
+
+
+def _training(name: str) -> Step:
+    arguments = f'--tasks training_step --models {name} --sizes 1024 --batch 4 --dtypes bfloat16'
+    return Step(f'{name}-training', 'training', 'models.py', f'{arguments} --seconds 2', 25)
+
+
+STEPS = (
+    _model('dynamicvis', 'bfloat16', 40),
+    _op('selective_scan'),
+    _model('published', 'bfloat16', 25),
+    _model('dynamicvis', 'float32', 25),
+    _model('vit_b16', 'bfloat16', 25),
+    _op('token_select'),
+    _op('token_update'),
+    _training('dynamicvis'),
+    _training('published'),
+    Step('first_use', 'first_use', 'first_use.py', '--dtypes bfloat16', 40),
+    _model('published', 'float32', 25),
+    _model('vit_b16', 'float32', 25),
+    _op('causal_conv1d'),
+    Step('growth', 'growth', 'models.py', '--growth --seconds 2', 50),
+    _model('resnet101', 'bfloat16', 25),
+    _model('dense', 'bfloat16', 25),
+    _model('without_reduction', 'bfloat16', 25),
+    Step('check', 'check', None, '', 30),
     Step(
         'compiled',
+        'compiled',
         'models.py',
-        f'{COMMON} --sizes 2048 --models dynamicvis published --seconds 1 --repeats 11',
+        '--models dynamicvis --dtypes bfloat16 --sizes 2048 --modes compiled --seconds 1',
         120,
     ),
 )
-"""The slowest and least certain comes last."""
+"""The most telling first, the slowest and least certain last."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,23 +137,38 @@ def parse_args() -> argparse.Namespace:
     )
     names = [step.name for step in STEPS]
     parser.add_argument('--steps', nargs='+', choices=names, default=names)
+    parser.add_argument(
+        '--keep', action='store_true', help='add to the results of an earlier call in that folder'
+    )
+    parser.add_argument(
+        '--rehearse', action='store_true', help='on a CPU, with small models; the figures are none'
+    )
     return parser.parse_args()
 
 
-def run(step: Step, path: Path, limit_s: float) -> str:
-    """Run a step for so many seconds at most; return what became of it."""
+def run(step: Step, path: Path, limit_s: float, rehearse: bool = False) -> str:
+    """Run a step for so many seconds at most; return what became of it.
+
+    A process that ends by a signal or with a lost GPU is followed by another, which goes on behind
+    the row that it had begun.
+    """
     if limit_s < step.expected_s:
         return f'left out: {limit_s:.0f} s were left, it needs about {step.expected_s} s'
-    start = time.perf_counter()
-    # a session of its own: what it starts in turn ends with it
-    process = subprocess.Popen(step.command(path), start_new_session=True)
-    try:
-        status = process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return f'stopped after {limit_s:.0f} s'
-    return f'exit status {status} after {time.perf_counter() - start:.0f} s'
+    start, ends = time.perf_counter(), []
+    while True:
+        n_rows = len(rows_of(path))
+        # a session of its own: what it starts in turn ends with it
+        process = subprocess.Popen(step.command(path, rehearse), start_new_session=True)
+        try:
+            status = process.wait(max(0.0, limit_s - (time.perf_counter() - start)))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return ', '.join([*ends, f'stopped after {limit_s:.0f} s'])
+        ends.append(f'exit status {status} after {time.perf_counter() - start:.0f} s')
+        ended_early = status < 0 or status == LOST
+        if not ended_early or len(rows_of(path)) == n_rows:
+            return ', '.join(ends)
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -124,29 +176,39 @@ def rows_of(path: Path) -> list[dict]:
     return json.loads(path.read_text())['rows'] if path.exists() else []
 
 
+def write_bars(record: Record, paths: dict[str, Path]) -> list[dict]:
+    """Compare what has been measured so far with the figures to reach; return the rows."""
+    record.rows = table({name: rows_of(paths[name]) for name in FILES})
+    record.save()
+    return record.rows
+
+
 def main() -> int:
     args = parse_args()
-    if not torch.cuda.is_available():
+    if not args.rehearse and not torch.cuda.is_available():
         print('torch sees no GPU: this needs one (tools/benchmark/backbone.py does not)')
         return 2
     start = time.perf_counter()
-    name = re.sub(r'\W+', '_', torch.cuda.get_device_name().lower()).strip('_')
-    paths = {step.name: args.out / f'{step.name}_{name}.json' for step in STEPS}
+    device = 'cpu' if args.rehearse else torch.cuda.get_device_name()
+    name = re.sub(r'\W+', '_', device.lower()).strip('_')
     steps = [step for step in STEPS if step.name in args.steps]
-    for step in steps:
-        paths[step.name].unlink(missing_ok=True)  # what stands there is no result of this run
-    record = Record(args.out / f'bars_{name}.json', 'cuda')
+    paths = {file: args.out / f'{file}_{name}.json' for file in (*FILES, 'bars', 'check')}
+    if not args.keep:
+        for path in {paths[step.file] for step in steps}:
+            path.unlink(missing_ok=True)  # what stands there is no result of this run
+    record = Record(paths['bars'], 'cpu' if args.rehearse else 'cuda', args.keep)
     good = True
     for i, step in enumerate(steps):
         print(f'== {step.name}', flush=True)
         reserved = sum(later.expected_s for later in steps[i + 1 :])
         left_s = args.budget - (time.perf_counter() - start)
-        became = run(step, paths[step.name], max(left_s - reserved, min(left_s, step.expected_s)))
+        limit_s = max(left_s - reserved, min(left_s, 2 * step.expected_s))
+        became = run(step, paths[step.file], limit_s, args.rehearse)
         print(f'== {step.name}: {became}', flush=True)
         record.note(step.name, became)
         good = good and became.startswith('exit status 0')
-    for row in table({key: rows_of(paths[key]) for key in FILES}):
-        record.add(**row)
+        write_bars(record, paths)
+    for row in record.rows:
         measured = '-' if row['measured'] is None else f'{row["measured"]:.2f}'
         print(f'{row["bar"]:58} {measured:>10}  {row["to reach"]:10}  {row["verdict"]}')
     return 0 if good else 1

@@ -185,6 +185,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--threads', type=int, default=2, help='of the CPU (default: 2)')
     parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument(
+        '--append', action='store_true', help='keep what that file holds, and measure the rest'
+    )
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -3,10 +3,12 @@
     python tools/benchmark/models.py --out benchmarks/results/models_cpu.json
     python tools/benchmark/models.py --growth --out benchmarks/results/growth_cpu.json
 
-The models of one size and dtype take turns, so that all see the same machine. Each must first give
-finite outputs, and the published scheme the same maps as DynamicVis. Memory is that of the weights,
-the images, and what a pass needs on top at its peak: on a GPU by torch's allocator, on a CPU the
-growth of the resident set in a process of its own. bfloat16 is the whole model, not autocast.
+On a CPU the models of one size and dtype take turns, so that all see the same machine; on a GPU,
+which nothing else uses, each row is written before the next is measured, and an error costs that
+row. Each must first give finite outputs, and the published scheme the same maps as DynamicVis; a
+model that does not is left out with a note. Memory is that of the weights, the images, and what a
+pass needs on top at its peak: on a GPU by torch's allocator, on a CPU the growth of the resident
+set in a process of its own. bfloat16 is the whole model, not autocast.
 Modes: 'eager'; 'compiled' by torch.compile; 'graph', a replayed CUDA graph. A training step is
 forward, backward and AdamW, in eager mode. Inputs of a repeat are not in the GPU's L2 cache.
 """
@@ -17,13 +19,13 @@ import argparse
 import gc
 import math
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from contenders import CONTENDERS, PAPER, Spec, check, forward, training_step
 from measure import Run, add_arguments, fresh, graphed, growth_mb, medians, parse, timer_for
-from record import Record
+from published import kernels
+from record import LOST, Record, gpu_is_lost, reason_of
 from torch import Tensor, nn
 
 MODES = ('eager', 'compiled', 'graph')
@@ -80,59 +82,73 @@ def release(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def runs_of(
-    spec: Spec, task: str, modes: list[str], record: Record
-) -> Iterator[tuple[str, Run, dict[str, Any]]]:
-    """Yield each mode's pass of a model, checked, with the row that describes it.
-
-    Says and records what cannot run.
-    """
-    about = dict(model=spec.name, size=spec.size, dtype=spec.dtype, batch=spec.batch, task=task)
-
-    def skip(reason: str, **more: str) -> None:
-        print(f'  {spec.name}: {reason}', flush=True)
-        record.add(**about, **more, skipped=reason)
-
-    try:
-        model, images = spec.build()
-    except OUT_OF_MEMORY:
-        skip('out of memory')
-        return
-    for mode in modes:
-        try:
-            run, growth = prepare(spec, task, mode, model, images)
-            if not all(x.isfinite().all() for x in run()):
-                raise SystemExit(f'{spec.name} gives NaN or infinite values: nothing is timed')
-        except OUT_OF_MEMORY:
-            skip('out of memory', mode=mode)
-        except Exception as reason:  # one mode of one model must not cost the others' figures
-            skip(f'{mode} fails: {type(reason).__name__}: {str(reason)[:200]}', mode=mode)
-        else:
-            held = held_mb(model, images)
-            row = about | {'mode': mode, 'held (MB)': held}
-            row['memory (MB)'] = None if growth is None else held + growth
-            if spec.device == 'cuda':
-                row['allocated (MB)'] = torch.cuda.max_memory_allocated() / 2**20
-            yield mode, run, row
+def about(spec: Spec, task: str, mode: str | None = None) -> dict[str, Any]:
+    """Return what tells a row from the others."""
+    found = dict(model=spec.name, size=spec.size, dtype=spec.dtype, batch=spec.batch, task=task)
+    if mode is not None:
+        found['mode'] = mode
+    return found
 
 
 def measure(
     specs: list[Spec], task: str, modes: list[str], args: argparse.Namespace, record: Record
 ) -> None:
-    """Time models of one size and dtype in turns; print and record."""
-    runs, rows = {}, {}
-    for spec in specs:
-        print(f'  preparing {spec.name}', flush=True)
-        for mode, run, row in runs_of(spec, task, modes, record):
-            runs[spec.name, mode], rows[spec.name, mode] = run, row
-    times = medians(runs, args.repeats, timer_for(args.device), args.seconds * max(1, len(runs)))
-    for spec in specs:
-        found = {mode: t for (name, mode), t in times.items() if name == spec.name}
-        best = min(found, key=found.get, default=None)
-        for mode, seconds in found.items():
-            row = rows[spec.name, mode] | {'seconds': seconds, 'best': mode == best}
-            record.add(**row, **{'images/s': spec.batch / seconds})
-            show(row, args.arch)
+    """Time models of one size and dtype; print and record."""
+    cases = [(spec, mode) for spec in specs for mode in modes]
+    cases = [(spec, mode) for spec, mode in cases if not record.has(**about(spec, task, mode))]
+    # on a GPU a row at a time, on a CPU all in turns
+    for group in [[case] for case in cases] if args.device == 'cuda' else [cases]:
+        runs, rows = {}, {}
+        for spec, mode in group:
+            print(f'  preparing {spec.name}, {mode}', flush=True)
+            row = record.begin(**about(spec, task, mode))
+            with record.guard(row):
+                runs[spec.name, mode] = prepared(spec, task, mode, row)
+                rows[spec.name, mode] = row
+        with record.guard(*rows.values()):
+            limit_s = args.seconds * max(1, len(runs))
+            times = medians(runs, args.repeats, timer_for(args.device), limit_s)
+            for (name, mode), seconds in times.items():
+                rows[name, mode] |= {'seconds': seconds, 'images/s': args.batch / seconds}
+        runs.clear()
+        release(args.device)
+        for row in rows.values():
+            if 'seconds' in row:
+                mark_best(row, record)
+                show(row, args.arch)
+
+
+def prepared(spec: Spec, task: str, mode: str, row: dict[str, Any]) -> Run:
+    """Return a model's pass, checked; describe it in its row.
+
+    Raises:
+        ValueError: It gives values that are not finite.
+    """
+    if spec.name == 'published':
+        row['kernels'] = kernels(spec.device)
+    model, images = spec.build()
+    run, growth = prepare(spec, task, mode, model, images)
+    if not all(x.isfinite().all() for x in run()):
+        raise ValueError('NaN or infinite values')
+    row['held (MB)'] = held = held_mb(model, images)
+    row['memory (MB)'] = None if growth is None else held + growth
+    if spec.device == 'cuda':
+        row['allocated (MB)'] = torch.cuda.max_memory_allocated() / 2**20
+    return run
+
+
+def mark_best(row: dict[str, Any], record: Record) -> None:
+    """Mark the fastest mode of the model that a row is about."""
+    alike = ('model', 'size', 'dtype', 'batch', 'task')
+    rows = [
+        other
+        for other in record.rows
+        if 'seconds' in other and all(other.get(key) == row[key] for key in alike)
+    ]
+    best = min(rows, key=lambda other: other['seconds'])
+    for other in rows:
+        other['best'] = other is best
+    record.save()
 
 
 def show(row: dict[str, Any], arch: str) -> None:
@@ -151,7 +167,24 @@ def show(row: dict[str, Any], arch: str) -> None:
 
 def throughput(spec: Spec, args: argparse.Namespace, record: Record) -> None:
     """Double the batch until it does not fit; record the last one that did."""
-    row, batch = None, 1
+    alike = dict(model=spec.name, size=spec.size, dtype=spec.dtype, task='throughput')
+    if record.has(**alike):
+        return
+    row = record.begin(**alike, **{'memory limit (GB)': args.memory})
+    with record.guard(row):
+        row |= largest_batch(spec, args)
+        print(
+            f'  {spec.name:18} {row["images/s"]:10.2f} images/s at batch {row["batch"]}', flush=True
+        )
+
+
+def largest_batch(spec: Spec, args: argparse.Namespace) -> dict[str, float]:
+    """Return the largest batch that fits, its seconds and images per second.
+
+    Raises:
+        OutOfMemoryError: Not even one image fits.
+    """
+    found, batch = {}, 1
     if args.device == 'cuda' and args.memory:
         total = torch.cuda.get_device_properties(0).total_memory / 2**30
         torch.cuda.set_per_process_memory_fraction(min(1.0, args.memory / total))
@@ -162,21 +195,17 @@ def throughput(spec: Spec, args: argparse.Namespace, record: Record) -> None:
             run = forward(model, images)
             seconds = medians({'': run}, args.repeats, timer_for(args.device), args.seconds)['']
         except OUT_OF_MEMORY:
+            if not found:
+                raise
             break
         finally:
             model = images = run = None
             release(args.device)
-        row = dict(batch=batch, seconds=seconds) | {'images/s': batch / seconds}
+        found = {'batch': batch, 'seconds': seconds, 'images/s': batch / seconds}
         batch *= 2
     if args.device == 'cuda':
         torch.cuda.set_per_process_memory_fraction(1.0)
-    about = dict(model=spec.name, size=spec.size, dtype=spec.dtype, task='throughput')
-    if row is None:
-        record.add(**about, skipped='out of memory')
-        return
-    record.add(**about, **row, **{'memory limit (GB)': args.memory})
-    rate, batch = row['images/s'], row['batch']
-    print(f'  {spec.name:18} {rate:10.2f} images/s at batch {batch}', flush=True)
+    return found
 
 
 def exponent(points: list[tuple[float, float]]) -> float:
@@ -246,33 +275,43 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def noted(name: str, args: argparse.Namespace) -> tuple[str, bool]:
+    """Return what is to be said of a model, and whether it can be timed here."""
+    reason = CONTENDERS[name].unavailable()
+    if reason is not None:
+        return reason, False
+    try:
+        return check(name, args.arch, args.device, args.backend), True
+    except Exception as error:  # it must not cost the others' figures
+        return f'left out: {reason_of(error)}', False
+
+
 def main() -> int:
     args = parse_args()
-    record = Record(args.out, args.device)
-
+    record = Record(args.out, args.device, args.append)
     for name in list(args.models):
-        reason = CONTENDERS[name].unavailable()
-        note = reason or check(name, args.arch, args.device, args.backend)
+        note, fit_to_time = noted(name, args)
+        if not fit_to_time:
+            args.models.remove(name)
         if note:
             print(f'{name}: {note}', flush=True)
             record.note(name, note)
-        if reason:
-            args.models.remove(name)
+    if gpu_is_lost():
+        return LOST
 
     for size in args.sizes:
         for dtype in args.dtypes:
             for task in args.tasks:
                 print(f'{task}, {size} pixels, {dtype}, batch {args.batch}', flush=True)
                 training = task == 'training_step'
-                about = (args.arch, size, dtype, args.device, args.batch, training, args.backend)
-                specs = [Spec(name, *about) for name in args.models]
+                rest = (args.arch, size, dtype, args.device, args.batch, training, args.backend)
+                specs = [Spec(name, *rest) for name in args.models]
                 measure(specs, task, ['eager'] if training else args.modes, args, record)
-                release(args.device)
             if args.throughput:
                 print(f'throughput, {size} pixels, {dtype}', flush=True)
                 for name in args.models:
-                    about = (args.arch, size, dtype, args.device, 1, False, args.backend)
-                    throughput(Spec(name, *about), args, record)
+                    rest = (args.arch, size, dtype, args.device, 1, False, args.backend)
+                    throughput(Spec(name, *rest), args, record)
     if args.growth:
         fit(args, record)
     return 0

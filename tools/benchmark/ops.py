@@ -11,7 +11,8 @@ pass counts twice the forward's arithmetic and once its exponentials.
 No backend is timed whose float32 values or gradients differ from the float64 oracle on small
 tensors, or whose values at the timed shape differ from those of the plain torch backend. Calls
 rotate over inputs that no cache holds; on a GPU they are replayed as one CUDA graph, so that what
-is timed is the GPU's work and not Python's.
+is timed is the GPU's work and not Python's. There every row is written before the next is measured;
+an error costs that row.
 """
 
 from __future__ import annotations
@@ -179,60 +180,92 @@ def measure(
     call: Call, names: Sequence[str], limits: Ceilings, args: argparse.Namespace, record: Record
 ) -> bool:
     """Time a call with all backends, print and record; return whether all were right."""
-    inputs = call.make_inputs()
-    expected = call.outputs(call.unwritten(inputs), REFERENCE)
-    differentiable = itertools.takewhile(torch.is_floating_point, expected)
-    weights = [torch.randn_like(x) for x in differentiable]
-    n_copies = min(MAX_COPIES[call.device], 1 + ROTATION_BYTES // num_bytes(inputs))
-    copies = [inputs, *(call.make_inputs() for _ in range(n_copies - 1))]
-    about = dict(
-        op=call.op,
-        size=call.size,
-        stage=call.stage.number,
-        dtype=call.dtype,
-        copies=n_copies,
-    )
-    good, timed = True, []
-    for name in (backend.name for backend in OPS[call.op][0] if backend.name in names):
-        reason = not_timed(call, name, inputs, expected)
-        if reason is None:
-            timed.append(name)
-            continue
-        good = good and not reason.startswith('WRONG')
-        print(f'  {name:10} {reason}', flush=True)
-        record.add(**about, backend=name, skipped=reason)
+    about = dict(op=call.op, size=call.size, stage=call.stage.number, dtype=call.dtype)
+    names = [backend.name for backend in OPS[call.op][0] if backend.name in names]
+    names = [name for name in names if any(lacks(record, about, name, x) for x in PASSES)]
+    if not names or record.has(**about, backend=None):
+        return True
+    row, made = record.begin(**about), False
+    with record.guard(row):
+        inputs = call.make_inputs()
+        expected = call.outputs(call.unwritten(inputs), REFERENCE)
+        differentiable = itertools.takewhile(torch.is_floating_point, expected)
+        weights = [torch.randn_like(x) for x in differentiable]
+        n_copies = min(MAX_COPIES[call.device], 1 + ROTATION_BYTES // num_bytes(inputs))
+        copies = [inputs, *(call.make_inputs() for _ in range(n_copies - 1))]
+        record.drop(row)
+        made = True
+    if not made:
+        return False
+    about['copies'] = n_copies
+    timed, good = [], True
+    for name in names:
+        row, right = record.begin(**about, backend=name), False
+        with record.guard(row):
+            reason = not_timed(call, name, inputs, expected)
+            if reason is None:
+                timed.append(name)
+                record.drop(row)
+            else:
+                print(f'  {name:10} {reason}', flush=True)
+                row['skipped'] = reason
+            right = reason is None or not reason.startswith('WRONG')
+        good = good and right
 
     moved = call.moved(inputs, expected, weights)
     del expected
-    for which in PASSES:
-        runs, methods = {}, {}
-        for name in timed:
-            steps = [
-                functools.partial(call.outputs, copy, name)
-                if which == PASSES[0]
-                else call.step(copy, name, weights)
-                for copy in copies
-            ]
-            runs[name], methods[name] = prepare(rotate(steps), call.device)
-        times = medians(runs, args.repeats, timer_for(call.device), args.seconds)
+    # on a GPU a row at a time, on a CPU the backends in turns
+    groups = [timed] if call.device == 'cpu' else [[name] for name in timed]
+    for which, group in itertools.product(PASSES, groups):
         terms = call.floor(moved, which, limits)
-        floor = max(terms.values())
-        for name, total in times.items():
-            seconds = total / n_copies
-            ratio = total / min(times.values())
-            record.add(
-                **about,
-                backend=name,
-                **{'pass': which, 'method': methods[name], 'seconds': seconds},
-                **{'ratio to fastest': ratio, 'percent of floor': 100 * floor / seconds},
-                floor=terms,
-            )
-            print(
-                f'  {name:10} {which:17} {1e6 * seconds:12.1f} us {ratio:8.2f} x '
-                f'{100 * floor / seconds:7.1f} % of {max(terms, key=terms.get)[:-4]}',
-                flush=True,
-            )
+        runs, rows = {}, {}
+        for name in group:
+            if not lacks(record, about, name, which):
+                continue
+            row = record.begin(**about, backend=name, **{'pass': which}, floor=terms)
+            with record.guard(row):
+                steps = [
+                    functools.partial(call.outputs, copy, name)
+                    if which == PASSES[0]
+                    else call.step(copy, name, weights)
+                    for copy in copies
+                ]
+                runs[name], row['method'] = prepare(rotate(steps), call.device)
+                rows[name] = row
+        with record.guard(*rows.values()):
+            times = medians(runs, args.repeats, timer_for(call.device), args.seconds)
+            for name, total in times.items():
+                rows[name]['seconds'] = seconds = total / n_copies
+                rows[name]['percent of floor'] = 100 * max(terms.values()) / seconds
+        compare(record, about, which)
+        for name, row in rows.items():
+            good = good and 'seconds' in row
+            if 'seconds' in row:
+                print(
+                    f'  {name:10} {which:17} {1e6 * row["seconds"]:12.1f} us '
+                    f'{row["ratio to fastest"]:8.2f} x {row["percent of floor"]:7.1f} % of '
+                    f'{max(terms, key=terms.get)[:-4]}',
+                    flush=True,
+                )
     return good
+
+
+def lacks(record: Record, about: dict, backend: str, which: str) -> bool:
+    """Return whether nothing is known of a backend's pass, nor that it is not timed."""
+    return not any(record.has(**about, backend=backend, **{'pass': x}) for x in (which, None))
+
+
+def compare(record: Record, about: dict, which: str) -> None:
+    """Give the backends' rows of a call their ratio to the fastest."""
+    alike = about | {'pass': which}
+    rows = [
+        row
+        for row in record.rows
+        if 'seconds' in row and all(row.get(key) == value for key, value in alike.items())
+    ]
+    for row in rows:
+        row['ratio to fastest'] = row['seconds'] / min(other['seconds'] for other in rows)
+    record.save()
 
 
 def prepare(run: Run, device: str) -> tuple[Run, str]:
@@ -267,7 +300,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    record = Record(args.out, args.device)
+    record = Record(args.out, args.device, args.append)
     print('measuring what the machine does at best', flush=True)
     limits = ceilings(args.device, args.dtypes, record.machine)
     record.note('ceilings', vars(limits))
@@ -286,11 +319,7 @@ def main() -> int:
                         f'{stage.kept} kept, {stage.channels} channels, {dtype}',
                         flush=True,
                     )
-                    try:
-                        good = measure(call, args.backends, limits, args, record) and good
-                    except torch.cuda.OutOfMemoryError as reason:
-                        print('  out of memory', flush=True)
-                        record.add(op=op, size=size, stage=stage.number, skipped=str(reason))
+                    good = measure(call, args.backends, limits, args, record) and good
     return 0 if good else 1
 
 

@@ -6,8 +6,11 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,15 @@ from mmdynamicvis.fileio import replacing
 PACKAGES = {
     'triton': ('triton', 'pytorch-triton'),
     'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
+    'timm': ('timm',),
     'mamba-ssm': ('mamba-ssm',),
     'causal-conv1d': ('causal-conv1d',),
     'numba': ('numba',),
 }
 """Packages that figures depend on, and the distributions that bring them."""
+UNFINISHED = 'not finished: its process ended here'
+LOST = 75
+"""Exit status of a process whose GPU context is of no more use; a new process can go on."""
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -63,15 +70,37 @@ def gpu() -> dict[str, Any]:
     """Describe the GPU; its clock is the highest that it may run at, None if it does not tell."""
     properties = torch.cuda.get_device_properties(0)
     query = ['nvidia-smi', '--query-gpu=clocks.max.sm,driver_version', '--format=csv,noheader']
-    clock, driver = subprocess.check_output(query, text=True).splitlines()[0].split(', ')
+    try:
+        clock, driver = subprocess.check_output(query, text=True).splitlines()[0].split(', ')
+    except (OSError, subprocess.CalledProcessError, IndexError, ValueError):
+        clock, driver = '', None  # figures do not depend on it
     return {
         'gpu': properties.name,
         'multiprocessors': properties.multi_processor_count,
-        'clock (MHz)': float(clock.split()[0]) if clock[0].isdigit() else None,
+        'clock (MHz)': float(clock.split()[0]) if clock[:1].isdigit() else None,
         'memory (GB)': round(properties.total_memory / 2**30, 1),
         'driver': driver,
         'cuda': torch.version.cuda,
     }
+
+
+def gpu_is_lost() -> bool:
+    """Return whether an error of a kernel has left the GPU's context unusable for this process."""
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error in a line."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return 'out of memory'
+    text = ' '.join(str(error).split())
+    return f'{type(error).__name__}: {text[:300]}'
 
 
 def header(description: dict[str, Any]) -> dict[str, Any]:
@@ -96,15 +125,24 @@ class Record:
     Args:
         path: The file; None keeps the rows in memory alone.
         device: 'cpu' or 'cuda'.
+        append: Keep what the file holds, and go on behind it.
     """
 
-    def __init__(self, path: Path | None, device: str) -> None:
+    def __init__(self, path: Path | None, device: str, append: bool = False) -> None:
         self.path = path
+        self.commands: list[str] = []
         self.machine = machine(torch.get_num_threads()) | packages()
         if device == 'cuda':
             self.machine |= gpu()
         self.notes: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
+        if append and path is not None and path.exists():
+            content = json.loads(path.read_text())
+            self.commands = content['command'].split(' && ')
+            self.notes, self.rows = content['notes'], content['rows']
+        command = shlex.join(['python', *sys.argv])
+        if command not in self.commands:
+            self.commands.append(command)
         self.save()
 
     def add(self, **row: Any) -> dict[str, Any]:
@@ -112,6 +150,42 @@ class Record:
         self.rows.append(row)
         self.save()
         return row
+
+    def has(self, **about: Any) -> bool:
+        """Return whether there is a row with these values; None stands for what it lacks."""
+        return any(all(row.get(key) == value for key, value in about.items()) for row in self.rows)
+
+    def begin(self, **about: Any) -> dict[str, Any]:
+        """Add a row that says, until it has a figure, that its measurement was not finished."""
+        return self.add(**about, skipped=UNFINISHED)
+
+    def drop(self, row: dict[str, Any]) -> None:
+        """Take a row back that turned out to be none."""
+        self.rows = [other for other in self.rows if other is not row]
+        self.save()
+
+    @contextmanager
+    def guard(self, *rows: dict[str, Any]) -> Iterator[None]:
+        """Measure for rows that were begun: an error in here costs these rows alone.
+
+        Raises:
+            SystemExit: The GPU's context is lost; the exit status is :data:`LOST`.
+        """
+        failed = False
+        try:
+            yield
+        except Exception as error:
+            failed = True
+            for row in rows:
+                row['skipped'] = reason_of(error)
+                print(f'  {_title(row)}: {row["skipped"]}', flush=True)
+        for row in rows:
+            if 'seconds' in row and row.get('skipped') == UNFINISHED:
+                del row['skipped']
+        self.save()
+        if failed and gpu_is_lost():
+            print('  the GPU is lost to this process', flush=True)
+            raise SystemExit(LOST)
 
     def note(self, name: str, value: Any) -> None:
         """Set what holds for all rows and save."""
@@ -121,5 +195,10 @@ class Record:
     def save(self) -> None:
         """Write the file, if there is one."""
         if self.path is not None:
-            content = header(self.machine) | {'notes': self.notes, 'rows': self.rows}
-            write_json(self.path, content)
+            content = header(self.machine) | {'command': ' && '.join(self.commands)}
+            write_json(self.path, content | {'notes': self.notes, 'rows': self.rows})
+
+
+def _title(row: dict[str, Any]) -> str:
+    names = ('model', 'op', 'stage', 'backend', 'size', 'dtype', 'mode', 'task', 'pass')
+    return ', '.join(str(row[name]) for name in names if row.get(name) is not None)
