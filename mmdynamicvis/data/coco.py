@@ -250,7 +250,7 @@ def _entry_problems(entries: Sequence[dict], kind: str, name: str) -> list[str]:
             if not problem and not _is_id(entry[key]):
                 problem = f'has the {key} {entry[key]}; it must be a number or a text'
             if not problem and entry[key] in seen[key]:
-                problem = f'has the {key} {entry[key]} of another'
+                problem = f'has the {key} {entry[key]} of another; rename or delete one of them'
         if not problem and kind == 'images' and not _has_size(entry):
             problem = f'has the size {entry["width"]} x {entry["height"]}'
         if problem:

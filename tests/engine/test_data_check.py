@@ -63,6 +63,7 @@ def test_both_numbers_and_the_setting_are_named(wrong: nn.Module, name: str) -> 
     [
         (model(head=2), data('ship', 'plane')),
         (model(rpn_head=1, bbox_head=2), data('ship', 'plane')),
+        (model(detector=model(bbox_head=1), reid=model(head=380)), data('ship', 'plane')),
         (model(backbone=-1, head=Head(None)), data('ship', 'plane')),
         (model(head=3), SimpleNamespace(metainfo={})),
         (model(head=3), SimpleNamespace()),
@@ -117,6 +118,7 @@ SHIPPED = [
     ('mmdet', 'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py'),
     ('mmdet', 'htc/htc_r50_fpn_1x_coco.py'),
     ('mmdet', 'pascal_voc/ssd300_voc0712.py'),
+    ('mmdet', 'rpn/rpn_r50_fpn_1x_coco.py'),
     ('mmrotate', 'oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota.py'),
     ('mmseg', 'stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'),
     ('mmseg', 'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64.py'),

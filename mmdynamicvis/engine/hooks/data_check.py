@@ -22,8 +22,10 @@ HEADS = (
 )
 """Names that the hosts give to the parts of a model that tell classes apart; backbones of
 mmpretrain may, VGG for example, and have -1 classes if they do not."""
-OF_BOUNDARIES = ('STDCHead',)
-"""Heads that tell boundaries from the rest, whatever the classes are."""
+CLASS_AGNOSTIC = ('RPNHead', 'STDCHead')
+"""Heads that tell objects or boundaries from the rest, whatever the classes are."""
+OF_TRACKERS = ('detector', 'reid')
+"""Parts of trackers, whose data may have more classes than they track."""
 
 
 @HOOKS.register_module()
@@ -118,7 +120,9 @@ def class_outputs(model: nn.Module) -> Iterator[tuple[str, int]]:
         return
     for name, module in modules.items():
         parts = [part for part in name.split('.') if not part.isdecimal()]
-        tells_classes = parts and parts[-1] in HEADS and type(module).__name__ not in OF_BOUNDARIES
+        kinds = {kind.__name__ for kind in type(module).__mro__}
+        left_alone = kinds.intersection(CLASS_AGNOSTIC) or set(parts).intersection(OF_TRACKERS)
+        tells_classes = parts and parts[-1] in HEADS and not left_alone
         number = getattr(module, 'num_classes', None)
         if tells_classes and isinstance(number, int) and number > 0:
             yield name.removeprefix('module.'), number
