@@ -49,6 +49,8 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
+    # the pyramid pooling norms one value per channel and image: one image is no batch
+    drop_last=True,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
