@@ -43,5 +43,8 @@ def read_upload(path: str | Path) -> Picture:
 
 
 def fit(picture: Picture, side: int) -> Picture:
-    """Return a picture with the longer side ``side`` pixels long."""
-    return np.asarray(ImageOps.contain(Image.fromarray(picture), (side, side)))
+    """Return a picture with the longer side ``side`` pixels long, the other at least one."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Literal, get_args
 
@@ -30,12 +31,20 @@ class VectorIndex:
     Args:
         distance: 'cosine' (1 - cosine; 1 for vectors of zeros) or 'euclidean' for floating-point
             vectors, 'hamming' (bits that differ) for bool ones, whose number is a multiple of 8.
+        engine: Has no effect, and goes with release 0.3.
 
     Raises:
         ValueError: The distance is unknown.
     """
 
-    def __init__(self, distance: Distance = 'cosine') -> None:
+    def __init__(self, distance: Distance = 'cosine', engine: str | None = None) -> None:
+        if engine is not None:
+            warnings.warn(
+                f'engine={engine!r} has no effect: there is one engine. The argument goes with '
+                'release 0.3',
+                DeprecationWarning,
+                stacklevel=2,
+            )
         if distance not in get_args(Distance):
             raise ValueError(f'distance is {distance!r}; choose one of {get_args(Distance)}')
         self.distance = distance

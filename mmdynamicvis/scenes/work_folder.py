@@ -19,8 +19,8 @@ from mmdynamicvis.fileio import PARTIAL, only_writer, replacing, shorten
 class WorkFolder:
     """Arrays by name, each there as a whole or not at all.
 
-    A context: inside, the folder is there and no other run is in it. A folder without results is
-    removed in the end.
+    A context: inside, the folder is there and no other run is in it. Settings may change as long as
+    there are no results.
 
     Args:
         path: The folder; made if it does not exist.
@@ -48,9 +48,7 @@ class WorkFolder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            if self.path.exists() and not any(self._results()):
-                self.remove()
+        self._lock.close()
 
     def _begin(self) -> None:
         if not self._journal.exists() and [*self.path.glob('[!.]*')]:

@@ -101,3 +101,4 @@ def test_pictures_of_one_size() -> None:
     picture = np.zeros((10, 20, 3), np.uint8)
     assert fit(picture, 40).shape == (20, 40, 3)
     assert fit(picture, 10).shape == (5, 10, 3)
+    assert fit(np.zeros((2, 4096, 3), np.uint8), 768).shape == (1, 768, 3)
