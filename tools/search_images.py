@@ -6,8 +6,8 @@ r"""Searches folders of images for those that look alike.
 
 The index is one file (.safetensors, .npz or .parquet) of a vector per image and its path. It
 remembers the model that made it, which must still be where it was. Images that are damaged or do
-not fit the model are said and left out. `add` also renews the vectors of images that were written
-after the index. A file is replaced when its successor is complete.
+not fit the model are skipped with a warning. `add` also renews the vectors of images that were
+written after the index. A file is replaced when its successor is complete.
 """
 
 from __future__ import annotations

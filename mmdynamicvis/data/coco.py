@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 
 
 def check_coco(path: str | Path, classes: Sequence[str], masks: bool = False) -> None:
-    """Refuse a file that mmdet would not read, or would read as something else without a word.
+    """Refuse a file that mmdet would not read, or would silently misread.
 
     Boxes that reach over the edge of their image are in order: mmdet clips them. So are boxes
     narrower than a pixel, though mmdet leaves them out.

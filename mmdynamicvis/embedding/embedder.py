@@ -209,7 +209,7 @@ class Embedder:
     def folder(self, folder: str | Path) -> Embeddings:
         """Return vectors of all images in a folder and below, by their paths in it.
 
-        Shows its progress. Images that cannot be read or taken are said and left out.
+        Shows its progress. Unreadable or unsuitable images are skipped with a warning.
 
         Raises:
             FileNotFoundError: There is no such folder, or no image in it.

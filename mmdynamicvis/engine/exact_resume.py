@@ -27,7 +27,7 @@ class Resumable(Protocol):
     """A dataset or sampler that can begin an epoch anywhere."""
 
     def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch that the next iteration goes through, and how much of it is behind."""
+        """Set the epoch of the next iteration, and how many of its batches are done."""
 
 
 @HOOKS.register_module()
@@ -249,7 +249,7 @@ class ResumableSampler(DefaultSampler):
         self._n_done = 0
 
     def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch that the next iteration goes through, and how much of it is behind."""
+        """Set the epoch of the next iteration, and how many of its batches are done."""
         self.set_epoch(epoch)
         self._n_done = batches_done * batch_size
 

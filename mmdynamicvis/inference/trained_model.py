@@ -1,4 +1,4 @@
-"""Models of the hosts with all of their weights."""
+"""Host models with complete weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of all tasks, asked in one way."""
+"""One interface to predictions of all tasks."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def merge(
     smaller one if the end of its tile may have cut one of them. As in non-maximum suppression the
     best object goes before those that are the same, and whole objects go before cut ones. What is
     cut in every tile, being larger than the overlap, becomes one object with the highest score of
-    its parts. Objects of one tile are the model's own affair.
+    its parts. Objects within one tile are not merged: that is the model's NMS.
 
     Args:
         shapes: (N,) polygons in pixels of the scene.

@@ -44,8 +44,8 @@ class SceneModel:
     """A model and the part of its config's test pipeline that comes after loading.
 
     Windows are resized, padded and packed as images are in the config's own test. Where that cuts
-    images into crops (``mode='slide'``), a window stands for a crop: what a host makes of crops
-    that overlap has seams, what a scene's windows are blended to has none.
+    images into crops (``mode='slide'``), each window replaces one crop; unlike the host's average
+    of crops, windows are blended, so that no seams appear.
 
     Args:
         config: Config of mmseg, open-cd, mmdet or mmrotate.

@@ -125,7 +125,7 @@ def _make_cog(path: Path, resampling: str) -> None:
 
 
 def _compare(path: Path, boxes: Sequence[Box], block: Callable[[Box], np.ndarray]) -> None:
-    """Read a file back: GDAL keeps errors to itself that it meets when it closes a file."""
+    """Read a file back: GDAL does not report errors raised while closing a file."""
     with rasterio.open(path) as file:
         for box in boxes:
             if not np.array_equal(file.read(window=_window(box)), block(box), equal_nan=True):

@@ -17,7 +17,7 @@ from mmdynamicvis.fileio import PARTIAL, only_writer, replacing, shorten
 
 
 class WorkFolder:
-    """Arrays by name, each there as a whole or not at all.
+    """Arrays by name, each written atomically.
 
     A context: inside, the folder is there and no other run is in it. Settings may change as long as
     there are no results.

@@ -20,7 +20,7 @@ class BandsDataPreprocessor(SegDataPreProcessor):
         mean: Mean of each band of one image, in the units of the file, after the change to R, G, B
             if that is asked for.
         std: Standard deviation of each band of one image.
-        bgr_to_rgb: Turn the bands of each image round.
+        bgr_to_rgb: Reverse the channel order of each image.
         num_dates: Images that are stacked in one input, as ``LoadPair`` does; each is normalized
             alike.
         **kwargs: Padding, as in mmseg's class; in normalized units, so that 0 is the mean.

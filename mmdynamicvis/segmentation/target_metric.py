@@ -24,7 +24,7 @@ class TargetMetric(IoUMetric):
     predicted; recall, where nothing is annotated.
 
     mmseg counts in float32, which stops at 2^24 pixels of a class in one image, and leaves out
-    labels beyond the classes without a word; here counts are exact, and such labels an error.
+    labels beyond the classes silently; here counts are exact, and such labels an error.
 
     Args:
         target: Name of the target class; the last one by default.

@@ -1,4 +1,4 @@
-"""Models of every task, asked in one way."""
+"""One interface to predictions of all tasks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ Every case is a process of its own: forward, backward and AdamW on made images t
 boxes with masks as the box head takes positive samples at most. A step on small images comes first:
 libraries load, and the optimizer's state is there as it is from the second step of a training on.
 The peak is that of the whole process on a CPU, and of torch's allocator on a GPU. What does not fit
-into the memory that is free is said and left out. bfloat16 is autocast, as in training.
+into the memory that is free is skipped with a note. bfloat16 is autocast, as in training.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def read_to_end(file: rasterio.DatasetReader) -> None:
     if file.driver == 'GTiff':
         file.read()
         return
-    # GDAL fills up what is missing at the end of a PNG or JPEG, without a word
+    # GDAL fills up what is missing at the end of a PNG or JPEG silently
     with open_image(file.name) as image:
         image.load()
 

@@ -32,7 +32,7 @@ def refuse_existing(paths: Iterable[Path], force: bool, sources: Sequence[Path] 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')

@@ -32,7 +32,7 @@ OF_TRACKERS = ('detector', 'reid')
 class DataCheckHook(Hook):
     """Refuse data without a box, or with more or fewer classes than the heads have outputs.
 
-    With more outputs, hosts train on without a word, and the mean over classes counts some that are
+    With more outputs, hosts train without any error, and the mean over classes counts some that are
     not there. With fewer, they stop at the first label that is too high. Checked are classifiers,
     detectors, rotated ones too, masks and segmentation of any host, before training, validation and
     test. Data without ``classes`` in its ``metainfo``, heads without ``num_classes`` and models

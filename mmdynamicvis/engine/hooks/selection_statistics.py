@@ -24,7 +24,7 @@ from mmdynamicvis.registry import HOOKS
 
 @HOOKS.register_module()
 class SelectionStatisticsHook(Hook):
-    """Logs, per stage, how the selection and its importance go with the boxes of the batch.
+    """Logs, per stage, how far selected tokens and importance overlap the boxes of a batch.
 
     For any model with a DynamicVis backbone and data samples with ``gt_instances.bboxes``. Every
     ``interval`` steps the log gets, for each stage that selects:
