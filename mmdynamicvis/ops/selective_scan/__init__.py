@@ -20,6 +20,11 @@ def _triton(*args: Any) -> Tensor:
     return triton.selective_scan(*args)
 
 
+def _triton_unsupported(*tensors: Tensor) -> str | None:
+    # a lane holds all states of its channel, beside their rates
+    return cpu.too_many_states(tensors[2]) or triton_support.unsupported(*tensors)
+
+
 def _mamba_ssm(*args: Any) -> Tensor:
     from mmdynamicvis.ops.selective_scan import mamba_ssm
 
@@ -27,7 +32,7 @@ def _mamba_ssm(*args: Any) -> Tensor:
 
 
 BACKENDS = (
-    triton_support.backend(_triton),
+    triton_support.backend(_triton, _triton_unsupported),
     mamba_support.backend(_mamba_ssm),
     Backend('cpu', cpu.selective_scan, library.unavailable, cpu.unsupported),
     Backend('eager', eager.selective_scan),
