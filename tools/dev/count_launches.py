@@ -43,7 +43,16 @@ NO_LAUNCH = {
     *('alias', 'detach', 'expand', 'narrow', 'permute', 'select', 'slice', 'split', 'chunk'),
     *('split_with_sizes', 'squeeze', 't', 'transpose', 'unflatten', 'unsqueeze', 'view'),
     *('_unsafe_view', '_reshape_alias', 'reshape', 'flatten', 'contiguous', 'to', 'numpy_T'),
-    *('lift_fresh', 'is_nonzero', 'item', '_local_scalar_dense', 'size', 'stride'),
+    *(
+        'resolve_conj',
+        '_nnpack_available',
+        'lift_fresh',
+        'is_nonzero',
+        'item',
+        '_local_scalar_dense',
+        'size',
+        'stride',
+    ),
 }
 """Operators that launch nothing themselves."""
 
@@ -87,11 +96,17 @@ class Driver:
         return 0
 
 
+ONE_LAUNCH = ('convolution', 'rsub')
+"""Operators that launch one kernel on a GPU, whatever they consist of on a CPU."""
+
+
 def leaves(event: Any) -> Iterator[str]:
     """Yield the operators below an event of the profiler that launch something on a GPU."""
-    below = [name for child in event.cpu_children for name in leaves(child)]
-    yield from below
     name = event.name.removeprefix('aten::')
+    below = [name for child in event.cpu_children for name in leaves(child)]
+    if name in ONE_LAUNCH:
+        below = []
+    yield from below
     if not below and name != event.name and name not in NO_LAUNCH:
         yield name
 
