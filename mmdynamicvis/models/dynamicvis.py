@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
+from mmdynamicvis.models.kept import Kept
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
@@ -59,6 +60,12 @@ class Stage(nn.Module):
         self.merger = merger
         self.units = nn.ModuleList(units)
         self.norm = norm
+        self._kept_position = Kept()
+
+    def train(self, mode: bool = True) -> Stage:
+        """Set the mode, and compute anew what depends on parameters alone."""
+        self._kept_position.clear()
+        return super().train(mode)
 
     def forward(
         self, x_BCHW: Tensor, position_BCHW: Tensor | None, interpolate_mode: str, with_cp: bool
@@ -66,11 +73,14 @@ class Stage(nn.Module):
         """Return the map (B, C, H, W) of the stage, channels last in memory."""
         tokens_BLC, grid = self.merger(x_BCHW)
         if position_BCHW is not None:
-            # comparing sizes that an export leaves open would fix them
-            is_open = any(isinstance(size, torch.SymInt) for size in grid)
-            if is_open or position_BCHW.shape[2:] != grid:
-                position_BCHW = interpolate(position_BCHW, grid, mode=interpolate_mode)
-            tokens_BLC = tokens_BLC + position_BCHW.flatten(2).transpose(1, 2)
+            device = position_BCHW.device.type
+            autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
+            tokens_BLC = tokens_BLC + self._kept_position(
+                self,
+                lambda: _position_of_tokens(position_BCHW, grid, interpolate_mode),
+                position_BCHW,
+                *(grid, interpolate_mode, autocast),
+            )
         selection = None
         for unit in self.units:
             if with_cp and torch.is_grad_enabled():
@@ -84,6 +94,15 @@ class Stage(nn.Module):
         indices_BK, scores_BL, kept_scores_BK = selection
         importance_BL = scores_BL.softmax(-1)
         return x_BCHW, StageSelection(indices_BK, importance_BL, grid, kept_scores_BK)
+
+
+def _position_of_tokens(position_BCHW: Tensor, grid: tuple[int, int], mode: str) -> Tensor:
+    """Return the embedding (1, L, C) of the tokens of a grid."""
+    # comparing sizes that an export leaves open would fix them
+    is_open = any(isinstance(size, torch.SymInt) for size in grid)
+    if is_open or position_BCHW.shape[2:] != grid:
+        position_BCHW = interpolate(position_BCHW, grid, mode=mode)
+    return position_BCHW.flatten(2).transpose(1, 2).contiguous()
 
 
 @MODELS.register_module()

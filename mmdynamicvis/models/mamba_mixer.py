@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from mmdynamicvis.models.kept import Kept
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.ops import causal_conv1d, selective_scan
 
@@ -63,6 +64,7 @@ class MambaMixer(nn.Module):
         self.out_proj = nn.Linear(d_inner, dim, bias=False)
         if scan_mode == 'gate':
             self.direction_gate = nn.Linear(2 * dim, 2, bias=False)
+        self._kept_A = Kept()
         self.reset_state_parameters()
 
     @torch.no_grad()
@@ -77,6 +79,11 @@ class MambaMixer(nn.Module):
         dt = log_dt.exp().clamp_min(DT_FLOOR)
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
 
+    def train(self, mode: bool = True) -> MambaMixer:
+        """Set the mode, and compute anew what depends on parameters alone."""
+        self._kept_A.clear()
+        return super().train(mode)
+
     def forward(self, x_BLC: Tensor, kept: slice = slice(None)) -> Tensor:
         """Mix tokens (B, L, C) along the sequence, and return those of them that are kept."""
         x_BLD, z_BLD = self.in_proj(x_BLC).chunk(2, dim=-1)
@@ -88,7 +95,7 @@ class MambaMixer(nn.Module):
         y = selective_scan(
             x,
             linear(dt, self.dt_proj.weight),
-            -torch.exp(self.A_log.float()),
+            self._kept_A(self, lambda: -torch.exp(self.A_log.float()), self.A_log),
             B,
             C,
             D=self.D,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
+from mmdynamicvis.models.kept import Kept
 from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.patch_merger import as_tokens
@@ -110,8 +111,14 @@ class STIM(nn.Module):
             self.scorer = nn.Linear(dim, 1, bias=False)
             self.noise = SelectionNoise(**selection_noise) if selection_noise else None
         self.local = None if published else nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self._kept_kernel = Kept()
         self.norm = build_norm(dict(type='RMSNorm', eps=1e-5), dim)
         self.mixer = MambaMixer(dim, scan_mode, backend=backend)
+
+    def train(self, mode: bool = True) -> STIM:
+        """Set the mode, and compute anew what depends on parameters alone."""
+        self._kept_kernel.clear()
+        return super().train(mode)
 
     def use_published_design(self) -> None:
         """Become the published unit, with the parameters that both have in common."""
@@ -157,7 +164,7 @@ class STIM(nn.Module):
             self.selection_backend,
         )
         mix_BKC = self.mixer(selection.normed, slice(grid[0] if with_means else 0, None))
-        weight_BK = 1 + SLOPE * selection.kept_scores.tanh()
+        weight_BK = torch.rsub(selection.kept_scores.tanh(), 1, alpha=-SLOPE)  # 1 + SLOPE tanh
         if keep_B1 is not None:
             weight_BK = weight_BK * keep_B1
         # in place: nobody else has what the convolution returned
@@ -168,17 +175,20 @@ class STIM(nn.Module):
 
     def mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return tokens + conv(tokens), in one pass: the tokens are a weight of the kernel."""
-        identity = tokens_BLC.new_zeros(3, 3, dtype=self.local.weight.dtype)
-        identity[1, 1] = 1
         x_BCHW = conv2d(
             # channels last in memory, also for one image, as torch reads the strides of this
             tokens_BLC.unflatten(1, grid).permute(0, 3, 1, 2),
-            self.local.weight + identity,
+            self._kept_kernel(self, self._local_kernel, self.local.weight),
             self.local.bias,
             padding=1,
             groups=self.local.groups,
         )
         return as_tokens(x_BCHW)
+
+    def _local_kernel(self) -> Tensor:
+        identity = self.local.weight.new_zeros(3, 3)
+        identity[1, 1] = 1
+        return self.local.weight + identity
 
     def _published(
         self,

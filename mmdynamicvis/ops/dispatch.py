@@ -55,8 +55,8 @@ class Backend:
 
 def check_backend(op: str, backends: Sequence[Backend], backend: str) -> None:
     """Raise ValueError if ``backend`` is neither 'auto' nor the name of one of ``backends``."""
-    names = ['auto', *(candidate.name for candidate in backends)]
-    if backend not in names:
+    if backend != 'auto' and all(candidate.name != backend for candidate in backends):
+        names = ['auto', *(candidate.name for candidate in backends)]
         raise ValueError(f'{op}: unknown backend {backend!r}; choose one of {names}')
 
 

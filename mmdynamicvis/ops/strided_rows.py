@@ -13,6 +13,8 @@ def strided_rows(x: Tensor) -> tuple[Tensor, int]:
     Parts of a projection, x and z of in_proj say, lie like this. A dimension of one element has no
     stride that matters.
     """
+    if x.is_contiguous():
+        return x, x.shape[-1]
     dims = [(n, stride) for n, stride in zip(x.shape[:-1], x.stride(), strict=False) if n > 1]
     evenly = all(outer == inner * n for (_, outer), (n, inner) in pairwise(dims))
     if not evenly or (x.shape[-1] > 1 and x.stride(-1) != 1):

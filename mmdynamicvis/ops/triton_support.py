@@ -44,6 +44,8 @@ def unwanted(*tensors: Tensor) -> str | None:
     return None
 
 
-def backend(function: Callable[..., Any]) -> Backend:
+def backend(
+    function: Callable[..., Any], unsupported: Callable[..., str | None] = unsupported
+) -> Backend:
     """Return an op's backend 'triton'; ``function`` imports what needs Triton when it is called."""
     return Backend('triton', function, unavailable, unsupported, unwanted)

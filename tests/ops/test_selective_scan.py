@@ -247,6 +247,28 @@ def test_any_number_of_channels_and_images(
     compare(assert_close, inputs, backend, direction='reverse', dt_softplus=True)
 
 
+@on_kernels
+def test_more_states_than_kernels_hold_are_left_to_plain_torch(backend: str) -> None:
+    inputs = make_inputs(2, 2, 65, 1, dtype=torch.float32)
+    inputs = {n: t.to(device(backend)) for n, t in inputs.items()}
+    with pytest.raises(RuntimeError, match='65 states per channel, more than 64'):
+        selective_scan(**inputs, backend=backend)
+
+
+@pytest.mark.parametrize(
+    ('n_rows', 'length', 'n_channels', 'expected'),
+    # one image of 2048 pixels, at the first stage; then eight; then as many as there may be
+    [(2, 33280, 192, 64), (16, 33280, 192, 512), (512, 33280, 192, 512), (2, 1, 1, 64)],
+)
+@on_triton
+def test_chunks_are_as_long_as_the_work_allows(
+    backend: str, n_rows: int, length: int, n_channels: int, expected: int
+) -> None:
+    from mmdynamicvis.ops.selective_scan import triton
+
+    assert triton.chunk_length(n_rows, length, n_channels) == expected
+
+
 def test_long_sequences_pass_their_state_from_segment_to_segment(assert_close: Callable) -> None:
     # Slow decay: the state at the end still depends on the first tokens.
     inputs = make_inputs(1500, n_channels=130, n_state=16, n_batch=1, full=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdynamicvis.ops import TokenSelection, token_select
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS
+from mmdynamicvis.ops.token_select.ranking import best
 from mmdynamicvis.ops.triton_support import INTERPRETED
 
 OP = 'token_select'
@@ -179,6 +180,40 @@ def test_ranks_of_several_programs(
 
     # as many programs as sequences have that are too long for the interpreter
     monkeypatch.setattr(triton, 'RANKS_BLOCK', 8)
+    compare(assert_close, lane[0], make_inputs(75, dtype=torch.float32), 25, None, (25, 3))
+
+
+@pytest.mark.parametrize('length', [1, 7, 1025, 5000])
+@pytest.mark.parametrize('in_tiles', [False, True])
+@triton_only
+def test_the_best_are_those_of_a_stable_sort(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch, in_tiles: bool, length: int
+) -> None:
+    """In one program, and in as many as sequences have that are too long for the interpreter."""
+    from mmdynamicvis.ops.token_select import top_k
+
+    if in_tiles:
+        if INTERPRETED and length != 1025:
+            pytest.skip('the interpreter takes its time for three histograms')
+        monkeypatch.setattr(top_k, 'SHORT', 0)
+        monkeypatch.setattr(top_k, 'TILE', 512)
+    scores = torch.randn(2, length, generator=torch.Generator().manual_seed(length))
+    ties = (2 * scores[1]).round()  # of each sign, and zeros of both
+    special = torch.tensor([float('nan'), float('inf'), -float('inf'), -0.0, 0.0, 1e-40, -1e-40])
+    scores[1] = torch.where(torch.arange(length) % 3 == 0, ties, special.repeat(length)[:length])
+    scores = scores.to(device(lane[0]))
+    for k in {1, (length + 1) // 2, length}:
+        counts = torch.zeros(2 * top_k.COUNTS, dtype=torch.int32, device=scores.device)
+        assert torch.equal(top_k.top_k(scores, k, counts), best(scores, k))
+
+
+@triton_only
+def test_counts_begin_at_zero(
+    assert_close: Callable, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmdynamicvis.ops.token_select import top_k
+
+    monkeypatch.setattr(top_k, 'SHORT', 0)
     compare(assert_close, lane[0], make_inputs(75, dtype=torch.float32), 25, None, (25, 3))
 
 

@@ -143,7 +143,11 @@ CASES = {
         _scan,
         # decay times state, step times input, output map times state
         flops=lambda s: 2 * 3 * DIRECTIONS * s.mixed * s.inner * N_STATE,
-        exponentials=lambda s: DIRECTIONS * s.mixed * s.inner * N_STATE,
+        # Two per token, channel and state: a scan of few rows has to be cut into chunks, and a
+        # chunk learns in one pass what it leaves behind and in a second what it puts out. Step
+        # sizes take one more in each pass, and as many decays of the first are computed by
+        # products. The kernels issue 8 instructions per exponential, which takes as long.
+        exponentials=lambda s: 2 * DIRECTIONS * s.mixed * s.inner * N_STATE,
     ),
     'causal_conv1d': OpCase(
         _conv_inputs,

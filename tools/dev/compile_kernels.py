@@ -2,9 +2,12 @@
 
     python tools/dev/compile_kernels.py                    # sm_80 (A100), sm_89 (L20), sm_90 (H200)
     python tools/dev/compile_kernels.py --arch 90 --only token_update
+    python tools/dev/compile_kernels.py --arch 90 --only selective_scan_fwd --loops
 
 Prints registers and spilled bytes per thread and shared memory per program; the exit status is 1 if
-a kernel does not compile, or spills more than a few bytes.
+a kernel does not compile, or spills more than a few bytes. ``--loops`` also counts the instructions
+of each loop, of which a scan's takes GROUP tokens in one pass: all, MUFU (exponentials and the
+like, 4 per clock where 32 others are issued) and loads of global memory.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -52,6 +55,8 @@ class Needs(NamedTuple):
     """Bytes per thread that did not fit into registers."""
     shared: int
     """Bytes of shared memory per program."""
+    loops: tuple[Counter[str], ...]
+    """Instructions of each loop, innermost or not, by what they begin with."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,32 @@ def compile_variant(variant: KernelVariant, arch: int) -> Needs:
         name = f'sm_{arch}a' if arch == 90 else f'sm_{arch}'
         command = [PTXAS, '-v', f'-arch={name}', ptx, '-o', os.devnull]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        loops = tuple(find_loops(compiled.asm['cubin'], Path(folder)))
     registers = int(re.search(r'Used (\d+) registers', report)[1])
     spilled = sum(int(n) for n in re.findall(r'(\d+) bytes spill stores', report))
-    return Needs(registers, spilled, compiled.metadata.shared)
+    return Needs(registers, spilled, compiled.metadata.shared, loops)
+
+
+def find_loops(cubin: bytes, folder: Path) -> Iterator[Counter[str]]:
+    """Yield the instructions of each loop of a compiled kernel, by name (``LDG``, ``MUFU``)."""
+    path = folder / 'kernel.cubin'
+    path.write_bytes(cubin)
+    command = [PTXAS.with_name('nvdisasm'), '-c', path]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names: list[str] = []
+    labels: dict[str, int] = {}
+    for line in listing.splitlines():
+        label = re.match(r'\s*(\.L_\w+):', line)
+        if label:
+            labels[label[1]] = len(names)
+        instruction = re.search(r'/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?(\w+)', line)
+        if not instruction:
+            continue
+        names.append(instruction[1])
+        target = re.search(r'BRA.*`\((\.L_\w+)\)', line)
+        first = labels.get(target[1], len(names)) if target else len(names)
+        if first < len(names) - 1:
+            yield Counter(names[first:])
 
 
 def _work(job: Job) -> Needs | str:
@@ -140,6 +168,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--arch', type=int, nargs='+', default=list(ARCHS), help='90 for sm_90')
     parser.add_argument('--only', default='', help='part of the name of the variants to compile')
     parser.add_argument('--narrow', action='store_true', help='one number of channels alone')
+    parser.add_argument('--loops', action='store_true', help='count the instructions of loops')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
     return parser.parse_args()
 
@@ -149,7 +178,7 @@ def summary(needs: dict[tuple[str, int], list[Needs]]) -> Iterator[str]:
     columns = ('variants', 'registers', 'spilled', 'shared')
     yield f'{"kernel":34s}{"arch":8s}' + ''.join(f'{column:>10s}' for column in columns)
     for (kernel, arch), rows in sorted(needs.items()):
-        registers, spilled, shared = (max(column) for column in zip(*rows, strict=True))
+        registers, spilled, shared = (max(row[i] for row in rows) for i in range(3))
         yield f'{kernel:34s}sm_{arch:<5d}{len(rows):10d}{registers:10d}{spilled:10d}{shared:10d}'
 
 
@@ -166,6 +195,9 @@ def main() -> int:
         bad += outcome.spilled > SPILL_LIMIT
         needs[name.split('(')[0], arch].append(outcome)
         print(f'sm_{arch} {outcome.registers:5d}{outcome.spilled:6d}{outcome.shared:7d}  {name}')
+        for loop in outcome.loops if args.loops else ():
+            counts = f'{loop["MUFU"]} MUFU, {loop["LDG"]} loads'
+            print(f'      a loop of {loop.total()} instructions, {counts}')
     count = sum(map(len, needs.values()))
     print('', *summary(needs), sep='\n')
     print(f'{count} variants compiled, {bad} do not compile or spill more than {SPILL_LIMIT} bytes')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 import torch
 import triton
@@ -15,7 +14,7 @@ from mmdynamicvis.ops.causal_conv1d.fused import register
 from mmdynamicvis.ops.kernel_variant import KernelVariant
 from mmdynamicvis.ops.strided_rows import strided_rows
 
-TILE = dict(BLOCK_L=16, BLOCK_D=64)
+TILE = dict(BLOCK_L=32, BLOCK_D=64)
 WARPS = dict(num_warps=4)
 
 
@@ -38,9 +37,18 @@ def load_tokens(p_x, o_l, length, stride, o_d, m_d):
 
 
 @triton.jit
+def load_weights(p_weight, o_d, m_d, W: tl.constexpr, BLOCK_W: tl.constexpr):
+    """The weights (D, W) of all taps: 16 bytes of a channel at once."""
+    o_w = tl.arange(0, BLOCK_W)
+    m_w = m_d[:, None] & (o_w < W)[None, :]
+    p_weights = p_weight + (o_d[:, None] * W + o_w[None, :])
+    return tl.load(p_weights, mask=m_w, other=0.0).to(tl.float32)
+
+
+@triton.jit
 def convolve(
     p_x,
-    p_weight,
+    weight_DW,
     p_bias,
     o_l,
     o_d,
@@ -48,6 +56,7 @@ def convolve(
     length,
     stride_x,
     W: tl.constexpr,
+    BLOCK_W: tl.constexpr,
     REVERSE: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -57,7 +66,8 @@ def convolve(
     if p_bias is not None:
         y_LD += tl.load(p_bias + o_d, mask=m_d, other=0.0).to(tl.float32)[None, :]
     for i in tl.static_range(W):
-        weight_D = tl.load(p_weight + o_d * W + i, mask=m_d, other=0.0).to(tl.float32)
+        # -0.0 is left out of a sum, so that this takes one of the numbers that a lane holds
+        weight_D = tl.sum(tl.where(tl.arange(0, BLOCK_W)[None, :] == i, weight_DW, -0.0), 1)
         o_tap = o_l + (W - 1 - i) if REVERSE else o_l - (W - 1 - i)
         x_LD = load_tokens(p_x, o_tap, length, stride_x, o_d, m_d)
         y_LD += weight_D[None, :] * x_LD
@@ -75,6 +85,7 @@ def causal_conv1d_fwd_kernel(
     n_batch,
     stride_x,
     W: tl.constexpr,
+    BLOCK_W: tl.constexpr,
     FORWARD: tl.constexpr,
     REVERSE: tl.constexpr,
     BLOCK_L: tl.constexpr,
@@ -83,13 +94,14 @@ def causal_conv1d_fwd_kernel(
     """Write y (K, B, L, D)."""
     i_b, o_l, o_d, _ = split_program(length, n_channels, BLOCK_L, BLOCK_D)
     m_d = o_d < n_channels
+    weight_DW = load_weights(p_weight, o_d, m_d, W, BLOCK_W)
     m_LD = (o_l < length) & m_d[None, :]
     p_x += i_b * length * stride_x
     o_y = (i_b * length + o_l) * n_channels + o_d[None, :]
     for k in tl.static_range(FORWARD + REVERSE):  # the reverse direction is k == FORWARD
         y_LD = convolve(
             p_x,
-            p_weight,
+            weight_DW,
             p_bias,
             o_l,
             o_d,
@@ -97,6 +109,7 @@ def causal_conv1d_fwd_kernel(
             length,
             stride_x,
             W,
+            BLOCK_W,
             k == FORWARD,
             BLOCK_L,
             BLOCK_D,
@@ -119,6 +132,7 @@ def causal_conv1d_weight_bwd_kernel(
     stride_x,
     stride_dy,
     W: tl.constexpr,
+    BLOCK_W: tl.constexpr,
     FORWARD: tl.constexpr,
     REVERSE: tl.constexpr,
     BLOCK_L: tl.constexpr,
@@ -130,6 +144,7 @@ def causal_conv1d_weight_bwd_kernel(
     """
     i_b, o_l, o_d, i_tile = split_program(length, n_channels, BLOCK_L, BLOCK_D)
     m_d = o_d < n_channels
+    weight_DW = load_weights(p_weight, o_d, m_d, W, BLOCK_W)
     m_LD = (o_l < length) & m_d[None, :]
     p_x += i_b * length * stride_x
     o_y = (i_b * length + o_l) * n_channels + o_d[None, :]
@@ -141,7 +156,7 @@ def causal_conv1d_weight_bwd_kernel(
     for k in tl.static_range(FORWARD + REVERSE):
         y_LD = convolve(
             p_x,
-            p_weight,
+            weight_DW,
             p_bias,
             o_l,
             o_d,
@@ -149,6 +164,7 @@ def causal_conv1d_weight_bwd_kernel(
             length,
             stride_x,
             W,
+            BLOCK_W,
             k == FORWARD,
             BLOCK_L,
             BLOCK_D,
@@ -182,6 +198,7 @@ def causal_conv1d_bwd_kernel(
     n_channels,
     n_batch,
     W: tl.constexpr,
+    BLOCK_W: tl.constexpr,
     FORWARD: tl.constexpr,
     REVERSE: tl.constexpr,
     BLOCK_L: tl.constexpr,
@@ -190,12 +207,13 @@ def causal_conv1d_bwd_kernel(
     """Write dx (B, L, D): ``dsum``, convolved against the direction."""
     i_b, o_l, o_d, _ = split_program(length, n_channels, BLOCK_L, BLOCK_D)
     m_d = o_d < n_channels
+    weight_DW = load_weights(p_weight, o_d, m_d, W, BLOCK_W)
     dx_LD = tl.zeros([BLOCK_L, BLOCK_D], tl.float32)
     for k in tl.static_range(FORWARD + REVERSE):
         p_k = p_dsum + (k * n_batch + i_b) * length * n_channels
         dx_LD += convolve(
             p_k,
-            p_weight,
+            weight_DW,
             None,
             o_l,
             o_d,
@@ -203,6 +221,7 @@ def causal_conv1d_bwd_kernel(
             length,
             n_channels,
             W,
+            BLOCK_W,
             k != FORWARD,
             BLOCK_L,
             BLOCK_D,
@@ -212,12 +231,13 @@ def causal_conv1d_bwd_kernel(
 
 
 def _constants(weight: Tensor, direction: str) -> dict[str, int]:
+    width = weight.shape[1]
     return dict(
-        W=weight.shape[1],
+        W=width,
+        BLOCK_W=triton.next_power_of_2(width),
         FORWARD=int(direction != 'reverse'),
         REVERSE=int(direction != 'forward'),
         **TILE,
-        **WARPS,
     )
 
 
@@ -225,43 +245,57 @@ def _tiles(x: Tensor) -> int:
     return x.shape[0] * triton.cdiv(x.shape[1], TILE['BLOCK_L'])
 
 
-def _arguments(x, weight, bias, direction) -> tuple[tuple[int], dict[str, Any]]:
-    """Return the grid, and the arguments that the kernels share."""
-    n_batch, length, n_channels = x.shape
-    x, stride_x = strided_rows(x)
-    return (_tiles(x) * triton.cdiv(n_channels, TILE['BLOCK_D']),), dict(
-        p_x=x,
-        p_weight=weight.contiguous(),
-        p_bias=None if bias is None else bias.contiguous(),
-        length=length,
-        n_channels=n_channels,
-        n_batch=n_batch,
-        stride_x=stride_x,
-        **_constants(weight, direction),
-    )
+def _grid(x: Tensor) -> tuple[int]:
+    return (_tiles(x) * triton.cdiv(x.shape[2], TILE['BLOCK_D']),)
 
 
 def _forward(x, weight, bias, direction):
+    n_batch, length, n_channels = x.shape
     y = x.new_empty((2, *x.shape) if direction == 'both' else x.shape)
-    grid, arguments = _arguments(x, weight, bias, direction)
+    x, stride_x = strided_rows(x)
     with torch.cuda.device_of(x):
-        causal_conv1d_fwd_kernel[grid](p_y=y, **arguments)
+        causal_conv1d_fwd_kernel[_grid(x)](
+            x,
+            weight.contiguous(),
+            None if bias is None else bias.contiguous(),
+            y,
+            length,
+            n_channels,
+            n_batch,
+            stride_x,
+            *_constants(weight, direction).values(),
+            **WARPS,
+        )
     return y
 
 
 def _backward(dy, x, weight, bias, direction):
-    grid, arguments = _arguments(x, weight, bias, direction)
+    n_batch, length, n_channels = x.shape
+    x, stride_x = strided_rows(x)
     dy, stride_dy = strided_rows(dy)
+    weights, width = weight.contiguous(), weight.shape[1]
     dx, dsum = x.new_empty(x.shape), x.new_empty(dy.shape)
-    width, n_channels = weight.shape[1], x.shape[2]
     parts = x.new_empty(_tiles(x), width + 1, n_channels, dtype=torch.float32)
+    constants = _constants(weight, direction).values()
     with torch.cuda.device_of(x):
-        causal_conv1d_weight_bwd_kernel[grid](
-            p_dy=dy, p_dsum=dsum, p_parts=parts, stride_dy=stride_dy, **arguments
+        causal_conv1d_weight_bwd_kernel[_grid(x)](
+            dy,
+            x,
+            weights,
+            None if bias is None else bias.contiguous(),
+            dsum,
+            parts,
+            length,
+            n_channels,
+            n_batch,
+            stride_x,
+            stride_dy,
+            *constants,
+            **WARPS,
         )
-        for name in ('p_x', 'p_bias', 'stride_x'):
-            del arguments[name]
-        causal_conv1d_bwd_kernel[grid](p_dsum=dsum, p_dx=dx, **arguments)
+        causal_conv1d_bwd_kernel[_grid(x)](
+            dsum, weights, dx, length, n_channels, n_batch, *constants, **WARPS
+        )
     dweight = parts[:, :-1].sum(0).t().contiguous()
     return [
         dx,
@@ -278,11 +312,10 @@ def variants() -> Iterator[KernelVariant]:
     kernels = (causal_conv1d_fwd_kernel, causal_conv1d_weight_bwd_kernel, causal_conv1d_bwd_kernel)
     for kernel, tokens, direction in product(kernels, ('fp32', 'bf16'), ('forward', 'both')):
         constants = _constants(torch.empty(0, 4), direction)
-        num_warps = constants.pop('num_warps')
         tensors = dict(p_weight='*fp32', p_bias='*fp32', p_parts='*fp32')
         signature = {
             name: tensors.get(name, f'*{tokens}' if name.startswith('p_') else 'i32')
             for name in kernel.arg_names
             if name not in constants
         }
-        yield KernelVariant(kernel, signature, constants, num_warps)
+        yield KernelVariant(kernel, signature, constants, **WARPS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import mamba_support, triton_support
@@ -20,6 +21,11 @@ def _triton(*args: Any) -> Tensor:
     return triton.selective_scan(*args)
 
 
+def _triton_unsupported(*tensors: Tensor) -> str | None:
+    # a lane holds all states of its channel, beside their rates
+    return cpu.too_many_states(tensors[2]) or triton_support.unsupported(*tensors)
+
+
 def _mamba_ssm(*args: Any) -> Tensor:
     from mmdynamicvis.ops.selective_scan import mamba_ssm
 
@@ -27,7 +33,7 @@ def _mamba_ssm(*args: Any) -> Tensor:
 
 
 BACKENDS = (
-    triton_support.backend(_triton),
+    triton_support.backend(_triton, _triton_unsupported),
     mamba_support.backend(_mamba_ssm),
     Backend('cpu', cpu.selective_scan, library.unavailable, cpu.unsupported),
     Backend('eager', eager.selective_scan),
@@ -104,15 +110,15 @@ def _check(x, dt, A, B, C, D, z, dt_bias, direction, average) -> None:
         raise ValueError(f'x has shape {tuple(x.shape)}; direction={direction!r} needs {expected}')
     if A.dim() != 2 or A.shape[0] != x.shape[-1]:
         raise ValueError(f'A has shape {tuple(A.shape)}; x needs ({x.shape[-1]}, N)')
-    per_state = (*x.shape[:-1], A.shape[1])
-    expected = {
-        'dt': (dt, tuple(x.shape)),
-        'B': (B, per_state),
-        'C': (C, per_state),
-        'D': (D, (x.shape[-1],)),
-        'z': (z, tuple(x.shape[-3:])),
-        'dt_bias': (dt_bias, (x.shape[-1],)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(f'{name} has shape {tuple(tensor.shape)}; x and A need {shape}')
+    per_state = torch.Size((*x.shape[:-1], A.shape[1]))
+    per_channel = x.shape[-1:]
+    for name, tensor, shape in (
+        ('dt', dt, x.shape),
+        ('B', B, per_state),
+        ('C', C, per_state),
+        ('D', D, per_channel),
+        ('z', z, x.shape[-3:]),
+        ('dt_bias', dt_bias, per_channel),
+    ):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f'{name} has shape {tuple(tensor.shape)}; x and A need {tuple(shape)}')

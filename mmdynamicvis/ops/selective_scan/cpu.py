@@ -38,10 +38,13 @@ class _Gradients(ctypes.Structure):
 
 def unsupported(*tensors: Tensor) -> str | None:
     """Return why the kernels cannot run on these tensors, or None if they can."""
-    n_state = tensors[2].shape[1]
-    if n_state > MAX_STATES:
-        return f'{n_state} states per channel, more than {MAX_STATES}'
-    return library.unsupported(*tensors)
+    return too_many_states(tensors[2]) or library.unsupported(*tensors)
+
+
+def too_many_states(A: Tensor) -> str | None:
+    """Return why there are more states per channel than kernels hold, or None if there are not."""
+    n_state = A.shape[1]
+    return f'{n_state} states per channel, more than {MAX_STATES}' if n_state > MAX_STATES else None
 
 
 class _Call:
@@ -114,4 +117,4 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('cpu', _forward, _backward, CHUNK)
+selective_scan = register('cpu', _forward, _backward, lambda *_: CHUNK)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops import direct
+
 _INPUTS = (
     'Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? dt_bias, '
     'bool dt_softplus, str direction, bool average'
@@ -17,19 +19,19 @@ def register(
     name: str,
     forward: Callable[..., tuple[Tensor, Tensor]],
     backward: Callable[..., list[Tensor]],
-    chunk: int,
+    chunk: Callable[[int, int, int], int],
 ) -> Callable[..., Tensor]:
     """Register a selective scan as the op ``mmdynamicvis::selective_scan_<name>``.
 
     Args:
         name: Of the backend.
         forward: Takes the arguments of :func:`mmdynamicvis.ops.selective_scan` but for the backend,
-            in their order. Returns y, and the state with which each chunk of ``chunk`` tokens is
-            entered, in scan order of its direction: (ceil(L / chunk), K * B, N, D) in float32.
+            in their order. Returns y, and the state with which each chunk of tokens is entered, in
+            scan order of its direction: (ceil(L / chunk), K * B, N, D) in float32.
         backward: Takes the gradient of y, these states, then the arguments of ``forward``. Returns
             the gradients of x, dt, A, B, C, D, z and dt_bias, each of its input's shape and dtype,
             and an empty tensor for an input that is None.
-        chunk: Tokens per chunk.
+        chunk: Takes K * B, L and D; returns the tokens per chunk.
 
     Returns:
         A function of the arguments of ``forward`` that returns y.
@@ -51,7 +53,8 @@ def register(
     def _(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average):
         length, n_channels = x.shape[-2:]
         n_rows = x.shape[0] * x.shape[1] if direction == 'both' else x.shape[0]
-        n_chunks = (length + chunk - 1) // chunk
+        per_chunk = chunk(n_rows, length, n_channels)
+        n_chunks = (length + per_chunk - 1) // per_chunk
         y = x.new_empty(x.shape[1:] if average else x.shape)
         return y, x.new_empty(n_chunks, n_rows, A.shape[1], n_channels, dtype=torch.float32)
 
@@ -73,6 +76,7 @@ def register(
     op.register_autograd(op_autograd, setup_context=setup_context)
 
     def selective_scan(*args: Any) -> Tensor:
-        return op(*args)[0]
+        function = forward if direct.may_call(*args[:_TENSORS]) else op
+        return function(*args)[0]
 
     return selective_scan

@@ -22,21 +22,32 @@ from mmdynamicvis.ops.selective_scan.triton_forward import (
 )
 from mmdynamicvis.ops.strided_rows import strided_rows
 
-CHUNK = 64  # tokens
+CHUNK = 64  # tokens at least
+MAX_CHUNK = 512
+MIN_WARPS = 4096  # 8 on each scheduler of a GPU of 132 multiprocessors
 STORED = dict(STORED=8)  # tokens from one state that the backward pass stores to the next
 SENDS = dict(BLOCK_D=32, GROUP=2, **STORED)  # more values per token
 WARP = dict(num_warps=1)
-CHANNELS = dict(BLOCK_D=32, GROUP=4)  # one per lane, and tokens whose loads overlap
-MERGED = dict(BLOCK_D=32, GROUP=2)  # both directions in a program: the registers hold fewer
+# One channel per lane; tokens whose loads overlap; of the states, those whose decays are computed
+# by products, so that special functions and issue slots take equally long.
+CHANNELS = dict(BLOCK_D=32, GROUP=4, BY_PRODUCTS=2)
+SINGLE = dict(BLOCK_D=32, GROUP=4, BY_PRODUCTS=0)
+MERGED = dict(BLOCK_D=32, GROUP=2, BY_PRODUCTS=0)  # both directions: the registers hold fewer
 # For sums over channels: P * Q channels, and tokens whose states are kept in registers
 SUMS = dict(P=2, Q=8, KEPT=4, **STORED)
 PASSING = dict(BLOCK_D=32, GROUP=16)  # channels, and chunks whose loads overlap
 
 
-def _states(n_state: int) -> dict[str, int]:
-    """Return the constants of kernels that walk through chunks."""
-    block_n = 1 << (n_state - 1).bit_length()
-    return dict(N=n_state, BLOCK_N=block_n, CHUNK=CHUNK)
+def chunk_length(n_rows: int, length: int, n_channels: int) -> int:
+    """Return how many tokens a chunk has: the more, the fewer states are stored and handed on.
+
+    A power of two, for as many warps as fill a GPU if there are so many.
+    """
+    n_tokens = n_rows * _ceil(n_channels, CHANNELS['BLOCK_D']) * length
+    chunk = CHUNK
+    while chunk < MAX_CHUNK and n_tokens >= 2 * chunk * MIN_WARPS:
+        chunk *= 2
+    return chunk
 
 
 def _ceil(numerator: int, denominator: int) -> int:
@@ -47,6 +58,26 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
+def _side_by_side(B: Tensor, C: Tensor) -> Tensor:
+    """Return (..., 2 N) in float32, contiguous: a lane reads all states of a token, four at once.
+
+    In a projection they are not aligned. Their copy is small beside x and dt, and one kernel makes
+    it if they lie side by side there.
+    """
+    n_state = B.shape[-1]
+    together = (
+        B.untyped_storage().data_ptr() == C.untyped_storage().data_ptr()
+        and C.storage_offset() == B.storage_offset() + n_state
+        and B.stride() == C.stride()
+        and B.dtype == C.dtype
+        and B.stride(-1) == 1
+    )
+    if together:
+        both = B.as_strided((*B.shape[:-1], 2 * n_state), B.stride())
+        return both.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    return torch.cat((B.float(), C.float()), dim=-1)
+
+
 class _Scan:
     """The inputs of a call as the kernels take them, and its sizes; a row is a sequence."""
 
@@ -54,28 +85,19 @@ class _Scan:
         *_, self.n_batch, self.length, self.n_channels = x.shape
         self.n_state = A.shape[1]
         self.n_rows = self.n_batch * (2 if direction == 'both' else 1)
-        self.n_chunks = _ceil(self.length, CHUNK)
-        x, stride_x = strided_rows(x)
-        dt, stride_dt = strided_rows(dt)
-        z, stride_z = (None, 0) if z is None else strided_rows(z)
-        A = A.t().float().contiguous()
-        self.inputs = dict(p_x=x, p_dt=dt, p_A=A, p_dt_bias=_contiguous(dt_bias))
-        # A lane reads all states of a token, four at once if they are aligned. In a projection they
-        # are not, and the copies are small beside x and dt.
-        self.maps = dict(p_B=B.float().contiguous(), p_C=C.float().contiguous())
-        self.output = dict(p_D=_contiguous(D), p_z=z, n_batch=self.n_batch, stride_z=stride_z)
-        self.sizes = dict(
-            length=self.length,
-            n_rows=self.n_rows,
-            n_channels=self.n_channels,
-            first_reverse=dict(forward=self.n_rows, reverse=0, both=self.n_batch)[direction],
-            stride_x=stride_x,
-            stride_dt=stride_dt,
-        )
-        self.constants = dict(_states(self.n_state), SOFTPLUS=dt_softplus, **WARP)
+        self.chunk = chunk_length(self.n_rows, self.length, self.n_channels)
+        self.n_chunks = _ceil(self.length, self.chunk)
+        self.first_reverse = dict(forward=self.n_rows, reverse=0, both=self.n_batch)[direction]
+        self.softplus = dt_softplus
+        self.x, self.stride_x = strided_rows(x)
+        self.dt, self.stride_dt = strided_rows(dt)
+        self.z, self.stride_z = (None, 0) if z is None else strided_rows(z)
+        self.A, self.D, self.dt_bias = A, _contiguous(D), _contiguous(dt_bias)
+        self.maps = _side_by_side(B, C)
+        self.states = self.n_state, 1 << (self.n_state - 1).bit_length()
 
     def empty(self, *shape: int) -> Tensor:
-        return self.inputs['p_x'].new_empty(shape, dtype=torch.float32)
+        return self.x.new_empty(shape, dtype=torch.float32)
 
     def empty_states(self, n_chunks: int) -> Tensor:
         return self.empty(n_chunks, self.n_rows, self.n_state, self.n_channels)
@@ -86,15 +108,17 @@ class _Scan:
     def pass_states(self, states: Tensor, dt_sums: Tensor, backward: bool) -> None:
         """From what each chunk leaves behind to what it is entered with, in place."""
         state_passing_kernel[self.grid(self.n_state, self.n_rows, PASSING['BLOCK_D'])](
-            p_states=states,
-            p_dt_sums=dt_sums,
-            p_A=self.inputs['p_A'],
-            n_rows=self.n_rows,
-            n_channels=self.n_channels,
-            n_chunks=self.n_chunks,
-            N=self.n_state,
-            BACKWARD=backward,
-            **PASSING,
+            states,
+            dt_sums,
+            self.A,
+            self.n_rows,
+            self.n_channels,
+            self.n_chunks,
+            *self.A.stride(),
+            self.n_state,
+            PASSING['BLOCK_D'],
+            PASSING['GROUP'],
+            backward,
             **WARP,
         )
 
@@ -103,33 +127,62 @@ def _forward(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average):
     scan = _Scan(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average)
     y = x.new_empty(x.shape[1:] if average else x.shape)
     states = scan.empty_states(scan.n_chunks)
-    dt_sums = scan.empty(scan.n_chunks, scan.n_rows, scan.n_channels)
-    merged = 2 if average else 1
+    merged, tile = (2, MERGED) if average else (1, SINGLE)
     with torch.cuda.device_of(x):
-        if scan.n_chunks > 1:  # nobody needs what the last one leaves behind
+        if scan.n_chunks == 1:  # nobody needs what the last one leaves behind
+            states.zero_()
+        else:
+            dt_sums = scan.empty(scan.n_chunks, scan.n_rows, scan.n_channels)
             chunk_state_fwd_kernel[scan.grid(scan.n_chunks - 1, scan.n_rows, CHANNELS['BLOCK_D'])](
-                **scan.inputs,
-                p_B=scan.maps['p_B'],
-                p_states=states,
-                p_dt_sums=dt_sums,
-                **scan.sizes,
-                **scan.constants,
-                **CHANNELS,
+                scan.x,
+                scan.dt,
+                A,
+                scan.dt_bias,
+                scan.maps,
+                states,
+                dt_sums,
+                scan.length,
+                scan.chunk,
+                scan.n_rows,
+                scan.n_channels,
+                scan.first_reverse,
+                scan.stride_x,
+                scan.stride_dt,
+                *A.stride(),
+                *scan.states,
+                *CHANNELS.values(),
+                dt_softplus,
+                **WARP,
             )
-        scan.pass_states(states, dt_sums, backward=False)
-        selective_scan_fwd_kernel[
-            scan.grid(scan.n_chunks, scan.n_rows // merged, CHANNELS['BLOCK_D'])
-        ](
-            **scan.inputs,
-            **scan.maps,
-            **scan.output,
-            p_states=states,
-            p_partial=scan.empty(*x.shape) if average else None,
-            p_y=y,
-            **scan.sizes,
-            **{**scan.constants, 'num_warps': merged},
-            **(MERGED if average else CHANNELS),
-            K=merged,
+            scan.pass_states(states, dt_sums, backward=False)
+        selective_scan_fwd_kernel[scan.grid(scan.n_chunks, scan.n_rows // merged, tile['BLOCK_D'])](
+            scan.x,
+            scan.dt,
+            A,
+            scan.dt_bias,
+            scan.maps,
+            scan.D,
+            scan.z,
+            states,
+            scan.empty(*x.shape) if average else None,
+            y,
+            scan.length,
+            scan.chunk,
+            scan.n_rows,
+            scan.n_channels,
+            scan.n_batch,
+            scan.first_reverse,
+            scan.stride_x,
+            scan.stride_dt,
+            scan.stride_z,
+            *A.stride(),
+            *scan.states,
+            tile['BLOCK_D'],
+            tile['GROUP'],
+            merged,
+            tile['BY_PRODUCTS'],
+            dt_softplus,
+            num_warps=merged,
         )
     return y, states
 
@@ -139,54 +192,86 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     dy, stride_dy = strided_rows(dy)
     n_chunks, n_rows, n_channels = scan.n_chunks, scan.n_rows, scan.n_channels
     grads = scan.empty_states(n_chunks)
-    before = scan.empty_states(n_chunks * (CHUNK // STORED['STORED']))
-    dt_sums, dD, ddt_bias = (scan.empty(n_chunks, n_rows, n_channels) for _ in range(3))
-    dx, ddt = scan.empty(*x.shape), scan.empty(*x.shape)
+    before = scan.empty_states(n_chunks * (scan.chunk // STORED['STORED']))
+    dt_sums, dD, ddt_bias = scan.empty(3, n_chunks, n_rows, n_channels)
+    dx, ddt = scan.empty(2, *x.shape)
     dz = None if z is None else scan.empty(n_rows // scan.n_batch, *z.shape)
     block_d = SUMS['P'] * SUMS['Q']
     n_sums = _ceil(n_channels, block_d)
-    dB, dC = (scan.empty(n_sums, *B.shape) for _ in range(2))
+    dB, dC = scan.empty(2, n_sums, *B.shape)
     with torch.cuda.device_of(x):
         chunk_state_bwd_kernel[scan.grid(n_chunks, n_rows, SENDS['BLOCK_D'])](
-            p_dy=dy,
-            **scan.inputs,
-            **scan.maps,
-            **scan.output,
-            p_states=states,
-            p_grads=grads,
-            p_dt_sums=dt_sums,
-            p_before=before,
-            p_step=ddt,
-            p_dout=dx,
-            p_dz=dz,
-            p_dD=None if D is None else dD,
-            scale=0.5 if average else 1.0,
-            n_dy_rows=scan.n_batch if average else n_rows,
-            stride_dy=stride_dy,
-            **scan.sizes,
-            **scan.constants,
-            **SENDS,
+            dy,
+            scan.x,
+            scan.dt,
+            A,
+            scan.maps,
+            scan.D,
+            scan.z,
+            scan.dt_bias,
+            states,
+            grads,
+            dt_sums,
+            before,
+            ddt,
+            dx,
+            dz,
+            None if D is None else dD,
+            0.5 if average else 1.0,
+            scan.length,
+            scan.chunk,
+            n_rows,
+            n_channels,
+            scan.n_batch,
+            scan.n_batch if average else n_rows,
+            scan.first_reverse,
+            stride_dy,
+            scan.stride_x,
+            scan.stride_dt,
+            scan.stride_z,
+            *A.stride(),
+            *scan.states,
+            SENDS['BLOCK_D'],
+            SENDS['GROUP'],
+            SENDS['STORED'],
+            dt_softplus,
+            **WARP,
         )
         scan.pass_states(grads, dt_sums, backward=True)
         selective_scan_bwd_kernel[scan.grid(n_chunks, n_rows, block_d)](
-            **scan.inputs,
-            **scan.maps,
-            p_D=scan.output['p_D'],
-            p_grads=grads,
-            p_before=before,
-            p_dx=dx,
-            p_ddt=ddt,
-            p_dB=dB,
-            p_dC=dC,
-            p_ddt_bias=None if dt_bias is None else ddt_bias,
-            **scan.sizes,
-            **scan.constants,
-            **SUMS,
+            scan.x,
+            scan.dt,
+            A,
+            scan.maps,
+            scan.D,
+            scan.dt_bias,
+            grads,
+            before,
+            dx,
+            ddt,
+            dB,
+            dC,
+            None if dt_bias is None else ddt_bias,
+            scan.length,
+            scan.chunk,
+            n_rows,
+            n_channels,
+            scan.first_reverse,
+            scan.stride_x,
+            scan.stride_dt,
+            *A.stride(),
+            *scan.states,
+            SUMS['P'],
+            SUMS['Q'],
+            SUMS['KEPT'],
+            SUMS['STORED'],
+            dt_softplus,
+            **WARP,
         )
     none = x.new_empty(0)
     return [
-        dx.to(x.dtype),
-        ddt.to(dt.dtype),
+        dx.to(x.dtype, copy=True),
+        ddt.to(dt.dtype, copy=True),
         grads.sum((0, 1)).t().contiguous().to(A.dtype),
         dB.sum(0).to(B.dtype),
         dC.sum(0).to(C.dtype),
@@ -196,12 +281,12 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('triton', _forward, _backward, CHUNK)
+selective_scan = register('triton', _forward, _backward, chunk_length)
 
 
 def variants() -> Iterator[KernelVariant]:
     """Yield the variants of the base and the large model, in float32 and in bfloat16."""
-    tile = dict(_states(16), SOFTPLUS=True)
+    tile = dict(N=16, BLOCK_N=16, SOFTPLUS=True)
     for backward in (False, True):
         yield _variant(state_passing_kernel, 'fp32', dict(N=16, BACKWARD=backward, **PASSING))
     for tokens in ('fp32', 'bf16'):
@@ -209,7 +294,7 @@ def variants() -> Iterator[KernelVariant]:
         yield _variant(chunk_state_bwd_kernel, tokens, dict(tile, **SENDS))
         yield _variant(selective_scan_bwd_kernel, tokens, dict(tile, **SUMS))
     for tokens, merged in product(('fp32', 'bf16'), (1, 2)):
-        constants = dict(tile, **(CHANNELS if merged == 1 else MERGED), K=merged)
+        constants = dict(tile, **(SINGLE if merged == 1 else MERGED), K=merged)
         if merged == 1:
             constants['p_partial'] = None
         yield _variant(selective_scan_fwd_kernel, tokens, constants, merged)

@@ -24,10 +24,10 @@ import triton
 import triton.language as tl
 
 from mmdynamicvis.ops.selective_scan.triton_forward import (
-    LOG2_E,
     UNSPECIALIZED,
     load_channels,
     load_map,
+    load_rates,
     locate,
     split_program,
     step_size,
@@ -43,8 +43,7 @@ def chunk_state_bwd_kernel(
     p_x,
     p_dt,
     p_A,
-    p_B,
-    p_C,
+    p_maps,
     p_D,
     p_z,
     p_dt_bias,
@@ -58,6 +57,7 @@ def chunk_state_bwd_kernel(
     p_dD,
     scale,
     length,
+    chunk,
     n_rows,
     n_channels,
     n_batch,
@@ -67,10 +67,11 @@ def chunk_state_bwd_kernel(
     stride_x,
     stride_dt,
     stride_z,
+    stride_A,
+    stride_A_n,
     N: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
-    CHUNK: tl.constexpr,
     GROUP: tl.constexpr,
     STORED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
@@ -81,15 +82,16 @@ def chunk_state_bwd_kernel(
     float32, the ``step`` size after softplus, the gradient ``dout`` of y before gate and mean, and
     this direction's part of ``dz``; and the chunk's part of ``dD``.
     """
+    EXACT: tl.constexpr = p_x.dtype.element_ty == tl.float32
     i_chunk, i_row, i_d = split_program(n_rows, n_channels, BLOCK_D)
-    first, step, count = locate(i_chunk, i_row, length, first_reverse, CHUNK)
+    first, step, count = locate(i_chunk, i_row, length, chunk, first_reverse)
     o_d = i_d * BLOCK_D + tl.arange(0, BLOCK_D)
     o_n = tl.arange(0, BLOCK_N)
     o_g = tl.arange(0, GROUP)[:, None]
     m_d = o_d < n_channels
     m_ND = (o_n < N)[:, None] & m_d[None, :]
     o_ND = o_n[:, None] * n_channels + o_d[None, :]
-    rate_ND = tl.load(p_A + o_ND, mask=m_ND, other=0.0) * LOG2_E
+    rate_ND = load_rates(p_A, o_n[:, None], o_d[None, :], stride_A, stride_A_n, m_ND)
     bias_D = load_channels(p_dt_bias, o_d, m_d)
     skip_D = load_channels(p_D, o_d, m_d)
 
@@ -104,7 +106,7 @@ def chunk_state_bwd_kernel(
     dD_D = tl.zeros([BLOCK_D], tl.float32)
     for i in range(0, count, GROUP):
         if i % STORED == 0:
-            o_kept = i_chunk.to(tl.int64) * (CHUNK // STORED) + i // STORED
+            o_kept = i_chunk.to(tl.int64) * (chunk // STORED) + i // STORED
             o_before = (o_kept * n_rows + i_row) * N * n_channels
             tl.store(p_before + o_before + o_ND, h_ND, mask=m_ND)
 
@@ -116,8 +118,7 @@ def chunk_state_bwd_kernel(
         o_dy = (o_row_dy + o_token) * stride_dy + step * o_g * stride_dy + o_d[None, :]
         o_out = (o_row + o_token) * n_channels + step * o_g * n_channels + o_d[None, :]
         x_GD = tl.load(p_x + o_x, mask=m_GD, other=0.0).to(tl.float32)
-        dt_GD = tl.load(p_dt + o_dt, mask=m_GD, other=0.0)
-        dt_GD = step_size(dt_GD, bias_D[None, :], m_GD, SOFTPLUS)
+        dt_GD = step_size(p_dt + o_dt, bias_D[None, :], m_GD, SOFTPLUS, EXACT)
         u_GD = dt_GD * x_GD
         dy_GD = tl.load(p_dy + o_dy, mask=m_GD, other=0.0).to(tl.float32) * scale
         dout_GD = dy_GD
@@ -130,8 +131,8 @@ def chunk_state_bwd_kernel(
         out_GD = skip_D[None, :] * x_GD
         for g in tl.static_range(GROUP):
             o_map = o_row + o_token + step * tl.minimum(g, left)
-            B_N = load_map(p_B, o_map, o_n, N, BLOCK_N)
-            C_N = load_map(p_C, o_map, o_n, N, BLOCK_N)
+            B_N = load_map(p_maps + o_map * (2 * N), o_n, N, BLOCK_N)
+            C_N = load_map(p_maps + o_map * (2 * N), o_n, N, BLOCK_N, N)
             decay_ND = tl.exp2(take(dt_GD, o_g == g)[None, :] * rate_ND)
             h_ND = decay_ND * h_ND + take(u_GD, o_g == g)[None, :] * B_N[:, None]
             decays_ND *= decay_ND
@@ -177,8 +178,7 @@ def selective_scan_bwd_kernel(
     p_x,
     p_dt,
     p_A,
-    p_B,
-    p_C,
+    p_maps,
     p_D,
     p_dt_bias,
     p_grads,
@@ -189,16 +189,18 @@ def selective_scan_bwd_kernel(
     p_dC,
     p_ddt_bias,
     length,
+    chunk,
     n_rows,
     n_channels,
     first_reverse,
     stride_x,
     stride_dt,
+    stride_A,
+    stride_A_n,
     N: tl.constexpr,
     BLOCK_N: tl.constexpr,
     P: tl.constexpr,
     Q: tl.constexpr,
-    CHUNK: tl.constexpr,
     KEPT: tl.constexpr,
     STORED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
@@ -210,14 +212,21 @@ def selective_scan_bwd_kernel(
     ``dB`` and ``dC`` (channel blocks, R, L, N) and ``ddt_bias`` (chunks, R, D) are parts too.
     """
     i_chunk, i_row, i_d = split_program(n_rows, n_channels, P * Q)
-    first, step, count = locate(i_chunk, i_row, length, first_reverse, CHUNK)
+    first, step, count = locate(i_chunk, i_row, length, chunk, first_reverse)
     o_PQ = i_d * (P * Q) + tl.arange(0, P)[:, None] * Q + tl.arange(0, Q)[None, :]
     o_n = tl.arange(0, BLOCK_N)
     o_g = tl.arange(0, KEPT)[:, None, None, None]
     m_PQ, m_n = o_PQ < n_channels, o_n < N
     o_1NPQ = (o_n[:, None, None] * n_channels + o_PQ[None, :, :])[None, :, :, :]
     m_1NPQ = (m_n[:, None, None] & m_PQ[None, :, :])[None, :, :, :]
-    rate_1NPQ = tl.load(p_A + o_1NPQ, mask=m_1NPQ, other=0.0) * LOG2_E
+    rate_1NPQ = load_rates(
+        p_A,
+        o_n[None, :, None, None],
+        o_PQ[None, None, :, :],
+        stride_A,
+        stride_A_n,
+        m_1NPQ,
+    )
 
     o_chunk = i_chunk.to(tl.int64) * n_rows + i_row
     o_row = i_row.to(tl.int64) * length + first
@@ -230,12 +239,12 @@ def selective_scan_bwd_kernel(
     for i_back in range(n_groups):
         i_group = n_groups - 1 - i_back
         i_stored = i_group * KEPT // STORED
-        o_before = (i_chunk.to(tl.int64) * (CHUNK // STORED) + i_stored) * n_rows + i_row
+        o_before = (i_chunk.to(tl.int64) * (chunk // STORED) + i_stored) * n_rows + i_row
         p_stored = p_before + o_before * N * n_channels
         h_1NPQ = tl.load(p_stored + o_1NPQ, mask=m_1NPQ, other=0.0)
         for i in range(i_stored * STORED, i_group * KEPT):
             t = o_row + step * i
-            B_1N11 = load_map(p_B, t, o_n, N, BLOCK_N)[None, :, None, None]
+            B_1N11 = load_map(p_maps + t * (2 * N), o_n, N, BLOCK_N)[None, :, None, None]
             dt_PQ = tl.load(p_ddt + t * n_channels + o_PQ, mask=m_PQ, other=0.0)
             x_PQ = tl.load(p_x + t * stride_x + o_PQ, mask=m_PQ, other=0.0).to(tl.float32)
             h_1NPQ = advance(h_1NPQ, dt_PQ, x_PQ, B_1N11, rate_1NPQ)
@@ -248,7 +257,7 @@ def selective_scan_bwd_kernel(
             if g < KEPT - 1:
                 t = o_token + step * tl.minimum(g, left)
                 m_token = m_PQ & (g <= left)
-                B_1N11 = load_map(p_B, t, o_n, N, BLOCK_N)[None, :, None, None]
+                B_1N11 = load_map(p_maps + t * (2 * N), o_n, N, BLOCK_N)[None, :, None, None]
                 dt_PQ = tl.load(p_ddt + t * n_channels + o_PQ, mask=m_token, other=0.0)
                 x_PQ = tl.load(p_x + t * stride_x + o_PQ, mask=m_token, other=0.0).to(tl.float32)
                 h_1NPQ = advance(h_1NPQ, dt_PQ, x_PQ, B_1N11, rate_1NPQ)
@@ -256,8 +265,8 @@ def selective_scan_bwd_kernel(
             t = o_token + step * tl.minimum(g, left)
             m_token = m_PQ & (g <= left)
             o_out = t * n_channels + o_PQ
-            B_1N11 = load_map(p_B, t, o_n, N, BLOCK_N)[None, :, None, None]
-            C_1N11 = load_map(p_C, t, o_n, N, BLOCK_N)[None, :, None, None]
+            B_1N11 = load_map(p_maps + t * (2 * N), o_n, N, BLOCK_N)[None, :, None, None]
+            C_1N11 = load_map(p_maps + t * (2 * N), o_n, N, BLOCK_N, N)[None, :, None, None]
             x_PQ = tl.load(p_x + t * stride_x + o_PQ, mask=m_token, other=0.0).to(tl.float32)
             dt_PQ = tl.load(p_ddt + o_out, mask=m_token, other=0.0)
             dout_PQ = tl.load(p_dx + o_out, mask=m_token, other=0.0)

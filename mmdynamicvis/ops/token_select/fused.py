@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops import direct
 from mmdynamicvis.ops.token_select import eager
 
 
@@ -93,7 +94,8 @@ def register_select(
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         width = 0 if grid is None else grid[1]
         keep = torch.is_grad_enabled()
-        return op(tokens, scorer, norm_weight, k, noise, width, eps, keep)[:4]
+        function = forward if direct.may_call(tokens, scorer, norm_weight, noise) else op
+        return function(tokens, scorer, norm_weight, k, noise, width, eps, keep)[:4]
 
     return token_select
 
@@ -135,6 +137,10 @@ def make_update(
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if traced or not tokens.is_contiguous():
             return eager.token_update(tokens, increment, indices, weight)
+        if direct.may_call(tokens, increment, indices, weight):
+            forward(tokens, increment, indices, weight)
+            torch.autograd.graph.increment_version(tokens)
+            return tokens
         return Update.apply(tokens, increment, indices, weight)
 
     return token_update

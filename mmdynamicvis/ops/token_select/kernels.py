@@ -19,15 +19,17 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=['width', 'n_segments'])
+@triton.jit(do_not_specialize=['width', 'n_segments', 'n_counts'])
 def token_scores_fwd_kernel(
     tokens,  # (B, L, C)
     scorer,  # (C)
     scores,  # out: (B, L)
     sums,  # out: (programs, C) or None, sums of the segments
+    counts,  # out: (n_counts) or None, set to zero for those who count
     row_stride,
     width,
     n_segments,
+    n_counts,
     eps,
     C: tl.constexpr,
     BLOCK_L: tl.constexpr,
@@ -35,6 +37,10 @@ def token_scores_fwd_kernel(
 ):
     """Score a segment: one pass over the tokens."""
     i_program = tl.program_id(0)
+    if counts is not None:
+        for i in range(i_program * 64, n_counts, tl.num_programs(0) * 64):
+            o_counts = i + tl.arange(0, 64)
+            tl.store(counts + o_counts, 0, mask=o_counts < n_counts)
     i_first = (i_program % n_segments) * BLOCK_L
     i_token = (i_program // n_segments).to(tl.int64) * width + i_first
     o_L = tl.arange(0, BLOCK_L)
@@ -49,7 +55,7 @@ def token_scores_fwd_kernel(
         x_LC = next_LC.to(tl.float32)
         if i_channel + BLOCK_C < C:  # ahead of the sums, whose barriers no load passes
             next_LC = _load(p_tokens, m_L, i_channel + BLOCK_C, C, BLOCK_C)
-        w_C = tl.load(scorer + o_C, mask=m_C, other=0)
+        w_C = tl.load(scorer + o_C, mask=m_C, other=0).to(tl.float32)
         products_LC = tl.fma(x_LC, tl.broadcast_to(w_C[None, :], (BLOCK_L, BLOCK_C)), products_LC)
         squares_LC = tl.fma(x_LC, x_LC, squares_LC)
         if sums is not None:
@@ -74,8 +80,10 @@ def _inverse_rms(squares_L, eps, C: tl.constexpr):
 def token_gather_fwd_kernel(
     tokens,  # (B, L, C)
     indices,  # (B, K)
+    scores,  # (B, L)
     sums,  # (B * G * segments, C) or None, as G = 0
     norm_weight,  # (C)
+    kept_scores,  # out: (B, K)
     normed,  # out: (B, G + K, C)
     rows,  # out: (B, G + K, C) or None, what is normalized
     row_stride,
@@ -90,7 +98,7 @@ def token_gather_fwd_kernel(
     BLOCK_L: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Normalize the means of the grid's rows, and the selected tokens."""
+    """Normalize the means of the grid's rows, and the selected tokens, and copy their scores."""
     o_R = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     m_R = o_R < n_total
     i_image_R, i_row_R = o_R // (n_means + k), o_R % (n_means + k)
@@ -98,6 +106,8 @@ def token_gather_fwd_kernel(
     m_token_R = m_R & (i_row_R >= n_means)
     p_indices = indices + i_image_R * k + i_row_R - n_means
     i_token_R = i_image_R.to(tl.int64) * length + tl.load(p_indices, mask=m_token_R, other=0)
+    score_R = tl.load(scores + i_token_R, mask=m_token_R, other=0)
+    tl.store(kept_scores + i_image_R * k + i_row_R - n_means, score_R, mask=m_token_R)
     p_tokens = tokens + i_token_R[:, None] * row_stride
     i_sum_R = (i_image_R * n_means + i_row_R).to(tl.int64) * n_segments
     squares_RC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
@@ -116,7 +126,7 @@ def token_gather_fwd_kernel(
         m_RC = m_R[:, None] & (o_C < C)[None, :]
         if rows is not None:
             tl.store(rows + p_out + o_C[None, :], x_RC.to(rows.dtype.element_ty), mask=m_RC)
-        w_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0)
+        w_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0).to(tl.float32)
         y_RC = x_RC * inverse_R[:, None] * w_C[None, :]
         tl.store(normed + p_out + o_C[None, :], y_RC.to(normed.dtype.element_ty), mask=m_RC)
 
@@ -217,8 +227,8 @@ def _d_normalized(
 ):
     """The gradient of x / rms(x), which score and normed token have in common."""
     o_C = i_channel + tl.arange(0, BLOCK_C)
-    w_C = tl.load(scorer + o_C, mask=o_C < C, other=0)
-    norm_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0)
+    w_C = tl.load(scorer + o_C, mask=o_C < C, other=0).to(tl.float32)
+    norm_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0).to(tl.float32)
     return d_RC * norm_C[None, :] + d_score_R[:, None] * w_C[None, :]
 
 
@@ -275,7 +285,7 @@ def token_update_fwd_kernel(
     o_K = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     m_K = o_K < n_selected
     i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
-    w_K = tl.load(weight + o_K, mask=m_K, other=0)
+    w_K = tl.load(weight + o_K, mask=m_K, other=0).to(tl.float32)
     p_tokens = tokens + i_token_K[:, None] * C
     p_increment = increment + o_K.to(tl.int64)[:, None] * C
     for i_channel in tl.static_range(0, C, BLOCK_C):
@@ -305,7 +315,7 @@ def token_update_bwd_kernel(
     o_K = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     m_K = o_K < n_selected
     i_token_K = (o_K // k).to(tl.int64) * length + tl.load(indices + o_K, mask=m_K, other=0)
-    w_K = tl.load(weight + o_K, mask=m_K, other=0)
+    w_K = tl.load(weight + o_K, mask=m_K, other=0).to(tl.float32)
     p_tokens = d_tokens + i_token_K[:, None] * C
     o_increment = o_K.to(tl.int64)[:, None] * C
     products_KC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.ops.strided_rows import strided_rows
-from mmdynamicvis.ops.token_select import kernels
+from mmdynamicvis.ops.token_select import kernels, top_k
 from mmdynamicvis.ops.token_select.fused import make_update, register_select
-from mmdynamicvis.ops.token_select.ranking import best
 from mmdynamicvis.ops.token_select.tiling import RANKS_BLOCK, ceil, row_tile, token_tile
 from mmdynamicvis.ops.token_select.variants import variants
 
@@ -36,27 +35,41 @@ def _select(
     n_rows = n_means + k
 
     scores = _float32(tokens, n_batch, length)
+    kept_scores = _float32(tokens, n_batch, k)
     sums = _float32(tokens, n_programs, n_channels) if n_means else None
+    counts = None
+    if k < length and top_k.needs_counts(length):
+        counts = tokens.new_empty(n_batch * top_k.COUNTS, dtype=torch.int32)
     normed = tokens.new_empty(n_batch, n_rows, n_channels)
     rows = tokens.new_empty(n_batch, n_rows if keep else 0, n_channels)
     with torch.cuda.device_of(tokens):
         kernels.token_scores_fwd_kernel[(n_programs,)](
             tokens,
-            scorer.float().contiguous(),
+            scorer.contiguous(),
             scores,
             sums,
+            counts,
             row_stride,
             width,
             n_segments,
+            0 if counts is None else n_batch * top_k.COUNTS,
             eps,
-            **tile,
+            *tile.values(),
         )
-        indices = best(scores if noise is None else scores + noise, k)
+        if k == length:
+            indices = torch.arange(length, device=tokens.device).unsqueeze(0)
+            indices = indices if n_batch == 1 else indices.repeat(n_batch, 1)
+        elif noise is None:
+            indices = top_k.top_k(scores, k, counts)
+        else:
+            indices = top_k.top_k((scores + noise).float(), k, counts)
         kernels.token_gather_fwd_kernel[(ceil(n_batch * n_rows, rows_tile['BLOCK_L']),)](
             tokens,
             indices,
+            scores,
             sums,
-            norm_weight.float().contiguous(),
+            norm_weight.contiguous(),
+            kept_scores,
             normed,
             rows if keep else None,
             row_stride,
@@ -67,9 +80,9 @@ def _select(
             width,
             n_segments,
             eps,
-            **rows_tile,
+            *rows_tile.values(),
         )
-    return normed, scores.gather(1, indices), indices, scores, rows
+    return normed, kept_scores, indices, scores, rows
 
 
 def _select_backward(
@@ -100,15 +113,15 @@ def _select_backward(
             d_normed.contiguous(),
             d_kept_scores.contiguous(),
             rows,
-            scorer.float().contiguous(),
-            norm_weight.float().contiguous(),
+            scorer.contiguous(),
+            norm_weight.contiguous(),
             d_rows,
             d_weights,
             n_batch * n_rows,
             k,
             n_means,
             eps,
-            **rows_tile,
+            *rows_tile.values(),
         )
         kernels.token_ranks_fwd_kernel[(ceil(n_batch * k, RANKS_BLOCK),)](
             indices, ranks, n_batch * k, k, n_means, length, BLOCK=RANKS_BLOCK
@@ -121,8 +134,8 @@ def _select_backward(
             length // width,
             n_segments,
             n_rows,
-            HAS_MEANS=n_means > 0,
-            **tile,
+            n_means > 0,
+            *tile.values(),
         )
     d_scorer, d_norm_weight = d_weights.sum(1)
     return (
@@ -140,11 +153,11 @@ def _update(tokens: Tensor, increment: Tensor, indices: Tensor, weight: Tensor) 
             tokens,
             increment.contiguous(),
             indices.contiguous(),
-            weight.float().contiguous(),
+            weight.contiguous(),
             n_batch * k,
             k,
             tokens.shape[1],
-            **tile,
+            *tile.values(),
         )
 
 
@@ -159,13 +172,13 @@ def _update_backward(
             d_tokens.contiguous(),
             increment.contiguous(),
             indices.contiguous(),
-            weight.float().contiguous(),
+            weight.contiguous(),
             d_increment,
             d_weight,
             n_batch * k,
             k,
             d_tokens.shape[1],
-            **tile,
+            *tile.values(),
         )
     return d_increment, d_weight
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmdynamicvis.ops.kernel_variant import KernelVariant
-from mmdynamicvis.ops.token_select import kernels
+from mmdynamicvis.ops.token_select import kernels, top_k
 from mmdynamicvis.ops.token_select.tiling import RANKS_BLOCK, row_tile, token_tile
 
 CHANNELS = (96, 192, 384, 768, 128, 256, 512, 1024)
@@ -21,6 +21,16 @@ ANY, WIDE, RANK, INDEX = '*', '*fp32', '*i32', '*i64'
 def variants() -> Iterator[KernelVariant]:
     """Yield them for float32 and bfloat16 tokens, in inference and in training."""
     yield _variant(kernels.token_ranks_fwd_kernel, '', [INDEX, RANK], BLOCK=RANKS_BLOCK)
+    for block in top_k.BLOCKS:
+        pointers, options = (
+            [WIDE, INDEX],
+            dict(BLOCK=block, PART=top_k.BLOCKS[0], num_warps=top_k.WARPS[block]),
+        )
+        yield _variant(top_k.top_k_short_kernel, '', pointers, **options)
+    tiles = dict(TILE=top_k.TILE, DIGITS=top_k.DIGITS, num_warps=8)
+    for i in range(3):
+        yield _variant(top_k.top_k_count_kernel, '', [WIDE, RANK], PASS=i, **tiles)
+    yield _variant(top_k.top_k_write_kernel, '', [WIDE, RANK, INDEX], **tiles)
     for dtype, n_channels in product(DTYPES, CHANNELS):
         yield from _of_tokens(dtype, n_channels)
 
@@ -30,10 +40,10 @@ def _of_tokens(dtype: str, n_channels: int) -> Iterator[KernelVariant]:
     over_tokens, over_rows = token_tile(tokens), row_tile(tokens)
     for pooled in (0, 1):
         means = pooled and WIDE
-        pointers = [ANY, WIDE, WIDE, means]
+        pointers = [ANY, WIDE, WIDE, means, pooled and RANK]
         yield _variant(kernels.token_scores_fwd_kernel, dtype, pointers, **over_tokens)
         for training in (0, 1):
-            pointers = [ANY, INDEX, means, WIDE, ANY, training and ANY]
+            pointers = [ANY, INDEX, WIDE, means, WIDE, WIDE, ANY, training and ANY]
             yield _variant(kernels.token_gather_fwd_kernel, dtype, pointers, **over_rows)
         options = dict(over_tokens, HAS_MEANS=bool(pooled))
         yield _variant(kernels.token_scatter_bwd_kernel, dtype, [WIDE, RANK, ANY], **options)
