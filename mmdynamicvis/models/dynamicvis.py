@@ -24,6 +24,7 @@ from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights,
 from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.models.weights import load_weights, register_safetensors
+from mmdynamicvis.ops.autocast import autocast_dtype
 from mmdynamicvis.ops.dispatch import check_backend
 from mmdynamicvis.ops.flops import register_formulas_if_counted
 from mmdynamicvis.ops.selective_scan import BACKENDS
@@ -73,13 +74,11 @@ class Stage(nn.Module):
         """Return the map (B, C, H, W) of the stage, channels last in memory."""
         tokens_BLC, grid = self.merger(x_BCHW)
         if position_BCHW is not None:
-            device = position_BCHW.device.type
-            autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
             tokens_BLC = tokens_BLC + self._kept_position(
                 self,
                 lambda: _position_of_tokens(position_BCHW, grid, interpolate_mode),
                 position_BCHW,
-                *(grid, interpolate_mode, autocast),
+                *(grid, interpolate_mode, autocast_dtype(position_BCHW)),
             )
         selection = None
         for unit in self.units:

@@ -1,4 +1,4 @@
-"""Parts of ops that autocast must leave alone."""
+"""What autocast does to ops, and the parts of them that it must leave alone."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def outside_autocast(x: Tensor) -> torch.autocast:
     """
     device = x.device.type
     return torch.autocast('cpu' if device == 'meta' else device, enabled=False)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """Return to what autocast brings tensors like ``x``, None if it is off."""
+    device = x.device.type
+    if device == 'meta' or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
