@@ -15,6 +15,7 @@ from mmdynamicvis.ops.kernel_variant import KernelVariant
 from mmdynamicvis.ops.strided_rows import strided_rows
 
 TILE = dict(BLOCK_L=32, BLOCK_D=64)
+BACKWARD_TILE = dict(BLOCK_L=16, BLOCK_D=64)  # more values per token
 WARPS = dict(num_warps=4)
 
 
@@ -230,23 +231,23 @@ def causal_conv1d_bwd_kernel(
     tl.store(p_dx + o_x, dx_LD, mask=(o_l < length) & m_d[None, :])
 
 
-def _constants(weight: Tensor, direction: str) -> dict[str, int]:
+def _constants(weight: Tensor, direction: str, tile: dict[str, int]) -> dict[str, int]:
     width = weight.shape[1]
     return dict(
         W=width,
         BLOCK_W=triton.next_power_of_2(width),
         FORWARD=int(direction != 'reverse'),
         REVERSE=int(direction != 'forward'),
-        **TILE,
+        **tile,
     )
 
 
-def _tiles(x: Tensor) -> int:
-    return x.shape[0] * triton.cdiv(x.shape[1], TILE['BLOCK_L'])
+def _tiles(x: Tensor, tile: dict[str, int]) -> int:
+    return x.shape[0] * triton.cdiv(x.shape[1], tile['BLOCK_L'])
 
 
-def _grid(x: Tensor) -> tuple[int]:
-    return (_tiles(x) * triton.cdiv(x.shape[2], TILE['BLOCK_D']),)
+def _grid(x: Tensor, tile: dict[str, int]) -> tuple[int]:
+    return (_tiles(x, tile) * triton.cdiv(x.shape[2], tile['BLOCK_D']),)
 
 
 def _forward(x, weight, bias, direction):
@@ -254,7 +255,7 @@ def _forward(x, weight, bias, direction):
     y = x.new_empty((2, *x.shape) if direction == 'both' else x.shape)
     x, stride_x = strided_rows(x)
     with torch.cuda.device_of(x):
-        causal_conv1d_fwd_kernel[_grid(x)](
+        causal_conv1d_fwd_kernel[_grid(x, TILE)](
             x,
             weight.contiguous(),
             None if bias is None else bias.contiguous(),
@@ -263,7 +264,7 @@ def _forward(x, weight, bias, direction):
             n_channels,
             n_batch,
             stride_x,
-            *_constants(weight, direction).values(),
+            *_constants(weight, direction, TILE).values(),
             **WARPS,
         )
     return y
@@ -275,10 +276,11 @@ def _backward(dy, x, weight, bias, direction):
     dy, stride_dy = strided_rows(dy)
     weights, width = weight.contiguous(), weight.shape[1]
     dx, dsum = x.new_empty(x.shape), x.new_empty(dy.shape)
-    parts = x.new_empty(_tiles(x), width + 1, n_channels, dtype=torch.float32)
-    constants = _constants(weight, direction).values()
+    parts = x.new_empty(_tiles(x, BACKWARD_TILE), width + 1, n_channels, dtype=torch.float32)
+    constants = _constants(weight, direction, BACKWARD_TILE).values()
+    grid = _grid(x, BACKWARD_TILE)
     with torch.cuda.device_of(x):
-        causal_conv1d_weight_bwd_kernel[_grid(x)](
+        causal_conv1d_weight_bwd_kernel[grid](
             dy,
             x,
             weights,
@@ -293,7 +295,7 @@ def _backward(dy, x, weight, bias, direction):
             *constants,
             **WARPS,
         )
-        causal_conv1d_bwd_kernel[_grid(x)](
+        causal_conv1d_bwd_kernel[grid](
             dsum, weights, dx, length, n_channels, n_batch, *constants, **WARPS
         )
     dweight = parts[:, :-1].sum(0).t().contiguous()
@@ -311,7 +313,8 @@ def variants() -> Iterator[KernelVariant]:
     """Yield the variants of the base and the large model, in float32 and in bfloat16."""
     kernels = (causal_conv1d_fwd_kernel, causal_conv1d_weight_bwd_kernel, causal_conv1d_bwd_kernel)
     for kernel, tokens, direction in product(kernels, ('fp32', 'bf16'), ('forward', 'both')):
-        constants = _constants(torch.empty(0, 4), direction)
+        tile = TILE if kernel is causal_conv1d_fwd_kernel else BACKWARD_TILE
+        constants = _constants(torch.empty(0, 4), direction, tile)
         tensors = dict(p_weight='*fp32', p_bias='*fp32', p_parts='*fp32')
         signature = {
             name: tensors.get(name, f'*{tokens}' if name.startswith('p_') else 'i32')

@@ -106,8 +106,6 @@ def token_gather_fwd_kernel(
     m_token_R = m_R & (i_row_R >= n_means)
     p_indices = indices + i_image_R * k + i_row_R - n_means
     i_token_R = i_image_R.to(tl.int64) * length + tl.load(p_indices, mask=m_token_R, other=0)
-    score_R = tl.load(scores + i_token_R, mask=m_token_R, other=0)
-    tl.store(kept_scores + i_image_R * k + i_row_R - n_means, score_R, mask=m_token_R)
     p_tokens = tokens + i_token_R[:, None] * row_stride
     i_sum_R = (i_image_R * n_means + i_row_R).to(tl.int64) * n_segments
     squares_RC = tl.zeros((BLOCK_L, BLOCK_C), tl.float32)
@@ -129,6 +127,8 @@ def token_gather_fwd_kernel(
         w_C = tl.load(norm_weight + o_C, mask=o_C < C, other=0).to(tl.float32)
         y_RC = x_RC * inverse_R[:, None] * w_C[None, :]
         tl.store(normed + p_out + o_C[None, :], y_RC.to(normed.dtype.element_ty), mask=m_RC)
+    score_R = tl.load(scores + i_token_R, mask=m_token_R, other=0)
+    tl.store(kept_scores + i_image_R * k + i_row_R - n_means, score_R, mask=m_token_R)
 
 
 @triton.jit
