@@ -93,7 +93,7 @@ class LoadGeoTIFF(BaseTransform):
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
                 results['transform'] = place_of(file).transform
-                results['scales'] = _scales(file, self.bands or file.indexes)
+                results['scales'] = _scales(file, self._check(file))
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
