@@ -65,5 +65,5 @@ if __name__ == '__main__':
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Here]
     socket.socket.connect = refuse
     sys.argv = [script, *arguments]
-    sys.path[0] = str(Path(script).parent)
+    sys.path[:1] = [str(Path(script).parent), str(Path(__file__).parents[2])]
     runpy.run_path(script, run_name='__main__')
