@@ -161,6 +161,12 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def expand_home(path: str | Path) -> str:
+    """Return a path, or an address, with the home folder in place of a leading ``~/``."""
+    text = str(path)
+    return f'{Path.home()}{text[1:]}' if text == '~' or text.startswith('~/') else text
+
+
 def digest(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal digits."""
     sha256 = hashlib.sha256()

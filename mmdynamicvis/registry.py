@@ -102,7 +102,11 @@ DATASETS = _Registry(
         ),
         'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
         'mmdynamicvis.retrieval.datasets': ('BigEarthNet', 'ForestNet', 'QueriesAndDatabase'),
-        'mmdynamicvis.rotated_detection': ('DOTATextDataset', 'NWPURotatedDataset'),
+        'mmdynamicvis.rotated_detection': (
+            'DOTATextDataset',
+            'HRSC2016Dataset',
+            'NWPURotatedDataset',
+        ),
         'mmdynamicvis.segmentation': ('MassachusettsRoadsSegDataset', 'WHUSegDataset'),
     },
 )

@@ -98,8 +98,6 @@ class LoadIntactImage(LoadImageFromFile):
         if all(results.get(key) is None for key in IN_PIXELS):
             return ''
         size = results.get('width'), results.get('height')
-        if size[0] == size[1] and image.width == size[0]:
-            size = None, None  # mmrotate's HRSCDataset gives the width as the height, too
         turns = self.color_type in UPRIGHT
         return annotation_problem(image, None if None in size else size, turns)
 

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmdynamicvis.embedding.embedder import Embedder
 from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
-from mmdynamicvis.fileio import digest
+from mmdynamicvis.fileio import digest, expand_home
 from mmdynamicvis.visualization import as_picture
 from mmdynamicvis.visualization.pictures import Picture
 
@@ -27,7 +27,7 @@ def settings_of(
         checkpoint: Weights for a config.
         **options: Further arguments of :class:`~mmdynamicvis.embedding.Embedder`.
     """
-    files = [Path(path).expanduser().resolve() for path in (model, checkpoint) if path]
+    files = [Path(expand_home(path)).resolve() for path in (model, checkpoint) if path]
     return dict(
         model=str(files[0]),
         checkpoint=str(files[1]) if checkpoint else None,

@@ -28,6 +28,7 @@ from mmengine.runner import Runner
 from mmdynamicvis.engine.config import scope_of, type_name
 from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
+from mmdynamicvis.fileio import expand_home
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _DUMP_SUFFIX = '.dump'
@@ -178,10 +179,6 @@ def _mapped(value: Any, function: Callable[[str], str]) -> Any:
     return function(value) if isinstance(value, str) else value
 
 
-def _expand_home(text: str) -> str:
-    return f'{Path.home()}{text[1:]}' if text == '~' or text.startswith('~/') else text
-
-
 def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:
     """Complete the dataloaders of ``cfg`` in place.
 
@@ -297,10 +294,10 @@ def _with_own_names(cfg: Config) -> Config:
     refuses to train when it finds two: NAME.py is dumped as NAME.dump.py.
     """
     if cfg.filename is None:
-        return _rebuilt(cfg, _mapped(cfg.to_dict(), _expand_home), None)
+        return _rebuilt(cfg, _mapped(cfg.to_dict(), expand_home), None)
     path = Path(cfg.filename)
     stem = path.stem.removesuffix(_DUMP_SUFFIX)
-    content = _mapped(cfg.to_dict(), _expand_home)
+    content = _mapped(cfg.to_dict(), expand_home)
     content.setdefault('experiment_name', stem)
     return _rebuilt(cfg, content, str(path.with_name(f'{stem}{_DUMP_SUFFIX}{path.suffix}')))
 

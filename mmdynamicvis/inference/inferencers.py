@@ -21,6 +21,7 @@ from mmdynamicvis.engine.config import (
     use_scope,
 )
 from mmdynamicvis.engine.device import choose_device
+from mmdynamicvis.fileio import expand_home
 from mmdynamicvis.inference.trained_model import load_all
 from mmdynamicvis.models.weights import load_weights
 
@@ -85,7 +86,7 @@ def load_inferencer(
     # that of a model before would be asked for the steps of the pipeline
     use_scope(cfg)
     inferencer = getattr(import_module(module), name)(
-        cfg, **{argument: str(weights)}, device=device, **options
+        cfg, **{argument: expand_home(weights)}, device=device, **options
     )
     # hosts go on with what fits
     load_all(inferencer.model, content, weights, cfg)
@@ -100,7 +101,7 @@ def find_model(model: str | Path) -> tuple[Path, str | None]:
     Raises:
         FileNotFoundError: There is neither.
     """
-    path = Path(model).expanduser()
+    path = Path(expand_home(model))
     if path.is_file():
         return path, None
     package = Path(mmdynamicvis.__file__).parent

@@ -16,7 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from mmdynamicvis.fileio import replacing
+from mmdynamicvis.fileio import expand_home, replacing
 
 
 def _inert(module: str, name: str) -> type:
@@ -79,10 +79,9 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
         ValueError: The file is truncated, holds something else than weights, or no name begins with
             the prefix; the message names the file.
     """
-    path = str(path)
+    path = expand_home(path)
     if path.startswith(('http://', 'https://')):
         path = _download(path)
-    path = str(Path(path).expanduser()) if path.startswith('~') else path
     if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
@@ -123,7 +122,7 @@ def check_resumable(path: str | os.PathLike) -> None:
     """
     if str(path).startswith(('http://', 'https://')):
         return
-    path = Path(path).expanduser()
+    path = Path(expand_home(path))
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.engine.config import load_config_file, preprocessor_of, scope_of, turns_channels
+from mmdynamicvis.fileio import expand_home
 from mmdynamicvis.inference.inferencers import find_model, load_inferencer
 from mmdynamicvis.models.selections import find_backbone, record_selections
 from mmdynamicvis.page.uploads import fit
@@ -57,7 +58,7 @@ class PageModel:
     def __init__(
         self, config: str | Path, checkpoint: str | Path, device: str | None = None
     ) -> None:
-        checkpoint = Path(checkpoint).expanduser()
+        checkpoint = Path(expand_home(checkpoint))
         if not checkpoint.is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
         cfg = load_config_file(find_model(config)[0])

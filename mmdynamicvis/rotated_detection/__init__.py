@@ -1,7 +1,17 @@
 """Rotated detection: what mmrotate lacks."""
 
-from mmdynamicvis.rotated_detection.datasets import DOTATextDataset, NWPURotatedDataset
+from mmdynamicvis.rotated_detection.datasets import (
+    DOTATextDataset,
+    HRSC2016Dataset,
+    NWPURotatedDataset,
+)
 from mmdynamicvis.rotated_detection.oriented_rpn import Float32OrientedRPNHead
 from mmdynamicvis.rotated_detection.rotated_tta import RotatedTTAModel
 
-__all__ = ['DOTATextDataset', 'Float32OrientedRPNHead', 'NWPURotatedDataset', 'RotatedTTAModel']
+__all__ = [
+    'DOTATextDataset',
+    'Float32OrientedRPNHead',
+    'HRSC2016Dataset',
+    'NWPURotatedDataset',
+    'RotatedTTAModel',
+]

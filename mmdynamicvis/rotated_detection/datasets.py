@@ -1,10 +1,12 @@
-"""Rotated boxes in DOTA's text format."""
+"""Rotated boxes in DOTA's text format, and those of HRSC2016."""
 
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
-from mmrotate.datasets import DOTADataset
+from mmengine.fileio import get
+from mmrotate.datasets import DOTADataset, HRSCDataset
 
 from mmdynamicvis.data.dota import check_dota
 from mmdynamicvis.data.problems import require_boxes, require_images
@@ -45,6 +47,20 @@ class DOTATextDataset(DOTADataset):
         if not self.test_mode:
             require_boxes(source, data_list, self.metainfo['classes'])
         return data_list
+
+
+@DATASETS.register_module()
+class HRSC2016Dataset(HRSCDataset):
+    """mmrotate's ``HRSCDataset`` with the height of each image, for which it takes the width."""
+
+    METAINFO = HRSCDataset.METAINFO
+
+    def parse_data_info(self, img_info: dict) -> dict:
+        """Read one image's annotations."""
+        data_info = super().parse_data_info(img_info)
+        root = ElementTree.fromstring(get(img_info['xml_path'], backend_args=self.backend_args))
+        data_info['height'] = int(root.findtext('Img_SizeHeight'))
+        return data_info
 
 
 @DATASETS.register_module()

@@ -24,7 +24,7 @@ from mmdynamicvis.engine.config import (
     type_name,
     use_scope,
 )
-from mmdynamicvis.fileio import digest
+from mmdynamicvis.fileio import digest, expand_home
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.scenes.merging import Kind
 from mmdynamicvis.scenes.objects import Objects
@@ -62,7 +62,7 @@ class SceneModel:
         self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
     ) -> None:
         self.cfg = config if isinstance(config, Config) else load_config_file(config)
-        self.checkpoint = str(checkpoint)
+        self.checkpoint = expand_home(checkpoint)
         scope = scope_of(self.cfg)
         if scope not in SCOPES:
             raise ValueError(

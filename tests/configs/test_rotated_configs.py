@@ -118,8 +118,8 @@ def test_config_evaluates_draws_and_checks_classes(path):
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = cfg[name].dataset
         for part in dataset.get('datasets', [dataset]):
-            # HRSCDataset lists the kinds of ships until it is told to take them as one
-            if part.type != 'HRSCDataset':
+            # mmrotate's HRSCDataset lists the kinds of ships until it is told to take them as one
+            if part.type != 'mmdynamicvis.HRSC2016Dataset':
                 metainfo = DATASETS.get(part.type).METAINFO
                 assert len(metainfo['classes']) == len(metainfo['palette']) == n_classes(path)
 

@@ -8,7 +8,6 @@ interrupted.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -18,9 +17,8 @@ import shutil
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.sharedctypes import Synchronized
@@ -29,7 +27,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
-from mmdynamicvis.fileio import shorten
+from mmdynamicvis.fileio import only_writer, shorten
 
 if TYPE_CHECKING:
     from mmdynamicvis.pretraining.region_shards import ShardIndex
@@ -118,25 +116,13 @@ def write_shards(
     shuffled = random.Random(seed).sample(sources, len(sources))
     shards = {f'{i:06d}.tar': shuffled[i::n_shards] for i in range(n_shards)}
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_writer(folder):
+    with only_writer(folder):
         if force:
             _remove_shards(folder)
         _begin(folder, plan)
         _write_missing(folder, shards, convert, workers)
         records = [json.loads(_record(folder, name).read_text()) for name in shards]
         return _finish(folder, records, tuple(classes), plan)
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)  # the lock ends with the process, however it ends
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise BlockingIOError(f'another process is writing into {folder}') from error
-    finally:
-        os.close(descriptor)
 
 
 def _remove_shards(folder: Path) -> None:

@@ -4,7 +4,7 @@ _base_ = ['rotated_800px.py']
 
 data_root = 'data/hrsc/'
 dataset = dict(
-    type='HRSCDataset',
+    type='mmdynamicvis.HRSC2016Dataset',
     data_root=data_root,
     data_prefix=dict(sub_data_root='FullDataSet/'),
 )
