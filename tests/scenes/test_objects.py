@@ -152,7 +152,7 @@ def test_a_killed_run_continues(tmp_path, monkeypatch, name):
             dict(classes=1),
             r'scene\.tif, rows 0 to 300, columns 0 to 420: .*labels from 0 to 1 for 1 classes',
         ),
-        (dict(tile=128, overlap=0), 'overlap is 0, so that an object over the edge of a window'),
+        (dict(tile=128, overlap=0), 'overlap is 0, so that an object across the edge of a window'),
     ],
 )
 def test_what_does_not_fit(tmp_path, options, message):
