@@ -96,7 +96,7 @@ class ErrorMapHook(Hook):
                 for key in ('pred_sem_seg', 'gt_sem_seg')
             )
             picture = error_map(prediction, label, self.target, self.ignore_index)
-            # of two dates, the first
+            # a pair of images is named after the first date
             path = sample.img_path if isinstance(sample.img_path, str) else sample.img_path[0]
             with replacing(folder / f'{self._names(path)}.png') as temporary:
                 Image.fromarray(picture).save(temporary)

@@ -95,7 +95,7 @@ class SelectedTokensHook(Hook):
         folder = Path(runner.log_dir) / self.folder
         for i, sample in enumerate(data_batch['data_samples']):
             path = sample.get('img_path', f'{batch_idx}_{i}')
-            # of two dates, the first
+            # a pair of images is named after the first date
             name = self._names(path if isinstance(path, str) else path[0])
             rows = range(i, len(record.images_BCHW), len(inputs))
             images = _images_of(inputs[i], record.images_BCHW, len(rows))
