@@ -407,7 +407,7 @@ def test_stages_have_the_sizes_of_the_model(load):
 
 def test_exponent_of_a_power_law(load):
     points = [(x, 3 * x**1.5) for x in (1, 4, 9, 100)]
-    assert load('models').exponent(points) == pytest.approx(1.5)
+    assert load('measure').exponent(points) == pytest.approx(1.5)
 
 
 def results(bars, kernels='mamba-ssm', **seconds):
@@ -430,6 +430,8 @@ def test_bars_are_met_missed_or_not_measured(load):
     of_floor = {'pass': 'forward', 'percent of floor': 61.0}
     scan = dict(op='selective_scan', backend='triton', size=2048, stage=2, dtype='bfloat16')
     found['ops'] = [scan | of_floor]
+    grown = {'model': 'dynamicvis', 'dtype': 'bfloat16', 'mode': 'eager', 'allocated (MB)': 400}
+    found['growth'] = [grown | {'size': size, 'seconds': size**2.2} for size in (1024, 2048)]
     table = {row['bar']: row for row in bars.table(found)}
     verdicts = {name: row['verdict'] for name, row in table.items()}
     assert verdicts['base, 2048, bfloat16, best mode'] == 'met'
@@ -438,6 +440,9 @@ def test_bars_are_met_missed_or_not_measured(load):
     assert verdicts['against ViT-B/16, 2048, float32: faster'] == 'NOT met'
     assert verdicts['compilation at first use, forward and training'] == 'NOT met'
     assert table['compilation at first use, forward and training']['measured'] == 21
+    growth = table['time over pixels up to 10,240 x 10,240: exponent']
+    assert growth['measured'] == pytest.approx(1.1)
+    assert growth['verdict'] == 'NOT met'
     assert verdicts['selective_scan, 2048, stage 2, bfloat16: of the floor'] == 'met'
     assert verdicts['selective_scan, 2048, stage 1, bfloat16: of the floor'] == 'not measured'
     assert verdicts['training step, 1024, batch 4, bfloat16: faster'] == 'not measured'

@@ -115,6 +115,14 @@ def resident_mb(field: str) -> float:
     raise RuntimeError(f'/proc/self/status has no {field}')
 
 
+def exponent(points: list[tuple[float, float]]) -> float:
+    """Return b of the least-squares fit of y = a x^b."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
+    covariance = sum((x - mean_x) * (y - mean_y) for x, y in logs)
+    return covariance / sum((x - mean_x) ** 2 for x, _ in logs)
+
+
 def growth_mb(function: Run, device: str) -> float:
     """Return by how many MB memory grows at most during a call.
 

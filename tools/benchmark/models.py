@@ -23,7 +23,17 @@ from typing import Any
 
 import torch
 from contenders import CONTENDERS, PAPER, Spec, check, forward, training_step
-from measure import Run, add_arguments, fresh, graphed, growth_mb, medians, parse, timer_for
+from measure import (
+    Run,
+    add_arguments,
+    exponent,
+    fresh,
+    graphed,
+    growth_mb,
+    medians,
+    parse,
+    timer_for,
+)
 from published import kernels
 from record import LOST, Record, gpu_is_lost, reason_of
 from torch import Tensor, nn
@@ -206,14 +216,6 @@ def largest_batch(spec: Spec, args: argparse.Namespace) -> dict[str, float]:
     if args.device == 'cuda':
         torch.cuda.set_per_process_memory_fraction(1.0)
     return found
-
-
-def exponent(points: list[tuple[float, float]]) -> float:
-    """Return b of the least-squares fit of y = a x^b."""
-    logs = [(math.log(x), math.log(y)) for x, y in points]
-    mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
-    covariance = sum((x - mean_x) * (y - mean_y) for x, y in logs)
-    return covariance / sum((x - mean_x) ** 2 for x, _ in logs)
 
 
 def fit(args: argparse.Namespace, record: Record) -> None:
