@@ -1,4 +1,4 @@
-"""Convert fMoW, as distributed by its publishers, to WebDataset shards for region pretraining.
+r"""Convert fMoW, as distributed by its publishers, to WebDataset shards for region pretraining.
 
     python tools/prepare_data/fmow.py data/fmow-rgb data/fmow/pretrain --splits train val seq \
         --images both --max-size 1024 --workers 16

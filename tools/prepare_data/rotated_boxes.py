@@ -1,4 +1,4 @@
-"""Derive rotated boxes from instance masks: the minimum-area rectangle around each mask.
+r"""Derive rotated boxes from instance masks: the minimum-area rectangle around each mask.
 
     for split in train val; do
         python tools/prepare_data/rotated_boxes.py \

@@ -1,4 +1,4 @@
-"""Split a folder-per-class dataset into two lists, with the same ratio in every class.
+r"""Split a folder-per-class dataset into two lists, with the same ratio in every class.
 
     python tools/prepare_data/split_classification.py data/UCMerced_LandUse --images Images \
         --train-ratio 0.7                                              # UC Merced, as in the paper
