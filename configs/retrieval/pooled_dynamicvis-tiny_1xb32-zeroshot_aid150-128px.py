@@ -1,5 +1,5 @@
 # Retrieval on a part of AID, for small machines, mAP@20 in %. Paper: no such test. Ours: see
-# README.md beside this file.
+# README.md in this folder.
 #   mim test mmdynamicvis pooled_dynamicvis-tiny_1xb32-zeroshot_aid150-128px.py \
 #       --checkpoint FILE.safetensors
 _base_ = [
