@@ -9,5 +9,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# as its classifier is trained
+# as in the training of the classifier whose backbone is tested
 model = dict(backbone=dict(arch='tiny', published=False, img_size=128))
