@@ -45,12 +45,12 @@ def parse_args() -> argparse.Namespace:
         '--probabilities', action='store_true', help='write a band of probabilities per class'
     )
     parser.add_argument('--cog', action='store_true', help='write a cloud-optimized GeoTIFF')
-    parser.add_argument('--min-score', type=float, default=0.3, help='of objects (%(default)s)')
+    parser.add_argument('--min-score', type=float, default=0.3, help='lowest score (%(default)s)')
     parser.add_argument(
         '--min-agreement',
         type=float,
         default=0.5,
-        help='share of their area from which on objects of two tiles are one (%(default)s)',
+        help='overlap from which objects of two tiles count as the same (%(default)s)',
     )
     parser.add_argument('--batch-size', type=int, default=1, help='tiles per batch (%(default)s)')
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')

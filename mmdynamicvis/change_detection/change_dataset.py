@@ -74,7 +74,7 @@ class ChangeDataset(BaseCDDataset):
             for path in pair.values()
             if not Path(path).is_file()
         ]
-        raise_problems(source, missing, 'Check data_prefix and the suffixes, or mend the list')
+        raise_problems(source, missing, 'Check data_prefix and the suffixes, or correct the list')
         common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         return [dict(pair, **common, seg_fields=[]) for pair in paths]
 

@@ -79,7 +79,9 @@ def load_coco(path: str | Path) -> dict:
         *_entry_problems(content['images'], 'images', 'file_name'),
         *_entry_problems(content['categories'], 'categories', 'name'),
     ]
-    raise_problems(path, problems or _corner_problems(content), 'mend the file, or write it again')
+    raise_problems(
+        path, problems or _corner_problems(content), 'correct the file, or write it again'
+    )
     return content
 
 
@@ -312,7 +314,7 @@ def _box_problem(box: object, image: dict) -> tuple[str, str] | None:
         return 'box', f'has the box {box}; it must be four finite numbers: x, y, width, height'
     x, y, width, height = box
     if width <= 0 or height <= 0:
-        return 'empty box', f'has the box {box}; nothing is in it'
+        return 'empty box', f'has the box {box}; it is empty'
     if min(box) >= 0 and max(box) <= 1 and min(width, height) < 1:
         return 'box from 0 to 1', f'has the box {box}, from 0 to 1; it must be in pixels'
     if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):

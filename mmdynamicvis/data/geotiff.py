@@ -140,7 +140,7 @@ class LoadGeoTIFF(BaseTransform):
         path = file.name
         if not file.count:
             raise ValueError(
-                f'{path} is no raster, but holds {len(file.subdatasets)}. Give one of them: '
+                f'{path} is not one raster, but has {len(file.subdatasets)} of them. Give one: '
                 f'{shorten(file.subdatasets)}'
             )
         colors = dict(zip(COLORS, color_bands(file), strict=True))
@@ -151,7 +151,7 @@ class LoadGeoTIFF(BaseTransform):
             if file.count > 1:
                 count, example = f'{file.count} bands', ''
             raise ValueError(
-                f'{path} has {count}, and {bands} are asked for. Choose others with bands=..., '
+                f'{path} has {count}, but {bands} are requested. Choose others with bands=..., '
                 f'counted from 1{example}'
             )
         fills = np.size(self.nodata_fill)
@@ -161,17 +161,17 @@ class LoadGeoTIFF(BaseTransform):
         if self.dtype is not None and found != {self.dtype}:
             raise ValueError(
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
-                'deviations are of one scale: convert the file, or give those of its numbers'
+                'deviations depend on the scale: convert the file, or give those of its values'
             )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(
-                f'{path} has complex numbers ({", ".join(sorted(found))}), of which a network '
-                'takes one part alone: write the amplitude, or what it was trained on, to a file'
+                f'{path} has complex numbers ({", ".join(sorted(found))}), which networks do not '
+                'support: write the amplitude, or the part that it was trained on, to a file'
             )
         if any(file.colorinterp[band - 1] == ColorInterp.palette for band in bands):
             raise ValueError(
-                f'{path} has a palette: its numbers are places in a list of colors. Write the '
-                'colors to a file first, by gdal_translate -expand rgb'
+                f'{path} has a palette: its values are indices of colors. Write the colors to a '
+                'file first, with gdal_translate -expand rgb'
             )
         if stated := set(_scales(file, bands)) - {(1.0, 0.0)}:
             _tell_scales(*sorted(stated))
@@ -195,10 +195,10 @@ class LoadGeoTIFF(BaseTransform):
             opaque = alpha_HW[alpha_HW != 0]
             if opaque.size and opaque.min() < opaque.max():
                 raise ValueError(
-                    f'{file.name} calls band {alphas[0]} alpha, and it has numbers from '
-                    f'{opaque.min()} to {opaque.max()} beside 0: say what it is. '
-                    "alpha='mask': where it is 0, there is no data; alpha='band': it is another "
-                    'band, near infrared for example'
+                    f'{file.name} calls band {alphas[0]} alpha, but it has values from '
+                    f'{opaque.min()} to {opaque.max()} besides 0: say what it is. '
+                    "alpha='mask': 0 means nodata; alpha='band': it is a spectral band, near "
+                    'infrared for example'
                 )
         return missing_CHW
 
@@ -229,9 +229,9 @@ def _check_size(file: rasterio.DatasetReader, numbers: np.ndarray) -> None:
     low, high = int(numbers.min()), int(numbers.max())
     if low < -LARGEST or high > LARGEST:
         raise ValueError(
-            f'{file.name} has integers from {low} to {high}, and networks take float32, which '
-            f'rounds those beyond {LARGEST:,}. If they stand for no data, say so (nodata=...); '
-            'else scale the file'
+            f'{file.name} has integers from {low} to {high}, but networks use float32, which '
+            f'rounds those beyond {LARGEST:,}. If they mean nodata, give nodata=...; otherwise '
+            'scale the file'
         )
 
 
@@ -243,7 +243,7 @@ def _scales(file: rasterio.DatasetReader, bands: Sequence[int]) -> tuple[tuple[f
 def _tell_scales(*stated: tuple[float, float]) -> None:
     print_log(
         f'rasters state scales and offsets of their bands, as {stated[0]}, which are not applied: '
-        'means and deviations must be of the numbers as they are stored',
+        'means and deviations must be those of the stored values',
         'current',
         logging.WARNING,
     )

@@ -53,7 +53,7 @@ def check_places(first: Place, other: Place) -> None:
     if (first.transform is None) != (other.transform is None):
         absent, present = (first, other) if first.transform is None else (other, first)
         raise ValueError(
-            f'{absent.name} does not say where it lies, {present.name} does: it has a transform. '
+            f'{absent.name} has no transform, but {present.name} has one. '
             'Give both theirs, or remove it from both'
         )
     if first.transform is None:
@@ -67,8 +67,8 @@ def check_places(first: Place, other: Place) -> None:
     shift = _shift(first, other)
     if shift > SHIFT:
         raise ValueError(
-            f'{other.name} lies {shift:.1f} pixels beside {first.name}. Align them first, by '
-            'gdalwarp for example'
+            f'{other.name} is shifted by {shift:.1f} pixels against {first.name}. Align them '
+            'first, with gdalwarp for example'
         )
 
 

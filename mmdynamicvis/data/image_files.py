@@ -104,7 +104,7 @@ def annotation_problem(
     if size is not None and tuple(size) != image.size:
         return (
             f'is of {image.width} x {image.height} pixels, annotated as one of {size[0]} x '
-            f'{size[1]}: boxes and masks would lie beside their objects. Get the image that was '
-            'annotated, or mend width and height in the annotation file'
+            f'{size[1]}: boxes and masks would not match their objects. Get the image that was '
+            'annotated, or correct width and height in the annotation file'
         )
     return ''

@@ -124,11 +124,11 @@ class Embedder:
         counts = len(self.mean), len(self.std)
         if counts != (self.model.in_channels,) * 2:
             raise ValueError(
-                f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
-                f'and std {counts[1]}: give mean=... and std=... of your bands'
+                f'the backbone takes {self.model.in_channels} bands, but mean has {counts[0]} '
+                f'values and std {counts[1]}: give mean=... and std=... of your bands'
             )
         if size is not None and min(size) < self.model.min_size:
-            raise ValueError(f'size is {size}; the backbone takes {self.model.min_size} pixels on')
+            raise ValueError(f'size is {size}; the backbone needs {self.model.min_size} pixels')
         self.size = size
         self.batch_size = batch_size
 
@@ -263,8 +263,8 @@ class Embedder:
         limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
         if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
             raise ValueError(
-                f'{_name(image)} has values up to {pixels_CHW.max():g}, and the mean is of images '
-                'of 8 bits: give mean=... and std=... of your bands, or scale it to 0 to 255'
+                f'{_name(image)} has values up to {pixels_CHW.max():g}, but the mean is that of '
+                '8-bit images: give mean=... and std=... of your bands, or scale it to 0 to 255'
             )
         height, width = pixels_CHW.shape[1:]
         if len(pixels_CHW) != len(self.mean):
@@ -274,8 +274,8 @@ class Embedder:
             )
         if min(height, width) < (1 if self.size else self.model.min_size):
             raise ValueError(
-                f'{_name(image)} is of {width} x {height} pixels, the backbone takes '
-                f'{self.model.min_size} each way on: resize images with size=(height, width)'
+                f'{_name(image)} has {width} x {height} pixels, but the backbone needs at least '
+                f'{self.model.min_size} each way: resize images with size=(height, width)'
             )
         return pixels_CHW
 

@@ -56,7 +56,7 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
     files = [Path(path) for path in (settings['model'], settings['checkpoint']) if path]
     for path, expected in zip(files, settings['digests'], strict=True):
         if digest(path) != expected:
-            raise ValueError(f'{path} has changed since the index was made: build it anew')
+            raise ValueError(f'{path} has changed since the index was made: build it again')
     options = settings['options']
     return Embedder(files[0], checkpoint=settings['checkpoint'], device=device, **options)
 

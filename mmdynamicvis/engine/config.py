@@ -29,8 +29,8 @@ def load_config_file(path: str | Path) -> Config:
         raise FileNotFoundError(f'there is no config file {path}')
     if Path(path).suffix not in CONFIGS:
         raise ValueError(
-            f'{path} is no config, which ends with {", ".join(CONFIGS)}: config and checkpoint may '
-            'have changed places'
+            f'{path} is no config file ({", ".join(CONFIGS)}): are config and checkpoint in the '
+            'wrong order?'
         )
     return Config.fromfile(path)
 

@@ -23,6 +23,6 @@ def choose_device(name: str | None = None) -> torch.device:
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         reason = str(error).partition('\n')[0]
         raise ValueError(
-            f'device {name!r} cannot be used on this machine ({reason}): take {get_device()!r}'
+            f'device {name!r} cannot be used on this machine ({reason}): use {get_device()!r}'
         ) from error
     return device

@@ -75,8 +75,8 @@ class ExactResumeHook(Hook):
         if loaded is None:
             runner.logger.warning(
                 'ExactResumeHook: the checkpoint was written without the hook, or by an earlier '
-                'mmdynamicvis, and does not tell its batch size and number of processes. If they '
-                'were others, samples are left out or repeated.'
+                'mmdynamicvis, and does not state its batch size and number of processes. If they '
+                'were different, samples are skipped or repeated.'
             )
             return
         _compare(loaded['settings'], _settings(runner))
@@ -115,9 +115,9 @@ class ExactResumeHook(Hook):
         batches_done = runner.iter - runner.epoch * n_steps
         if not 0 <= batches_done <= n_steps:
             raise RuntimeError(
-                f'the checkpoint is of epoch {runner.epoch}, step {runner.iter}, which does not go '
-                f'with {n_steps} steps per epoch: resume with the data, batch size and number of '
-                'processes of the interrupted training, or start anew with load_from'
+                f'the checkpoint is of epoch {runner.epoch}, step {runner.iter}, which does not '
+                f'fit {n_steps} steps per epoch: resume with the data, batch size and number of '
+                'processes of the interrupted training, or start a new one with load_from'
             )
         _set_progress(loader, runner.epoch, batches_done)
 
@@ -141,14 +141,14 @@ def _check_data(runner: Runner) -> None:
     iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
     if iterations and getattr(runner.train_loop, 'fast_forward_on_resume', False):
         raise TypeError(
-            'ExactResumeHook goes with train_cfg.fast_forward_on_resume=False alone: with True '
-            'a resumed training begins with the first samples again'
+            'ExactResumeHook needs train_cfg.fast_forward_on_resume=False: with True, a resumed '
+            'training would start with the first samples again'
         )
     if isinstance(loader.dataset, IterableDataset):
         if iterations or not isinstance(loader.dataset, Resumable):
             raise TypeError(
                 f'ExactResumeHook cannot resume {dataset} in {type(runner.train_loop).__name__}: '
-                'of streams it takes mmdynamicvis.RegionStream, in the loop of epochs '
+                'of streams, it supports only mmdynamicvis.RegionStream, in an epoch-based loop '
                 '(train_cfg.by_epoch=True)'
             )
         return
@@ -203,7 +203,7 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
         raise RuntimeError(
             'this training cannot go on as if it had not been interrupted: '
             f'{"; ".join(differences)}. Resume with the settings of the interrupted training, or '
-            'start anew from its weights with load_from, without resume'
+            'start a new one from its weights with load_from, without resume'
         )
 
 

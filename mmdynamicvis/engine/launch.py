@@ -242,7 +242,7 @@ def require_compiled_ops(host: str | None) -> None:
     if not (Path(sys.prefix, 'light').is_file() and Path(_CHECKOUT, 'Makefile').is_file()):
         raise RuntimeError(
             f'{host} needs the compiled ops of mmcv, and the installed mmcv has none: install it '
-            'anew with the variable MMCV_WITH_OPS=1 (from source, 10 to 15 minutes on two cores)'
+            'again with the variable MMCV_WITH_OPS=1 (from source, 10 to 15 minutes on two cores)'
         )
     print(f'{host} needs the ops of mmcv; compiling them takes 10 to 15 minutes, once', flush=True)
     if subprocess.run(['make', '-C', str(_CHECKOUT), 'ops'], check=False).returncode:

@@ -114,7 +114,7 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
     cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
     _, settings = read_config(cfg)
     if scope_of(cfg) != 'mmpretrain' or 'head' not in cfg.model:
-        raise ValueError(f'config {cfg.filename} is of no classifier of mmpretrain')
+        raise ValueError(f'config {cfg.filename} is not that of a classifier of mmpretrain')
     cfg.model.backbone.backend = BACKEND
     model = load_model(cfg, checkpoint, 'cpu')
     exclusive = not isinstance(model.head, MultiLabelClsHead)

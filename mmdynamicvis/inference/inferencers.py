@@ -129,7 +129,7 @@ def _read_as_the_host(cfg: Config) -> None:
     if type_name(first) not in LOADERS:
         raise ValueError(
             f'the test pipeline of {cfg.filename} begins with {type_name(first)}; inferencers '
-            f'take {" or ".join(LOADERS)}. For rasters of any bands: mmdynamicvis.scenes'
+            f'support {" or ".join(LOADERS)}. For rasters of any bands: mmdynamicvis.scenes'
         )
     rest = [step for step in rest if not type_name(step).startswith('LoadAnnotations')]
     loader = dict(type='LoadImageFromFile', imdecode_backend='pillow')

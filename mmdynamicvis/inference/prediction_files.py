@@ -79,8 +79,8 @@ def _check_names(names: Sequence[str]) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(
-            f'several images are called {shorten(twice)}, and what is found in one would count for '
-            'the other: write a file for each of their folders'
+            f'several images are called {shorten(twice)}, so their predictions could not be told '
+            'apart: write a file for each of their folders'
         )
 
 

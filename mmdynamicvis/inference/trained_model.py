@@ -55,8 +55,8 @@ def load_all(
     broken = [name for name, weight in weights.items() if weight.isnan().any()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} has weights that are no numbers (NaN), as after a training '
-            f'that diverged: {shorten(broken, 4)}. Take an earlier one'
+            f'checkpoint {checkpoint} has weights that are NaN, as after a training that '
+            f'diverged: {shorten(broken, 4)}. Use an earlier checkpoint'
         )
     differences = _load(model, weights)
     if differences:

@@ -116,7 +116,7 @@ def _fit_design(model: Backbone, given: dict[str, Tensor]) -> bool:
         return False
     model.use_published_design()
     print_log(
-        'DynamicVis: the weights are of the published design, which the model takes over. '
+        'DynamicVis: the weights are of the published design, to which the model switches. '
         'Training on several GPUs needs published=True in the config',
         'current',
     )

@@ -41,7 +41,7 @@ class NearestImages:
         self._embedder = make_embedder(settings, device)
         if self._embedder.model.in_channels != 3:
             bands = self._embedder.model.in_channels
-            raise ValueError(f'{index} is of images of {bands} bands; the page takes R, G, B')
+            raise ValueError(f'{index} has images of {bands} bands; the page takes R, G, B')
         self._index = VectorIndex()
         self._index.add(vectors)
 

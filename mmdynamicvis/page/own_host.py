@@ -46,7 +46,7 @@ class OwnHostOnly:
             refused = refused or body is None or _has_address(body)
             receive = _again(body or b'', receive)
         if refused:
-            answer = PlainTextResponse('addresses and large messages are not taken', 403)
+            answer = PlainTextResponse('URLs and large messages are not accepted', 403)
             await answer(scope, receive, send_with_policy)
         else:
             await self.app(scope, receive, send_with_policy)

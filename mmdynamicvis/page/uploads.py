@@ -28,7 +28,7 @@ def read_upload(path: str | Path) -> Picture:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(
                     f'{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are '
-                    'taken: cut it, or use tools/infer_scene.py for large scenes'
+                    'supported: crop it, or use tools/infer_scene.py for large scenes'
                 )
             if is_deep(image):
                 raise ValueError(f'{name} has more than 8 bits per band: convert it to 8 bits')
@@ -36,7 +36,7 @@ def read_upload(path: str | Path) -> Picture:
     except Image.UnidentifiedImageError as error:
         raise ValueError(f'{name} is no image ({", ".join(FORMATS)})') from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f'{name} has more than {MAX_PIXELS:,} pixels: cut it') from error
+        raise ValueError(f'{name} has more than {MAX_PIXELS:,} pixels: crop it') from error
     # Pillow's decoders raise different exceptions
     except (OSError, SyntaxError) as error:
         raise ValueError(f'{name} is damaged: {error}') from error

@@ -99,7 +99,9 @@ class BigEarthNet(_Tables):
             raise FileNotFoundError(f'{path} does not exist, which {self.ann_file} asks for')
         names = json.loads(path.read_text(encoding='utf-8'))['labels']
         if unknown := set(names) - set(CLASSES_43):
-            raise ValueError(f'{path} has labels {sorted(unknown)}, which BigEarthNet has not')
+            raise ValueError(
+                f'{path} has labels {sorted(unknown)}, which BigEarthNet does not have'
+            )
         if self.num_classes == 19:
             names = {TO_19[name] for name in names if name in TO_19}
         return sorted(self.class_to_idx[name] for name in names)

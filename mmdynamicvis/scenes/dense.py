@@ -90,7 +90,7 @@ def segment_scene(
             )
         # a model may exclude a class by -inf
         if not np.isfinite(scores.max(0)[~nodata]).all():
-            raise ValueError(f'the model returned logits that are no numbers. {NOT_FINITE}')
+            raise ValueError(f'the model returned logits that are not finite. {NOT_FINITE}')
         return dict(nodata=nodata, scores=scores)
 
     bands = Bands(['class'], 'uint8', NO_CLASS, 'mode', palette)

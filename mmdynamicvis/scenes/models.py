@@ -188,7 +188,7 @@ class SceneModel:
         self._finite = True
         predictions = self._model.test_step(pseudo_collate(samples))
         if not self._finite:
-            raise ValueError(f'the features of the model are no numbers. {NOT_FINITE}')
+            raise ValueError(f'the features of the model are not finite. {NOT_FINITE}')
         return [sample.cpu() for sample in predictions]
 
     def _look_for_nan(self, backbone: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:

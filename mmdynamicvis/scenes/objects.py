@@ -121,7 +121,7 @@ def _pack(objects: Objects, min_score: float, classes: int) -> dict[str, np.ndar
     # bounds of a missing shape are NaN, too
     bounds_N4 = shapely.bounds(np.asarray(objects.shapes, object)).reshape(-1, 4)
     if not (np.isfinite(objects.scores).all() and np.isfinite(bounds_N4).all()):
-        raise ValueError(f'the model returned scores or places that are no numbers. {NOT_FINITE}')
+        raise ValueError(f'the model returned scores or places that are not finite. {NOT_FINITE}')
     chosen = objects.scores >= min_score
     labels = objects.labels[chosen].astype(np.int64)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:

@@ -189,8 +189,8 @@ class Scene:
         shift = np.abs(places - corners).max()
         if shift > SHIFT:
             raise ValueError(
-                f'{other.name} is {shift:.1f} pixels beside {first.name}. Bring them to one grid '
-                'first, by gdalwarp for example'
+                f'{other.name} is shifted by {shift:.1f} pixels against {first.name}. Bring them '
+                'to one grid first, by gdalwarp for example'
             )
 
 

@@ -49,8 +49,8 @@ class Pace:
 
 DEFAULT_PACE = Pace()
 NOT_FINITE = (
-    'A single pixel far outside of what it was trained on does that to a whole window: if the '
-    'raster has a number for pixels without data and does not say so, give it (nodata=...)'
+    'A single pixel far outside the range of the training data can cause this for a whole window: '
+    'if the raster has a nodata value that it does not state, give it (nodata=...)'
 )
 
 

@@ -52,7 +52,9 @@ class WorkFolder:
 
     def _begin(self) -> None:
         if not self._journal.exists() and [*self.path.glob('[!.]*')]:
-            raise ValueError(f'{self.path} is no folder of a run, and would be removed: move it')
+            raise ValueError(
+                f'{self.path} is not the folder of a run, but would be removed: move it'
+            )
         for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
             shutil.rmtree(partial)
         if any(self._results()):

@@ -70,8 +70,8 @@ class TargetMetric(IoUMetric):
         if label.numel() and label.max() >= num_classes:
             wrong = label[label >= num_classes].unique().tolist()
             raise ValueError(
-                f'labels {wrong} are no classes: there are {num_classes}, and {ignore_index} is '
-                'ignored'
+                f'labels {wrong} are no classes: there are {num_classes} classes, and '
+                f'{ignore_index} is ignored'
             )
         hits = label[pred_label == label]
         intersect, predicted, annotated = (

@@ -58,7 +58,7 @@ def write_picture(picture: Picture, path: str | Path) -> None:
     try:
         _, content = cv2.imencode(path.suffix, picture[..., ::-1])
     except cv2.error as error:
-        raise ValueError(f'{path}: no picture format {path.suffix!r}; take .png') from error
+        raise ValueError(f'{path}: no picture format {path.suffix!r}; use .png') from error
     with replacing(path) as temporary:
         temporary.write_bytes(content.tobytes())
 

@@ -159,7 +159,7 @@ def test_what_does_not_fit(checkout):
     with pytest.raises(ValueError, match=r'has no published weights: give a checkpoint'):
         load_inferencer(ROADS)
     bands = 'upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px'
-    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers take'):
+    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers support'):
         load_inferencer(bands, 'none.pth')
     pairs = Config(dict(default_scope='opencd'))
     with pytest.raises(ValueError, match="default_scope 'opencd'; there are inferencers of"):

@@ -180,9 +180,9 @@ BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
 @pytest.mark.parametrize(
     ('shapes', 'scores', 'message'),
     [
-        ([shapely.box(0, 0, 5, 5)], [np.nan], 'scores or places that are no numbers'),
-        ([shapely.box(np.nan, 0, 5, 5)], [1], 'scores or places that are no numbers'),
-        ([shapely.Polygon()], [1], 'scores or places that are no numbers'),
+        ([shapely.box(0, 0, 5, 5)], [np.nan], 'scores or places that are not finite'),
+        ([shapely.box(np.nan, 0, 5, 5)], [1], 'scores or places that are not finite'),
+        ([shapely.Polygon()], [1], 'scores or places that are not finite'),
         ([BOW], [1], r'no clear inside \(Self-intersection\[25 25\]\): shapely.make_valid'),
         ([], None, 'returned 0 predictions for 1 windows'),
     ],

@@ -141,7 +141,7 @@ def refuse_to_empty(path: Path, before: Counter, after: Counter, reasons: Counte
     what = f'all annotations of {", ".join(emptied)}' if after else 'all annotations'
     raise ValueError(
         f'{path}: {what} would be left out, so nothing is written. Left out would be: '
-        f'{summary(reasons)}. Mend these annotations, or what has written the file'
+        f'{summary(reasons)}. Correct these annotations, or what wrote the file'
     )
 
 

@@ -137,7 +137,7 @@ def _remove_shards(folder: Path) -> None:
     for note in (finished, unfinished / META):
         meta = json.loads(note.read_text()) if note.exists() else {'source': {'files_sha256': ''}}
         if 'files_sha256' not in meta.get('source', {}):
-            raise FileExistsError(f'{note} is of shards of others; choose another folder')
+            raise FileExistsError(f'{note} is not of this tool; choose another folder')
         shards |= {shard['name'] for shard in meta.get('shards', [])}
     if (unfinished / PLAN).exists():
         n_shards = json.loads((unfinished / PLAN).read_text())['num_shards']
@@ -306,7 +306,7 @@ def _finish(
     if not shards:
         raise ValueError(
             f'nothing is left: all files are skipped, for reasons listed in {folder / SKIPPED}; '
-            'mend them and pass --force to start again'
+            'correct them and pass --force to start again'
         )
     categories = sum((Counter(record['categories']) for record in records), Counter())
     source = plan | {
