@@ -156,7 +156,7 @@ class DynamicVis(BaseModule):
         init_cfg: Initialization of mmengine, in addition to that of the modules;
             ``type='Pretrained'`` loads a .pth or .safetensors file without executing code in it.
         pretrained: As in mmseg's backbones, the file of ``init_cfg=dict(type='Pretrained', ...)``;
-            mmseg passes on that of the model.
+            mmseg hands on that of the model.
 
     Attributes:
         strides: Stride in pixels of the tokens of each stage that is built.
