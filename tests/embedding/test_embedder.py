@@ -151,7 +151,7 @@ def test_bands_of_a_raster(tmp_path: Path) -> None:
     assert torch.equal(embedder([tmp_path / 'scene.tif']), embedder([chosen.astype(np.float32)]))
     with pytest.raises(ValueError, match=r'scene.tif has 6 bands, the backbone takes 4.*bands='):
         Embedder(tmp_path / 'four.safetensors', **options)([tmp_path / 'scene.tif'])
-    with pytest.raises(ValueError, match='takes 4 bands, mean has 3 numbers'):
+    with pytest.raises(ValueError, match='takes 4 bands, but mean has 3 values'):
         Embedder(tmp_path / 'four.safetensors', device='cpu')
 
 

@@ -110,7 +110,7 @@ def test_dota_files(image, tmp_path):
 )
 def test_images_of_one_name_are_refused(tmp_path, write, paths):
     samples = [BaseDataElement(metainfo=dict(img_path=path)) for path in paths]
-    with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, and'):
+    with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, so their'):
         write(tmp_path / 'found', samples, CLASSES)
     assert not (tmp_path / 'found').exists()
 

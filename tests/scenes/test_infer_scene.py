@@ -247,7 +247,7 @@ def test_config_and_checkpoint_that_changed_places(tmp_path, checkout):
 
 def test_a_device_that_is_not_there(tmp_path, checkout):
     arguments = ('a.tif', tmp_path / 'out.tif', checkout / 'configs' / ROADS, 'none.pth')
-    with pytest.raises(ValueError, match=r"device 'cuda:99' cannot be used .*: take '"):
+    with pytest.raises(ValueError, match=r"device 'cuda:99' cannot be used .*: use '"):
         infer_scene(*arguments, device='cuda:99')
 
 

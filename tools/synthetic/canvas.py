@@ -30,7 +30,7 @@ class Frame:
     Attributes:
         x: Origin, meters.
         y: Origin, meters.
-        angle: Heading in radians, from the x axis towards the y axis (clockwise in the picture).
+        angle: Heading in radians, from the x axis toward the y axis (clockwise in the picture).
     """
 
     x: float
