@@ -192,8 +192,11 @@ def _write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[st
     save_file = import_safetensors(path).save_file
     from safetensors import SafetensorError
 
+    path.touch()
+    mode = path.stat().st_mode  # safetensors 0.8 lets nobody else read what it writes
     try:
         save_file(tensors, str(path), metadata=metadata)
+        path.chmod(mode)
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error)) from error
 

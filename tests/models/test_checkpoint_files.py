@@ -73,6 +73,14 @@ def test_old_torch_format(tmp_path: Path) -> None:
     assert_same(load_weights(tmp_path / 'a.pth'), WEIGHTS)
 
 
+@pytest.mark.parametrize('suffix', ['.safetensors', '.pth'])
+def test_others_may_read_what_is_written_as_they_may_any_file(tmp_path: Path, suffix: str) -> None:
+    path, other = tmp_path / f'weights{suffix}', tmp_path / 'other'
+    save_weights(WEIGHTS, path)
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 def test_safetensors(tmp_path: Path) -> None:
     save_file(WEIGHTS, tmp_path / 'a.safetensors')
     loaded = load_weights(tmp_path / 'a.safetensors')
