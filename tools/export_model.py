@@ -35,7 +35,9 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='size of the images (default: that of the model)',
     )
-    parser.add_argument('--dynamic', action='store_true', help='accept images of any size')
+    parser.add_argument(
+        '--dynamic', action='store_true', help=f'accept images of any size from {SMALLEST} pixels'
+    )
     parser.add_argument(
         '--tolerance',
         type=float,
