@@ -1,4 +1,4 @@
-"""Build of mmdynamicvis: metadata, extras, and the `.mim` folder that mim reads in a wheel."""
+"""Build of mmdynamicvis: metadata, extras, and the `.mim` folder that mim reads from a wheel."""
 
 import re
 import shutil
@@ -12,18 +12,18 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
-# Of tools, what is for a checkout alone.
+# Parts of tools that are of use only in a checkout.
 OF_CHECKOUTS = ('__pycache__', 'benchmark', 'demo.py', 'dev', 'synthetic')
 
 
 def read_version() -> str:
-    """Return the version, read as text: importing the package would need torch."""
+    """Return the version, read as text because importing the package would require torch."""
     text = (ROOT / 'mmdynamicvis/version.py').read_text(encoding='utf-8')
     return re.search(r"__version__ = '(.+)'", text).group(1)
 
 
 def read_requirements(name: str) -> dict[str, list[str]]:
-    """Return the requirements of one file by `# [heading]`; lines before any are under ''."""
+    """Return the requirements in a file: `# [heading]` -> lines; '' has lines before headings."""
     sections = {'': []}
     current = sections['']
     for line in (ROOT / 'requirements' / name).read_text(encoding='utf-8').splitlines():
@@ -36,7 +36,7 @@ def read_requirements(name: str) -> dict[str, list[str]]:
 
 
 def read_extras() -> dict[str, list[str]]:
-    """Return the extras: the sections of optional.txt, `all` of them but ssm, and `dev`."""
+    """Return the extras: the sections of optional.txt, `all` (all of them except ssm) and `dev`."""
     extras = {name: lines for name, lines in read_requirements('optional.txt').items() if name}
     merged = {line for name, lines in extras.items() if name != 'ssm' for line in lines}
     extras['all'] = sorted(merged)
@@ -45,7 +45,7 @@ def read_extras() -> dict[str, list[str]]:
 
 
 def copy_for_mim(folder: Path) -> None:
-    """Put copies of what mim looks up into ``folder/.mim``."""
+    """Copy the files that mim looks up to ``folder/.mim``."""
     target = folder / '.mim'
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -58,10 +58,10 @@ def copy_for_mim(folder: Path) -> None:
 
 
 class BuildWithMim(build_py):
-    """Copies what mim looks up into `mmdynamicvis/.mim` of the build, never into the checkout.
+    """Copies the files that mim looks up to `mmdynamicvis/.mim` of the build, not of the checkout.
 
-    An editable install gets none: mim's root is then the repository, where it finds the originals,
-    and a second file of the same basename would be an error.
+    An editable install gets no copies: mim's root is then the repository, where it finds the
+    originals, and a second file with the same basename would be an error.
     """
 
     def run(self) -> None:
@@ -73,23 +73,23 @@ class BuildWithMim(build_py):
 
 
 class WheelForBothMims(bdist_wheel):
-    """Puts the copies into the dist-info folder, too.
+    """Also puts the copies into the dist-info folder.
 
-    openmim looks for them in the package. onedl-mim 0.5.1 takes the folder of the first installed
-    file for the package, and for this name the dist-info folder sorts first.
+    openmim looks for them in the package. onedl-mim 0.5.1 treats the folder of the first installed
+    file as the package, and for this distribution the dist-info folder sorts first.
     """
 
     def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
-        """Make the dist-info folder, then add the copies."""
+        """Create the dist-info folder, then add the copies."""
         super().egg2dist(egginfo_path, distinfo_path)
         copy_for_mim(Path(distinfo_path))
 
 
 class SdistWithoutEggInfo(sdist):
-    """Leaves out the egg-info, which lies outside the checkout; PKG-INFO says the same."""
+    """Omits the egg-info, which is outside the checkout; PKG-INFO has the same content."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        """Copy the files into the folder that is packed."""
+        """Copy the files to the folder that is packed."""
         egg_info = self.get_finalized_command('egg_info').egg_info
         super().make_release_tree(base_dir, [f for f in files if not f.startswith(egg_info)])
 

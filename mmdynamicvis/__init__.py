@@ -1,6 +1,6 @@
-"""DynamicVis for OpenMMLab: a remote-sensing backbone that computes where the targets are.
+"""DynamicVis for OpenMMLab: a remote-sensing backbone that spends its compute on likely targets.
 
-Importing the package needs torch and mmengine; every public name is loaded when it is first used.
+Importing the package requires only torch and mmengine; public names are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing files: never over what is not ours, never by halves; digests, and lists in messages."""
+"""Atomic file writes, protection of existing files, file digests, and short lists in messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 PARTIAL = '.mmdynamicvis-'
-"""How the names of folders begin in which files are until they are complete."""
+"""Prefix of the temporary folders that hold files until they are complete."""
 
 
 def refuse_to_overwrite(
@@ -19,23 +19,23 @@ def refuse_to_overwrite(
     inputs: Iterable[str | Path | None] = (),
     force: bool | None = None,
 ) -> None:
-    """Raise an error if a command would write over what it has not written.
+    """Raise an error if a command would overwrite one of its inputs or an existing file.
 
-    The rule of all commands: an output is none of the inputs, whatever the user says, and nothing
-    that exists, unless the user says so.
+    All commands follow the same rule: an output must never be one of the inputs, and it may
+    replace an existing file only if the user asks for that.
 
     Args:
         outputs: Files to be written.
-        inputs: Files that are read, None for one that is not given. Links to an output, and other
-            spellings of its path, count.
-        force: Whether the user agrees to overwrite what exists (``--force``); None where the
+        inputs: Files that are read; None entries (inputs that were not given) are skipped. Links
+            to an output and other spellings of its path are recognized.
+        force: Whether the user agreed to overwrite existing files (``--force``); None if the
             command has no such option.
 
     Raises:
         ValueError: An output is an input; the message names both.
-        FileExistsError: An output exists, and ``force`` is not true.
+        FileExistsError: An output exists and ``force`` is not true.
     """
-    # os.stat follows links, and tells files apart however their paths are spelled
+    # os.stat follows links and identifies a file however its path is spelled
     read = {file: path for path in inputs if path and (file := _identity(path))}
     for path in outputs:
         file = _identity(path)
@@ -53,20 +53,20 @@ def refuse_to_overwrite(
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
-    """Return what a file has in common with its other names; None if there is no file."""
+    """Return (device, inode), which all names of a file share; None if there is no file."""
     try:
         status = os.stat(path)  # noqa: PTH116
-    except (OSError, ValueError):  # names that are no paths on a disk, as of GDAL's archives
+    except (OSError, ValueError):  # names that are not paths on disk, such as GDAL's /vsizip/...
         return None
     return status.st_dev, status.st_ino
 
 
 def own_folder(name: str, folder: str) -> str:
-    """Return a folder's name if it stays below the folder of a run, where nobody else has files.
+    """Return a folder given in a config if it stays inside the run's own folder.
 
     Args:
-        name: Of the argument, for the message.
-        folder: What a config says.
+        name: Name of the config's argument, for the message.
+        folder: Value of the argument.
 
     Raises:
         ValueError: The path is absolute or leads upward.
@@ -82,17 +82,17 @@ def own_folder(name: str, folder: str) -> str:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for it out of a folder; released however the process ends.
+    """Lock a folder against other processes that call this; released however the process ends.
 
     Raises:
-        BlockingIOError: Another process is in it.
+        BlockingIOError: Another process holds the lock.
     """
-    import fcntl  # not on Windows, where all but this runs
+    import fcntl  # not available on Windows, where everything else runs
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # the other one may just have finished, and have removed the folder
+        # the other process may just have finished and removed the folder
         if _identity(folder) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
             raise BlockingIOError
         yield
@@ -105,18 +105,18 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 class OutputNames:
-    """A name for what is written of each file, where all outputs go into one folder.
+    """Unique output names for input files whose outputs all go into one folder.
 
-    That of the file without its suffix; where another file has it, the names of the folders above
-    are put before it, one by one, and a number in the end if that is not enough. Names differ by
-    more than upper and lower case, which some disks do not tell apart.
+    The name is the file's stem. If another file already has it, the names of parent folders are
+    prepended one by one, and a number is appended if that is not enough. Names that differ only
+    in upper and lower case count as equal, because some file systems do not distinguish them.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
 
     def __call__(self, path: str | Path) -> str:
-        """Return the name for a file, the same whenever it is asked for."""
+        """Return the output name of a file; repeated calls return the same name."""
         return next(
             name
             for name in _names(Path(path))
@@ -137,16 +137,18 @@ def _names(path: Path) -> Iterator[str]:
 
 @contextmanager
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
-    """Give a path to write to, of the same name; it becomes ``path`` if all went well.
+    """Write a file atomically: yield a temporary path of the same name, then move it to ``path``.
+
+    If an exception is raised, ``path`` is left unchanged.
 
     Args:
-        path: The file.
-        folder: Existing folder of the same disk where the file is until then; by default that of
-            ``path``.
+        path: The file to write.
+        folder: Existing folder on the same disk that holds the temporary file; by default the
+            folder of ``path``.
 
     Raises:
-        OSError: The file cannot be written, since the disk is full for example; the message names
-            ``path``, which is as it was before.
+        OSError: The file cannot be written, for example because the disk is full; the message
+            names ``path``.
     """
     temporary = None
     try:
@@ -155,14 +157,14 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
     except OSError as error:
-        # what writes to an open file does not know its name, others name the one that goes away
+        # an error from writing to an open file has no name, others name the temporary file
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def expand_home(path: str | Path) -> str:
-    """Return a path, or an address, with the home folder in place of a leading ``~/``."""
+    """Return a path or a URL, with a leading ``~/`` replaced by the home folder."""
     text = str(path)
     return f'{Path.home()}{text[1:]}' if text == '~' or text.startswith('~/') else text
 
@@ -177,6 +179,6 @@ def digest(path: str | Path) -> str:
 
 
 def shorten(items: Sequence[object], shown: int = 8, separator: str = ', ') -> str:
-    """Return the first items as text for a message, and how many more there are."""
+    """Return the first items as text for a message, followed by the number of further items."""
     rest = f' and {len(items) - shown} more' if len(items) > shown else ''
     return separator.join(map(str, items[:shown])) + rest

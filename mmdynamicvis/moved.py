@@ -1,4 +1,4 @@
-"""Old import paths, which go on working for one release."""
+"""Old import paths, which keep working for one release."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 def moved_package(
     package: str, modules: Mapping[str, str], names: Mapping[str, str]
 ) -> Callable[[str], Any]:
-    """Let what was in a package be imported from it, with a DeprecationWarning.
+    """Keep the contents of a moved package importable from it, with a DeprecationWarning.
 
     Args:
-        package: ``__name__`` of the package that is left at the old place.
-        modules: Old module in the package -> new module; for those below it, too.
-        names: Name that the package gave -> module that has it now.
+        package: ``__name__`` of the package at the old path.
+        modules: Old module in the package -> new module; also applies to submodules.
+        names: Public name of the old package -> module that defines it now.
 
     Returns:
         The package's ``__getattr__``.
@@ -38,14 +38,14 @@ def moved_package(
 
 
 def moved_module(old: str, new: str) -> None:
-    """Let a module be imported by its old name, with a DeprecationWarning.
+    """Make an old module name an alias of the new module, with a DeprecationWarning.
 
     Args:
-        old: ``__name__`` of the module that is left at the old place.
-        new: Where its content is.
+        old: ``__name__`` of the module at the old path.
+        new: Name of the new module.
     """
     _warn(old, new)
-    # what `import` returns
+    # `import` returns this entry
     sys.modules[old] = import_module(new)
 
 
@@ -72,7 +72,7 @@ class _OldModules(MetaPathFinder, Loader):
 
 def _warn(old: str, new: str) -> None:
     warnings.warn(
-        f'{old} has become {new}; the old name goes with release 0.3',
+        f'{old} has moved to {new}; the old name will be removed in release 0.3',
         DeprecationWarning,
         stacklevel=3,
     )

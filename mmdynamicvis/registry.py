@@ -1,10 +1,10 @@
 """Registries of the scope ``mmdynamicvis``, children of mmengine's roots.
 
 Any OpenMMLab project resolves ``type='mmdynamicvis.DynamicVis'`` without ``custom_imports``:
-mmengine imports this module when it meets the scope. mmengine hides an ImportError raised here, so
-nothing is imported but mmengine itself. What needs no host is imported from the ``locations``;
-what needs one, when its name is asked for, so that a host which is missing or broken is only met
-by those who use it.
+mmengine imports this module when it first resolves the scope. mmengine hides an ImportError raised
+here, so this module imports nothing but mmengine. Components that need no host are imported from
+the ``locations``; those that need one are imported when their name is looked up, so a missing or
+broken host only affects components that need it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _EXTRAS = {
 
 
 class _Registry(root.Registry):
-    """A registry that imports the home of a component when it is asked for by name.
+    """A registry that imports the module of a component when the component is looked up by name.
 
     Args:
-        root_registry: mmengine's; name and parent are taken from it.
+        root_registry: mmengine's registry, which is the parent and gives the name.
         locations: Modules that register components and need no host.
-        homes: Module that needs a host -> the components that it registers.
+        homes: Maps each module that needs a host to the components that it registers.
     """
 
     def __init__(

@@ -1,3 +1,3 @@
-"""The version, read as text by setup.py."""
+"""The version, which setup.py reads as text."""
 
 __version__ = '0.1.0'

@@ -5,8 +5,8 @@ r"""Convert DynamicVis checkpoints between .pth and .safetensors, and between pa
     python tools/convert_checkpoint.py epoch_200.pth pretrained.safetensors \
         --parts backbone neck roi_extractor
 
-The weights stay bit for bit. Nothing in the file is executed; what a checkpoint holds beside its
-weights (optimizer, loss histories) is left behind.
+Weights are preserved bit for bit. No code in the file is executed. Other content of a checkpoint
+(optimizer state, log history) is dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', help='checkpoint to read, a file or an http(s) address')
+    parser.add_argument('source', help='checkpoint to read, a file or an http(s) URL')
     parser.add_argument('target', type=Path, help=f'file to write, one of {", ".join(SUFFIXES)}')
     parser.add_argument(
         '--layout',
@@ -38,14 +38,14 @@ def parse_args() -> argparse.Namespace:
         '--parts',
         nargs='+',
         metavar='PART',
-        help='parts of the model to keep, with their names: backbone, neck, ... (default: all)',
+        help='parts of the model to keep, such as backbone or neck (default: all)',
     )
     parser.add_argument(
         '--img-size',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='image size in pixels that a published checkpoint was trained for, if not a square',
+        help='image size in pixels that a published checkpoint was trained for, if not square',
     )
     parser.add_argument('--force', action='store_true', help='overwrite the target')
     args = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Shows the suite at work, from nothing: `make demo` or `python tools/demo.py`.
+"""Demonstrate the suite without any data: `make demo` or `python tools/demo.py`.
 
-Makes synthetic aerial scenes, trains DynamicVis tiny on them through mim, tests it, prints the
-metrics and draws which tokens each stage selected. Takes a few minutes on two CPU cores.
+Generates synthetic aerial scenes, trains DynamicVis tiny on them through mim, tests it, prints the
+metrics and draws the tokens that each stage selected. Takes a few minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ METRICS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Make data, train, test and draw')
+    parser = argparse.ArgumentParser(description='Generate data, train, test and draw')
     parser.add_argument(
         '--work-dir',
         type=Path,
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--train-per-class', type=int, default=100, help='training images')
     parser.add_argument('--val-per-class', type=int, default=30, help='test images')
-    parser.add_argument('--epochs', type=int, help="instead of the config's number, at least 2")
+    parser.add_argument('--epochs', type=int, help='number of epochs, at least 2 (default: config)')
     args = parser.parse_args()
     if args.epochs is not None and args.epochs < 2:
         parser.error(f'--epochs is {args.epochs}; the first one is warm-up, so at least 2')
@@ -65,15 +65,15 @@ def make_data(folder: Path, train_per_class: int, val_per_class: int) -> None:
 
 
 def run_mim(command: str, *arguments: str) -> None:
-    """Runs `mim COMMAND mmdynamicvis CONFIG ...`, its log on the terminal.
+    """Run `mim COMMAND mmdynamicvis CONFIG ...`, with its log on the terminal.
 
     Raises:
-        SystemExit: It failed.
+        SystemExit: The command failed.
     """
-    # As a module: the script `mim` need not be on PATH.
+    # Run the module, because the script `mim` may not be on PATH.
     line = [sys.executable, '-m', 'mim', command, 'mmdynamicvis', CONFIG, *arguments]
     print('      ' + ' '.join(line), flush=True)
-    # Data workers share the cores: threads that wait must not keep them busy for long.
+    # Data workers share the cores, so waiting OpenMP threads must not spin for long.
     env = {'GOMP_SPINCOUNT': '10000', **os.environ}
     status = subprocess.run(line, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL).returncode
     if status:
@@ -84,7 +84,7 @@ def run_mim(command: str, *arguments: str) -> None:
 
 
 def draw(checkpoint: Path, data: Path, picture: Path) -> None:
-    """Writes a picture: one test image per class, and the tokens that each stage selected."""
+    """Write a picture with one test image per class and the tokens that each stage selected."""
     cfg = Config.fromfile(CHECKOUT / 'configs/classification' / CONFIG)
     cfg = move_data_root(cfg, str(data))
     model = get_model(cfg, pretrained=str(checkpoint), device='cpu')
@@ -103,7 +103,7 @@ def draw(checkpoint: Path, data: Path, picture: Path) -> None:
         truth = '' if correct else f'\n(is {CATEGORIES[label]})'
         titles.append(f'{CATEGORIES[predicted]} {prediction.pred_score.max():.0%}{truth}')
         colors.append('darkgreen' if correct else 'firebrick')
-    # The loader gives B, G, R first.
+    # The loader returns B, G, R.
     images = [sample['inputs'].flip(0).permute(1, 2, 0).numpy() for sample in samples]
     write_picture(show_selected_tokens(images, selections, titles, colors), picture)
 

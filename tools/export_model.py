@@ -1,12 +1,12 @@
-r"""Exports a trained backbone or classifier to a file that torch or onnxruntime runs.
+r"""Export a trained backbone or classifier to a file for torch.export or onnxruntime.
 
     python tools/export_model.py epoch_12.pth backbone.onnx --dynamic
     python tools/export_model.py config.py backbone.pt2 --checkpoint epoch_12.pth --size 512 512
     python tools/export_model.py config.py classifier.onnx --checkpoint epoch_12.pth --classifier
 
-The file takes images (B, bands, H, W) float32 as they are stored, R, G, B in [0, 255] for most: it
-normalizes them. It is read back and compared with the model before it appears. docs/export.md says
-what can be exported.
+The input of the file is images (B, bands, H, W) float32 as stored, for most models R, G, B in [0,
+255]; normalization is included. Before the file is moved to its place, it is loaded and compared
+with the model. See docs/export.md for what can be exported.
 """
 
 from __future__ import annotations
@@ -26,18 +26,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('target', type=Path, help='file to write: .onnx or .pt2')
     parser.add_argument('--checkpoint', help='weights for a config')
     parser.add_argument(
-        '--classifier', action='store_true', help='the whole model of a config of mmpretrain'
+        '--classifier', action='store_true', help='export the classifier of an mmpretrain config'
     )
     parser.add_argument(
         '--size',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help="of the images; the model's unless given",
+        help='size of the images (default: that of the model)',
     )
-    parser.add_argument('--dynamic', action='store_true', help='leave the size of images open')
     parser.add_argument(
-        '--tolerance', type=float, default=TOLERANCE, help='of outputs (default: %(default)s)'
+        '--dynamic', action='store_true', help=f'accept images of any size from {SMALLEST} pixels'
+    )
+    parser.add_argument(
+        '--tolerance',
+        type=float,
+        default=TOLERANCE,
+        help='largest difference from outputs of the model (default: %(default)s)',
     )
     parser.add_argument('--force', action='store_true', help='overwrite the target')
     args = parser.parse_args()

@@ -1,10 +1,10 @@
-r"""Predict a scene of any size, tile by tile: GeoTIFF in, GeoTIFF or vector file out.
+r"""Run a model on a scene of any size, tile by tile, and write a GeoTIFF or a vector file.
 
     python tools/infer_scene.py scene.tif roads.tif CONFIG CHECKPOINT
     python tools/infer_scene.py scene.tif ships.gpkg CONFIG CHECKPOINT --min-score 0.5
     python tools/infer_scene.py before.tif after.tif change.tif CONFIG CHECKPOINT
 
-Classes of pixels (mmseg, open-cd) become a GeoTIFF, objects (mmdet, mmrotate) a GeoPackage or
+Segmentation (mmseg, open-cd) is written as a GeoTIFF, objects (mmdet, mmrotate) as GeoPackage or
 GeoJSON, both in the reference system of the scene. A run that was killed continues when it is
 started again. See docs/scenes.md.
 """
@@ -20,42 +20,42 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('scene', nargs='+', help='raster, or the rasters of two dates')
+    parser.add_argument('scene', nargs='+', help='raster, or rasters of two dates')
     parser.add_argument('output', help='file to write: .tif, .gpkg or .geojson')
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
     parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
-    parser.add_argument('--bands', type=int, nargs='+', help='bands in the order of the model')
-    parser.add_argument('--nodata', type=float, help='number of pixels without data')
+    parser.add_argument('--bands', type=int, nargs='+', help="bands in the model's order, from 1")
+    parser.add_argument('--nodata', type=float, help='value of nodata pixels')
     parser.add_argument(
         '--alpha',
         choices=['mask', 'band'],
-        help='what a band is that the raster calls alpha: where it is 0 there is no data, or a '
-        'band as near infrared (default: an error where it is not clear)',
+        help='how to interpret a band that the raster calls alpha: as a mask, 0 for nodata, or as '
+        'a spectral band such as near infrared (default: an error if that is ambiguous)',
     )
     parser.add_argument(
         '--scaling',
         type=float,
         nargs=2,
         metavar=('LOW', 'HIGH'),
-        help='numbers that become 0 and 255, for models of 8-bit images',
+        help='values that map to 0 and 255, for models of 8-bit images',
     )
     parser.add_argument(
         '--probabilities', action='store_true', help='write a band of probabilities per class'
     )
-    parser.add_argument('--cog', action='store_true', help='write a cloud-optimised GeoTIFF')
-    parser.add_argument('--min-score', type=float, default=0.3, help='of objects (%(default)s)')
+    parser.add_argument('--cog', action='store_true', help='write a cloud-optimized GeoTIFF')
+    parser.add_argument('--min-score', type=float, default=0.3, help='lowest score (%(default)s)')
     parser.add_argument(
         '--min-agreement',
         type=float,
         default=0.5,
-        help='share of their area from which on objects of two tiles are one (%(default)s)',
+        help='overlap from which objects of two tiles count as the same (%(default)s)',
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='tiles at once (%(default)s)')
+    parser.add_argument('--batch-size', type=int, default=1, help='tiles per batch (%(default)s)')
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
-    parser.add_argument('--max-tiles', type=int, help='end after so many; the next run continues')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 and so on (default: what there is)')
+    parser.add_argument('--max-tiles', type=int, help='tiles of this run; the next run continues')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, etc. (default: a GPU, if any)')
     return parser.parse_args()
 
 

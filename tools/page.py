@@ -1,11 +1,11 @@
-r"""Serves a local web page to try models: predictions, selected tokens, similar images.
+r"""Serve a local web page to try models: predictions, selected tokens, similar images.
 
     make page
     python tools/page.py --model CONFIG CHECKPOINT --model CONFIG2 CHECKPOINT2 --samples IMAGES
     python tools/page.py --model CONFIG CHECKPOINT --index archive.safetensors IMAGES
 
-Without --model there is the model of `make demo`, with its test images as samples, and an index of
-its training images. Indices are made by tools/search_images.py. See docs/page.md.
+Without --model, the page has the model of `make demo`, its test images as samples, and an index of
+its training images. Build other indices with tools/search_images.py. See docs/page.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         action='append',
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='may be given several times',
+        help='model to serve; may be given several times',
     )
     parser.add_argument(
         '--demo',
@@ -41,18 +41,20 @@ def parse_args() -> argparse.Namespace:
         default=CHECKOUT / 'work_dirs/demo',
         help='work folder of tools/demo.py, for the page without --model (default: %(default)s)',
     )
-    parser.add_argument('--samples', type=Path, metavar='FOLDER', help='images to pick from')
+    parser.add_argument('--samples', type=Path, metavar='FOLDER', help='images to choose from')
     parser.add_argument(
         '--index',
         type=Path,
         nargs=2,
         metavar=('INDEX', 'FOLDER'),
-        help='to look for similar images in, and the folder in which all its images are',
+        help='index to search for similar images, and the folder that contains all its images',
     )
-    parser.add_argument('--host', default='127.0.0.1', help='to listen on (default: %(default)s)')
+    parser.add_argument(
+        '--host', default='127.0.0.1', help='address to listen on (default: %(default)s)'
+    )
     parser.add_argument('--port', type=int, default=7860, help='(default: %(default)s)')
     parser.add_argument('--max-upload-mb', type=int, default=20, help='(default: %(default)s)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 and so on (default: what there is)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, etc. (default: a GPU, if any)')
     return parser.parse_args()
 
 
@@ -71,7 +73,7 @@ def demo_images(folder: Path, split: str) -> list[Path]:
 
 
 def demo_index(folder: Path, model: list[str], device: str | None) -> list[Path]:
-    """Returns the index of the training images, made anew for another model, and their folder."""
+    """Return the index of the training images, rebuilt if the model changed, and their folder."""
     path, settings = folder / 'index.safetensors', settings_of(*model)
     if not path.is_file() or Embeddings.load(path).settings != settings:
         print('making an index of the training images', flush=True)
@@ -82,7 +84,7 @@ def demo_index(folder: Path, model: list[str], device: str | None) -> list[Path]
 def main() -> None:
     args = parse_args()
     models, index, samples = args.model or [demo_model(args.demo)], args.index, []
-    # takes seconds, and needs gradio
+    # imported late because this takes seconds and requires gradio
     from mmdynamicvis.page.models import PageModel
     from mmdynamicvis.page.nearest import NearestImages
     from mmdynamicvis.page.server import serve_page
@@ -93,7 +95,7 @@ def main() -> None:
     if args.samples:
         samples = [path for path in find_images(args.samples) if path.suffix.lower() in PLAIN]
     samples = samples[:: max(1, len(samples) // MAX_SAMPLES)][:MAX_SAMPLES]
-    # the end of the program removes what it has written
+    # exit normally, so that temporary files are removed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with serve_page(
         [PageModel(*model, device=args.device) for model in models],

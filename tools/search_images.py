@@ -1,13 +1,13 @@
-r"""Searches folders of images for those that look alike.
+r"""Search folders of images for similar images.
 
     python tools/search_images.py build archive.safetensors IMAGES --model epoch_12.pth
     python tools/search_images.py add archive.safetensors MORE_IMAGES
     python tools/search_images.py find archive.safetensors query.jpg -k 10 --picture found.png
 
-The index is one file (.safetensors, .npz or .parquet) of a vector per image and its path. It
-remembers the model that made it, which must still be where it was. Images that are damaged or do
-not fit the model are skipped with a warning. `add` also renews the vectors of images that were
-written after the index. A file is replaced when its successor is complete.
+The index is one file (.safetensors, .npz or .parquet) with a vector and the path of each image. It
+records the model that made it; the model's files must not be moved or changed. Images that are
+damaged or unsuitable for the model are skipped with a warning. `add` also updates the vectors of
+images that were modified after the index. Files are replaced atomically.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest='command', required=True)
-    build = commands.add_parser('build', help='make an index of a folder')
+    build = commands.add_parser('build', help='build an index of a folder')
     add = commands.add_parser('add', help='add the images of a folder that are not in the index')
-    find = commands.add_parser('find', help='find the images nearest to others')
+    find = commands.add_parser('find', help='find the images nearest to query images')
     for command in (build, add, find):
         command.add_argument('index', type=Path, help='.safetensors, .npz or .parquet')
         command.add_argument('--device')
@@ -49,14 +49,16 @@ def parse_args() -> argparse.Namespace:
     build.add_argument('--checkpoint', help='weights for a config')
     build.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='resize images')
     build.add_argument('--bands', type=int, nargs='+', help='bands of rasters, from 1')
-    build.add_argument('--mean', type=float, nargs='+', help='of each band')
-    build.add_argument('--std', type=float, nargs='+', help='of each band')
+    build.add_argument('--mean', type=float, nargs='+', help='mean of each band')
+    build.add_argument('--std', type=float, nargs='+', help='standard deviation of each band')
     build.add_argument('--force', action='store_true', help='overwrite the index')
     find.add_argument('queries', type=Path, nargs='+')
-    find.add_argument('-k', type=int, default=10, help='how many (default: %(default)s)')
-    find.add_argument('--code', choices=list(CODES), default='float', help='what is compared')
+    find.add_argument('-k', type=int, default=10, help='number of results (default: %(default)s)')
     find.add_argument(
-        '--distance', choices=get_args(Distance)[:2], default='cosine', help='of float vectors'
+        '--code', choices=list(CODES), default='float', help='vectors or codes to compare'
+    )
+    find.add_argument(
+        '--distance', choices=get_args(Distance)[:2], default='cosine', help='for float vectors'
     )
     find.add_argument('--picture', type=Path, help='picture of queries and results')
     return parser.parse_args()
@@ -80,7 +82,7 @@ def add(args: argparse.Namespace) -> None:
     paths = [path.resolve() for path in find_images(args.folder)]
     paths = [p for p in paths if p.as_posix() not in known or p.stat().st_mtime > written]
     new = embed_images(paths, old.settings, args.device)
-    # of images that have become unfit, the old vectors are those of something else, too
+    # also drop old vectors of changed images that have become unsuitable
     renewed = known.intersection(path.as_posix() for path in paths)
     kept = [i for i, name in enumerate(old.names) if name not in renewed]
     names = [old.names[i] for i in kept] + new.names

@@ -1,13 +1,13 @@
-r"""Shows where a model looks: the tokens that each stage of its backbone selects, over images.
+r"""Draw the tokens that each stage of a model's backbone selects over images.
 
     python tools/show_tokens.py image.jpg scene.tif --model epoch_12.pth --out pictures
     python tools/show_tokens.py image.jpg --model config.py --checkpoint epoch_12.pth \
         --out pictures --animation --arrays
 
-For each image NAME there are NAME.png, with --animation NAME.gif (the image, then each stage), and
-with --arrays NAME.npz (stride4_indices, stride4_importance and so on). Where images share a name,
-those of the folders above are put before it. To draw the images of a test, put
-dict(type='mmdynamicvis.SelectedTokensHook') into custom_hooks of its config.
+Each image NAME gets NAME.png, with --animation also NAME.gif (the image, then each stage), and with
+--arrays also NAME.npz (stride4_indices, stride4_importance, etc.). If images share a name, names of
+parent folders are prepended. To draw the images of a test, add
+dict(type='mmdynamicvis.SelectedTokensHook') to custom_hooks of its config.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', nargs='+', type=Path)
     parser.add_argument('--model', required=True, help='checkpoint or config')
     parser.add_argument('--checkpoint', help='weights for a config')
-    parser.add_argument('--out', type=Path, default=Path('selected_tokens'), help='folder')
-    parser.add_argument('--animation', action='store_true', help='an animated picture, too')
-    parser.add_argument('--arrays', action='store_true', help='the numbers, too')
+    parser.add_argument('--out', type=Path, default=Path('selected_tokens'), help='output folder')
+    parser.add_argument('--animation', action='store_true', help='also write an animation')
+    parser.add_argument('--arrays', action='store_true', help='also write indices and importance')
     parser.add_argument(
         '--bands', type=int, nargs='+', help="bands of rasters for the model's channels, from 1"
     )
-    parser.add_argument('--mean', type=float, nargs='+', help='of each band')
-    parser.add_argument('--std', type=float, nargs='+', help='of each band')
+    parser.add_argument('--mean', type=float, nargs='+', help='mean of each band')
+    parser.add_argument('--std', type=float, nargs='+', help='standard deviation of each band')
     parser.add_argument('--device')
     parser.add_argument('--force', action='store_true', help='overwrite pictures that exist')
     return parser.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
     names = OutputNames()
     targets = {path: args.out / names(path) for path in args.images}
     suffixes = ['.png'] + ['.gif'] * args.animation + ['.npz'] * args.arrays
-    # a name may hold dots
+    # append suffixes as text, because a name may contain dots
     outputs = [f'{target}{suffix}' for target in targets.values() for suffix in suffixes]
     refuse_to_overwrite(outputs, [*args.images, args.model, args.checkpoint], args.force)
     embedder = Embedder(

@@ -1,6 +1,6 @@
 """Test a checkpoint: ``mim test mmdynamicvis CONFIG --checkpoint FILE`` or ``tools/test.py``.
 
-The options are those of mmpretrain's own tool, and configs of every OpenMMLab project are taken.
+The options are those of mmpretrain's own tool; configs of any OpenMMLab project can be used.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mmdynamicvis.engine.launch import (
 )
 from mmdynamicvis.fileio import refuse_to_overwrite, replacing
 
-# How the hosts' drawing hooks are switched on and where they take the output folder;
-# None: from the visualizer's save_dir.
+# Arguments of the hosts' drawing hooks that enable drawing and set the output folder;
+# None: the folder is the visualizer's save_dir.
 _DRAWING_HOOKS = {
     'VisualizationHook': ('enable', 'out_dir'),
     'DetVisualizationHook': ('draw', 'test_out_dir'),
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
-        help='what --out receives; predictions unless told',
+        help='content of --out (default: pred)',
     )
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
@@ -57,20 +57,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test-time augmentation by tta_model and tta_pipeline of the config',
+        help='test-time augmentation with tta_model and tta_pipeline of the config',
     )
     args = parser.parse_args()
     if args.out is None and args.out_item is not None:
         parser.error(f'--out-item {args.out_item} needs --out FILE')
     if args.out and args.out_item != 'metrics' and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'predictions are written as .pkl, got --out {args.out}')
-    if args.out:  # what a test before has written may be overwritten, as in the hosts
+    if args.out:  # results of an earlier test may be overwritten, as in the hosts
         refuse_to_overwrite([args.out], [args.config, args.checkpoint], force=True)
     return args
 
 
 def merge_test_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Merge the options that only testing has into ``cfg``, in place."""
+    """Merge the options specific to testing into ``cfg``, in place."""
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -118,7 +118,7 @@ def _augment_test_time(cfg: Config) -> None:
 
 
 def _flip_pipeline(pipeline: list[dict]) -> list[dict]:
-    """Return a classification test pipeline that also sees each image mirrored."""
+    """Return a classification test pipeline that adds a horizontally flipped view of each image."""
     *prepare, pack = deepcopy(pipeline)
     flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
     return [*prepare, dict(type='TestTimeAug', transforms=[flips, [pack]])]

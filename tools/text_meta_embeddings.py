@@ -1,12 +1,12 @@
-r"""Make initial meta-embeddings from the names of classes, with the text tower of a CLIP model.
+r"""Compute initial meta-embeddings from class names with the text tower of a CLIP model.
 
     python tools/text_meta_embeddings.py fmow.safetensors --classes data/fmow_shards \
         --model ViT-B-32 --weights RemoteCLIP-ViT-B-32.pt
 
-Every name is put into several prompts, and the mean of their features is brought to the width of
-the region embeddings without changing the angles between classes. The weights are a local file of
-an open_clip model, .pt, .pth or .safetensors; nothing is downloaded and nothing in the file is
-executed. Weights by OpenAI want a model named *-quickgelu.
+Every name is inserted into several prompts, and the mean of their features is projected to the
+width of the region embeddings while preserving the angles between classes. The weights are a local
+file of an open_clip model, .pt, .pth or .safetensors; nothing is downloaded and no code in the file
+is executed. Weights by OpenAI require a model named *-quickgelu.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ TEMPLATES = (
     'a remote sensing image of {}.',
     '{} seen from above.',
 )
-# How weights begin that encoding text does not use.
+# Prefixes of weights that are not used to encode text.
 NO_TEXT = ('visual.', 'logit_scale', 'logit_bias')
-SHOWN = 4  # names in a message before it is cut
+SHOWN = 4  # largest number of names in a message
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
         '--classes',
         type=Path,
         required=True,
-        help='text file of one name per line, folder of shards with its meta.json, or COCO JSON',
+        help='text file with one name per line, folder of shards with meta.json, or COCO JSON',
     )
     parser.add_argument('--dim', type=int, default=256, help='width of the region embeddings')
     parser.add_argument(
@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--weights', type=Path, required=True, help='local file of its weights')
     parser.add_argument(
-        '--templates', type=Path, help='text file of one prompt per line, {} for the name'
+        '--templates', type=Path, help='text file with one prompt per line, {} for the name'
     )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--force', action='store_true', help='overwrite the target')
@@ -75,7 +75,7 @@ def read_classes(path: Path) -> list[str]:
     """Return the names of the classes, in the order of the file.
 
     Raises:
-        ValueError: The file has no names, or one of them twice.
+        ValueError: The file has no names, or a name is repeated.
     """
     path = path / 'meta.json' if path.is_dir() else path
     names = read_json_names(path) if path.suffix == '.json' else read_lines(path)
@@ -102,10 +102,10 @@ def read_json(path: Path) -> object:
 
 
 def read_templates(path: Path) -> list[str]:
-    """Return the prompts of a file.
+    """Return the prompt templates in a file.
 
     Raises:
-        ValueError: There is none, or one has no place for the name or several.
+        ValueError: There are none, or one does not contain ``{}`` exactly once.
     """
     templates = read_lines(path)
     wrong = [template for template in templates if template.count('{}') != 1]
@@ -126,8 +126,8 @@ def load_text_tower(
 
     Raises:
         ImportError: open_clip is not installed.
-        ValueError: There is no such model, it needs files from the network, or the weights are of
-            another model or damaged.
+        ValueError: The model does not exist or needs files from the network, or the weights do not
+            fit it or are damaged.
     """
     try:
         import open_clip
@@ -147,12 +147,12 @@ def load_text_tower(
             f"--model {model} takes its tokenizer from the network; choose one with CLIP's own, "
             'such as ViT-B-32'
         )
-    # Its warning that the model is random would be false: the weights come next.
+    # Suppress the warning that the model is random: its weights are loaded next.
     logging.disable(logging.WARNING)
     tower = open_clip.create_model(model, load_weights=False)
     logging.disable(logging.NOTSET)
     load_text_weights(tower, weights)
-    # The tokenizer's vocabulary comes with open_clip.
+    # The tokenizer's vocabulary is part of open_clip.
     tokenizer = open_clip.SimpleTokenizer(
         context_length=text.get('context_length', 77), **text.get('tokenizer_kwargs', {})
     )
@@ -162,7 +162,8 @@ def load_text_tower(
 def load_text_weights(tower: nn.Module, path: Path) -> None:
     """Load all weights of the text tower, and no others, from a file.
 
-    open_clip's own reader is not used: with some versions of torch it executes a crafted file.
+    open_clip's own reader is not used because, with some versions of torch, a crafted file can make
+    it execute code.
 
     Raises:
         ValueError: A weight is missing, unexpected or of another shape.
@@ -187,7 +188,7 @@ def load_text_weights(tower: nn.Module, path: Path) -> None:
 
 
 def without_image(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that encoding text uses."""
+    """Return the weights that are used to encode text."""
     return {name: value for name, value in weights.items() if not name.startswith(NO_TEXT)}
 
 
@@ -199,7 +200,7 @@ def encode_classes(
     templates: list[str],
     device: str,
 ) -> Tensor:
-    """Return for each class the mean over its prompts of their features of length 1, (C, F)."""
+    """Return the mean of the normalized features of each class's prompts, (C, F) float32."""
     features = []
     for name in classes:
         prompts = [template.replace('{}', name.replace('_', ' ')) for template in templates]
@@ -215,7 +216,7 @@ def cosines(features: Tensor) -> Tensor:
 
 
 def report(features_CF: Tensor, embeddings_CE: Tensor, classes: list[str]) -> None:
-    """Print how much the projection changed, and which classes are hardest to tell apart."""
+    """Print how much the projection changed cosines, and the two nearest classes."""
     after_CC = cosines(embeddings_CE)
     change = (after_CC - cosines(features_CF)).abs().max()
     print(f'largest change of a cosine by the projection: {change:.1e}')

@@ -1,6 +1,6 @@
 """Train the model of a config: ``mim train mmdynamicvis CONFIG`` or ``python tools/train.py``.
 
-The options are those of mmpretrain's own tool, and configs of every OpenMMLab project are taken.
+The options are those of mmpretrain's own tool; configs of any OpenMMLab project can be used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def merge_train_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Merge the options that only training has into ``cfg``, in place."""
+    """Merge the options specific to training into ``cfg``, in place."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -1,8 +1,8 @@
-# What all configs share. The scope, where plain type names are looked up, and what draws pictures
-# come with the model; metrics with the dataset; loops and hooks with the schedule.
+# Settings shared by all configs. The scope, in which plain type names are looked up, and the
+# visualizer are set by the model; metrics by the dataset; loops and hooks by the schedule.
 env_cfg = dict(
     cudnn_benchmark=False,
-    # Each worker is one process: OpenCV's own threads would only compete with it.
+    # Each worker is one process, with which OpenCV's own threads would only compete.
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )

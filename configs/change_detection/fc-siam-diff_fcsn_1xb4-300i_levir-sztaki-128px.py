@@ -1,7 +1,7 @@
 # open-cd's FC-Siam-diff on 14 pairs of LEVIR-CD and SZTAKI AirChange in crops of 128 px, from
-# scratch: to compare with siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py, whose data, loss
-# and schedule it has.
-# Ours: see README.md beside this file.
+# scratch, to compare with siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py, which has the
+# same data, loss and schedule.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px.py
 _base_ = [
     '../_base_/models/siamese_tiny.py',

@@ -2,7 +2,7 @@
 # Backbone and FPN start from the pretraining on fMoW.
 # Paper: F1 59.90. Ours: not reproduced.
 #   mim train mmdynamicvis siamese_dynamicvis-base_1xb8-800e_oscd-512px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/siamese_base_fmow.py',
     '../_base_/datasets/oscd_512px.py',

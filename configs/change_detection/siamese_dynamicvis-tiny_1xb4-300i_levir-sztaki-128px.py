@@ -1,8 +1,8 @@
 # Change detection with DynamicVis tiny on 14 pairs of LEVIR-CD and SZTAKI AirChange in crops of
-# 128 px, from scratch, for small machines. Beside it, with all else equal:
+# 128 px, from scratch, for small machines. For comparison, with all else equal:
 # siamese_resnet18_1xb4-300i_levir-sztaki-128px.py, and open-cd's
 # fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px.py.
-# Paper: no number for this model. Ours: see README.md beside this file.
+# Paper: no number for this model. Ours: see README.md in this folder.
 #   mim train mmdynamicvis siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py
 _base_ = [
     '../_base_/models/siamese_tiny.py',

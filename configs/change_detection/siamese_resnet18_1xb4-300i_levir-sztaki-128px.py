@@ -1,7 +1,7 @@
 # Change detection with mmseg's ResNet-18 on 14 pairs of LEVIR-CD and SZTAKI AirChange in crops of
-# 128 px, from scratch: to compare with siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py, all
+# 128 px, from scratch, to compare with siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py, all
 # else equal.
-# Ours: see README.md beside this file.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis siamese_resnet18_1xb4-300i_levir-sztaki-128px.py
 _base_ = [
     '../_base_/models/siamese_tiny.py',

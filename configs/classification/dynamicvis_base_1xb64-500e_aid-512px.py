@@ -2,7 +2,7 @@
 # Paper: F1 96.04. Ours: not reproduced.
 #   mim train mmdynamicvis dynamicvis_base_1xb64-500e_aid-512px.py \
 #       --cfg-options model.backbone.init_cfg.checkpoint=FILE
-# with the published pretraining checkpoint (see README.md beside this file).
+# with the published pretraining checkpoint (see README.md in this folder).
 _base_ = [
     '../_base_/models/dynamicvis_classifier.py',
     '../_base_/datasets/aid_512px.py',

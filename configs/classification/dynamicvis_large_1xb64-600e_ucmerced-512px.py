@@ -2,7 +2,7 @@
 # Paper: F1 99.09. Ours: not reproduced.
 #   mim train mmdynamicvis dynamicvis_large_1xb64-600e_ucmerced-512px.py \
 #       --cfg-options model.backbone.init_cfg.checkpoint=FILE
-# with the published pretraining checkpoint (see README.md beside this file).
+# with the published pretraining checkpoint (see README.md in this folder).
 _base_ = [
     '../_base_/models/dynamicvis_classifier_large.py',
     '../_base_/datasets/ucmerced_512px.py',

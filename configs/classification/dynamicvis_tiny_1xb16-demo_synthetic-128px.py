@@ -1,7 +1,7 @@
 # DynamicVis tiny on synthetic aerial scenes: 8 classes, 128 px, a few minutes on two CPU cores.
-# Ours only; no paper has these data. `make demo` makes them, trains, tests and draws:
+# There are no published results for this data. `make demo` generates it, trains, tests and draws:
 #   python tools/demo.py
-# or, once it has made the data:
+# or, once the data exists:
 #   mim train mmdynamicvis dynamicvis_tiny_1xb16-demo_synthetic-128px.py
 _base_ = [
     '../_base_/models/dynamicvis_classifier_tiny.py',
@@ -27,8 +27,7 @@ dataset = dict(
         'storage_tanks',
     ],
 )
-# The scenes vary in scale and place already, and there is no time for more than ten epochs: they
-# are flipped, not cropped.
+# Only flips, no crops: the scenes already vary in scale and position, and there are ten epochs.
 train_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),

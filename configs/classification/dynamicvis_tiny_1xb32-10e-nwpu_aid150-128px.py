@@ -1,5 +1,5 @@
 # DynamicVis tiny on a part of AID at 150 px at 128 px, pretrained on the regions of NWPU VHR-10.
-# Beside it, from scratch: dynamicvis_tiny_1xb32-10e_aid150-128px.py.
+# For comparison, from scratch: dynamicvis_tiny_1xb32-10e_aid150-128px.py.
 # Paper: no number for this model. Ours: see ../pretraining/README.md.
 #   mim train mmdynamicvis dynamicvis_tiny_1xb32-10e-nwpu_aid150-128px.py \
 #       --cfg-options model.backbone.init_cfg.checkpoint=FILE

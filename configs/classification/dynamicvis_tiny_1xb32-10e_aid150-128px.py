@@ -1,7 +1,7 @@
 # DynamicVis tiny on a part of AID at 150 px at 128 px, from scratch, for small machines.
-# Beside it, with the same data, input, augmentation and epochs:
+# For comparison, with the same data, input, augmentation and epochs:
 # resnet18_1xb32-10e_aid150-128px.py.
-# Paper: no number for this model. Ours: see README.md beside this file.
+# Paper: no number for this model. Ours: see README.md in this folder.
 #   mim train mmdynamicvis dynamicvis_tiny_1xb32-10e_aid150-128px.py
 _base_ = [
     '../_base_/models/dynamicvis_classifier_tiny.py',

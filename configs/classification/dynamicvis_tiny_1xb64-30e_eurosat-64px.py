@@ -1,6 +1,6 @@
-# DynamicVis tiny on EuroSAT RGB at 64 px, from scratch, for small machines. Beside it, with the
-# same data, input and augmentation: resnet18_1xb64-10e_eurosat-64px.py.
-# Paper: no number for this dataset. Ours: see README.md beside this file.
+# DynamicVis tiny on EuroSAT RGB at 64 px, from scratch, for small machines. For comparison, with
+# the same data, input and augmentation: resnet18_1xb64-10e_eurosat-64px.py.
+# Paper: no number for this dataset. Ours: see README.md in this folder.
 #   mim train mmdynamicvis dynamicvis_tiny_1xb64-30e_eurosat-64px.py
 _base_ = [
     '../_base_/models/dynamicvis_classifier_tiny.py',

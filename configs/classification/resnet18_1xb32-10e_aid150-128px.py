@@ -1,6 +1,6 @@
-# mmpretrain's ResNet-18 on a part of AID at 150 px, from scratch: to compare with
+# mmpretrain's ResNet-18 on a part of AID at 150 px, from scratch, for comparison with
 # dynamicvis_tiny_1xb32-10e_aid150-128px.py, whose data, input, augmentation and epochs it shares.
-# Ours: see README.md beside this file.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis resnet18_1xb32-10e_aid150-128px.py
 _base_ = [
     '../_base_/models/resnet18_classifier.py',

@@ -1,6 +1,6 @@
-# mmpretrain's ResNet-18 on EuroSAT RGB at 64 px, from scratch: to compare with
+# mmpretrain's ResNet-18 on EuroSAT RGB at 64 px, from scratch, for comparison with
 # dynamicvis_tiny_1xb64-30e_eurosat-64px.py, whose data, input and augmentation it shares, and whose
-# CPU time it takes. Ours: see README.md beside this file.
+# CPU time it takes. Ours: see README.md in this folder.
 #   mim train mmdynamicvis resnet18_1xb64-10e_eurosat-64px.py
 _base_ = [
     '../_base_/models/resnet18_classifier.py',

@@ -2,7 +2,7 @@
 # fMoW.
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis dino_dynamicvis-base_1xb8-50e_levir-ship-1024px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/dino.py',
     '../_base_/datasets/levir_ship_1024px.py',

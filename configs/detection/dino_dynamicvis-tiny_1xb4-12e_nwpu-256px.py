@@ -1,5 +1,5 @@
 # DINO with DynamicVis tiny on the boxes of NWPU VHR-10 at 256 px, from scratch, for small
-# machines. Needs onedl-mmdetection: the DINO of mmdet itself works with 256 channels alone.
+# machines. Needs onedl-mmdetection: the DINO of mmdet itself works only with 256 channels.
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis dino_dynamicvis-tiny_1xb4-12e_nwpu-256px.py
 _base_ = [

@@ -2,7 +2,7 @@
 # pretraining on fMoW.
 # Paper: AP50 82.8. Ours: not reproduced.
 #   mim train mmdynamicvis fcos_dynamicvis-base_1xb8-600e_levir-ship-1024px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/fcos.py',
     '../_base_/datasets/levir_ship_1024px.py',

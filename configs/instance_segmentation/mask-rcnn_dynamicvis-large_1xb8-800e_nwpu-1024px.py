@@ -2,7 +2,7 @@
 # region extractors start from the pretraining on fMoW.
 # Paper: box AP 69.1, mask AP 67.8. Ours: not reproduced.
 #   mim train mmdynamicvis mask-rcnn_dynamicvis-large_1xb8-800e_nwpu-1024px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/mask_rcnn_large_fmow.py',
     '../_base_/datasets/nwpu_1024px.py',

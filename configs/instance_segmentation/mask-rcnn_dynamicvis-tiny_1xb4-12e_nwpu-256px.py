@@ -1,6 +1,6 @@
 # Mask R-CNN with DynamicVis tiny on NWPU VHR-10 at 256 px, from scratch, for small machines.
-# Beside it, with all else equal: mask-rcnn_resnet18_1xb4-12e_nwpu-256px.py.
-# Paper: no number for this model. Ours: see README.md beside this file.
+# For comparison, with all else equal: mask-rcnn_resnet18_1xb4-12e_nwpu-256px.py.
+# Paper: no number for this model. Ours: see README.md in this folder.
 #   mim train mmdynamicvis mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py
 _base_ = [
     '../_base_/models/mask_rcnn_tiny.py',

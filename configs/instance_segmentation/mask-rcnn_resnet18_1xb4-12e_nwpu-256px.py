@@ -1,6 +1,6 @@
-# Mask R-CNN with mmdet's ResNet-18 on NWPU VHR-10 at 256 px, from scratch: to compare with
-# mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py, all else equal.
-# Ours: see README.md beside this file.
+# Mask R-CNN with mmdet's ResNet-18 on NWPU VHR-10 at 256 px, from scratch, for comparison with
+# mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py, with all else equal.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis mask-rcnn_resnet18_1xb4-12e_nwpu-256px.py
 _base_ = [
     '../_base_/models/mask_rcnn_tiny.py',

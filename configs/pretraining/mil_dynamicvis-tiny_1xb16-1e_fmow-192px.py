@@ -15,6 +15,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=True, eta_min_ratio=0.01, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=1)
-# an epoch is days long on a small machine
+# an epoch takes days on a small machine
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000, save_best=None, save_last=True))
 auto_scale_lr = dict(base_batch_size=16)

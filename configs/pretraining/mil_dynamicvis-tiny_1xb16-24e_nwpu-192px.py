@@ -1,5 +1,5 @@
 # Region pretraining of DynamicVis tiny on the boxes of NWPU VHR-10, for small machines.
-# Paper: no number for this model. Ours: see README.md beside this file.
+# Paper: no number for this model. Ours: see README.md in this folder.
 #   mim train mmdynamicvis mil_dynamicvis-tiny_1xb16-24e_nwpu-192px.py
 _base_ = [
     '../_base_/models/mil_pretrainer_tiny.py',

@@ -1,5 +1,5 @@
 # Retrieval on a part of AID, for small machines, mAP@20 in %. Paper: no such test. Ours: see
-# README.md beside this file.
+# README.md in this folder.
 #   mim test mmdynamicvis pooled_dynamicvis-tiny_1xb32-zeroshot_aid150-128px.py \
 #       --checkpoint FILE.safetensors
 _base_ = [
@@ -9,5 +9,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# as its classifier is trained
+# as in the training of the classifier whose backbone is tested
 model = dict(backbone=dict(arch='tiny', published=False, img_size=128))

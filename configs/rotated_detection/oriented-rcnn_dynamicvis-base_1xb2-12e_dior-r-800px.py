@@ -2,7 +2,7 @@
 # pretraining on fMoW.
 # Paper: no rotated detection. Ours: not measured.
 #   mim train mmdynamicvis oriented-rcnn_dynamicvis-base_1xb2-12e_dior-r-800px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/oriented_rcnn_base_fmow.py',
     '../_base_/datasets/dior_r_800px.py',

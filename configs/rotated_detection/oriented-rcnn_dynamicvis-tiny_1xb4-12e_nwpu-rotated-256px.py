@@ -1,6 +1,7 @@
 # Oriented R-CNN with DynamicVis tiny on NWPU VHR-10, boxes derived from masks, from scratch, for
-# small machines. Beside it, all else equal: oriented-rcnn_resnet18_1xb4-12e_nwpu-rotated-256px.py.
-# Paper: no rotated detection. Ours: see README.md beside this file.
+# small machines. For comparison, with all else equal:
+# oriented-rcnn_resnet18_1xb4-12e_nwpu-rotated-256px.py.
+# Paper: no rotated detection. Ours: see README.md in this folder.
 #   mim train mmdynamicvis oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py
 _base_ = [
     '../_base_/models/oriented_rcnn_tiny.py',

@@ -1,6 +1,6 @@
-# Oriented R-CNN with mmdet's ResNet-18, from scratch: to compare with
-# oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py, all else equal.
-# Ours: see README.md beside this file.
+# Oriented R-CNN with mmdet's ResNet-18, from scratch, for comparison with
+# oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py, with all else equal.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis oriented-rcnn_resnet18_1xb4-12e_nwpu-rotated-256px.py
 _base_ = [
     '../_base_/models/oriented_rcnn_tiny.py',

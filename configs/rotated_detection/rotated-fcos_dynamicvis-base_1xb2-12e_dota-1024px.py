@@ -2,7 +2,7 @@
 # fMoW.
 # Paper: no rotated detection. Ours: not measured.
 #   mim train mmdynamicvis rotated-fcos_dynamicvis-base_1xb2-12e_dota-1024px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/rotated_fcos.py',
     '../_base_/datasets/dota_1024px.py',

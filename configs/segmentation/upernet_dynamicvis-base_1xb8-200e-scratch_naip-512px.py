@@ -1,5 +1,5 @@
 # UPerNet with DynamicVis base on GeoTIFFs with four bands (red, green, blue, near infrared), from
-# scratch: an example for data of one's own.
+# scratch: an example for custom data.
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px.py
 _base_ = [

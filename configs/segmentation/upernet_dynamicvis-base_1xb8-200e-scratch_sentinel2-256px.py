@@ -1,5 +1,5 @@
 # UPerNet with DynamicVis base on GeoTIFFs with the 13 bands of Sentinel-2, from scratch:
-# an example for data of one's own.
+# an example for custom data.
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e-scratch_sentinel2-256px.py
 _base_ = [

@@ -2,7 +2,7 @@
 # Backbone (first stage frozen) and FPN start from the pretraining on fMoW.
 # Paper: IoU 65.66. Ours: not reproduced.
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e_mass-roads-512px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/upernet_base_fmow.py',
     '../_base_/datasets/massachusetts_roads_512px.py',

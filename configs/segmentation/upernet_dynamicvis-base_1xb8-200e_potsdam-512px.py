@@ -2,7 +2,7 @@
 # from the pretraining on fMoW.
 # Paper: no number for this model. Ours: not measured.
 #   mim train mmdynamicvis upernet_dynamicvis-base_1xb8-200e_potsdam-512px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/upernet_base_fmow.py',
     '../_base_/datasets/potsdam_512px.py',

@@ -2,7 +2,7 @@
 # Backbone (first stage frozen) and FPN start from the pretraining on fMoW.
 # Paper: IoU 66.26. Ours: not reproduced.
 #   mim train mmdynamicvis upernet_dynamicvis-large_1xb8-200e_mass-roads-512px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/upernet_large_fmow.py',
     '../_base_/datasets/massachusetts_roads_512px.py',

@@ -2,7 +2,7 @@
 # Backbone (first stage frozen) and FPN start from the pretraining on fMoW.
 # Paper: IoU 91.54. Ours: not reproduced.
 #   mim train mmdynamicvis upernet_dynamicvis-large_1xb8-200e_whu-building-1024px.py
-# with the weights in checkpoints/, as README.md beside this file says.
+# with the weights in checkpoints/ (see README.md in this folder).
 _base_ = [
     '../_base_/models/upernet_large_fmow.py',
     '../_base_/datasets/whu_building_1024px.py',

@@ -1,6 +1,6 @@
 # UPerNet with DynamicVis tiny on 20 aerial images with roads at 256 px, from scratch, for small
-# machines. Beside it, with all else equal: upernet_resnet18_1xb4-300i_cil-roads-256px.py.
-# Paper: no number for this model. Ours: see README.md beside this file.
+# machines. For comparison, with all else equal: upernet_resnet18_1xb4-300i_cil-roads-256px.py.
+# Paper: no number for this model. Ours: see README.md in this folder.
 #   mim train mmdynamicvis upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py
 _base_ = [
     '../_base_/models/upernet_tiny.py',

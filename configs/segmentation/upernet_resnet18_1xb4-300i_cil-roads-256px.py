@@ -1,6 +1,6 @@
-# UPerNet with mmseg's ResNet-18 on 20 aerial images with roads at 256 px, from scratch: to compare
-# with upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py, all else equal.
-# Ours: see README.md beside this file.
+# UPerNet with mmseg's ResNet-18 on 20 aerial images with roads at 256 px, from scratch, to compare
+# with upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py, with all else equal.
+# Ours: see README.md in this folder.
 #   mim train mmdynamicvis upernet_resnet18_1xb4-300i_cil-roads-256px.py
 _base_ = [
     '../_base_/models/upernet_tiny.py',

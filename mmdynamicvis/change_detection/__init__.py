@@ -1,6 +1,6 @@
-"""Change detection on mmseg: pairs of images, a siamese segmentor, its necks.
+"""Change detection based on mmseg: pairs of images, a siamese segmentor and its necks.
 
-open-cd is not needed; ``mmdynamicvis.change_detection.opencd`` imports it where it is wanted.
+open-cd is not required; to use it, import ``mmdynamicvis.change_detection.opencd``.
 """
 
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset

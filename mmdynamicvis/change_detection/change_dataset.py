@@ -1,4 +1,4 @@
-"""Pairs of images and the mask of what changed between them."""
+"""A dataset of image pairs with masks of the changes between them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mmdynamicvis.registry import DATASETS
 
 @DATASETS.register_module()
 class ChangeDataset(BaseCDDataset):
-    """mmseg's ``BaseCDDataset``, which looks for every file before training.
+    """mmseg's ``BaseCDDataset`` with a check that all files exist before training.
 
-    A pair and its mask have a name in common, to which each folder and suffix are added, so that
-    ``A/x.png``, ``B/x.png``, ``label/x.png`` are read as well as ``x/im1.png``, ``x/im2.png``,
-    ``x/gt.png`` (suffixes '/im1.png' and so on). ``ann_file`` lists the names, one a line, with
-    ``img_suffix`` or without; if it is not given, all files of the first folder are taken.
+    The two images and the mask share a name, which is combined with the folder and the suffix of
+    each. Both ``A/x.png``, ``B/x.png``, ``label/x.png`` and ``x/im1.png``, ``x/im2.png``,
+    ``x/gt.png`` (with the suffixes '/im1.png' etc.) can be read. ``ann_file`` lists the names, one
+    per line, with or without ``img_suffix``; by default all files of the first folder are used.
 
     Args:
-        img_suffix: Ending of the first image.
-        img_suffix2: Ending of the second image; that of the first by default.
-        seg_map_suffix: Ending of the mask.
-        **kwargs: The other arguments of mmseg's class. Without ``seg_map_path`` in ``data_prefix``
+        img_suffix: Suffix of the first image.
+        img_suffix2: Suffix of the second image; by default that of the first.
+        seg_map_suffix: Suffix of the mask.
+        **kwargs: Further arguments of mmseg's class. Without ``seg_map_path`` in ``data_prefix``
             there are no masks.
 
     Raises:
-        FileNotFoundError: The list does not exist.
+        FileNotFoundError: The list or a folder does not exist.
         ValueError: There are no pairs, or some lack an image or the mask; the message names them.
     """
 
@@ -74,7 +74,7 @@ class ChangeDataset(BaseCDDataset):
             for path in pair.values()
             if not Path(path).is_file()
         ]
-        raise_problems(source, missing, 'Check data_prefix and the suffixes, or mend the list')
+        raise_problems(source, missing, 'Check data_prefix and the suffixes, or correct the list')
         common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         return [dict(pair, **common, seg_fields=[]) for pair in paths]
 
@@ -97,7 +97,7 @@ class ChangeDataset(BaseCDDataset):
 
 
 def _list(folder: str, suffix: str) -> set[str]:
-    """Return the files with that ending, below the folder and without the ending."""
+    """Return the relative paths of files with a suffix below a folder, without the suffix."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f'folder {folder} does not exist. Check data_root and data_prefix')
     files = list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True)

@@ -1,7 +1,8 @@
-"""From the maps of two dates to maps of change (paper sec. 4.6): pyramid, fusion, U-Net.
+"""Necks that turn the feature maps of two dates into change features: FPN, fusion, U-Net decoder.
 
-All take one sequence of maps per date, the finest map first, so that they serve open-cd's
-``SiamEncoderDecoder`` and ours, and more than two dates.
+As in section 4.6 of the DynamicVis paper. The inputs are one sequence of feature maps per date, the
+finest map first, so that the necks work with open-cd's ``SiamEncoderDecoder`` and ours, and with
+more than two dates.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Maps = Sequence[Tensor]
 
 
 def _spread(maps: Maps) -> Tensor:
-    """Return the largest value less the smallest; of two dates the absolute difference."""
+    """Return the maximum minus the minimum over dates; for two dates the absolute difference."""
     stack = torch.stack(tuple(maps))
     return stack.amax(0) - stack.amin(0)
 
@@ -33,15 +34,15 @@ _COMBINE = {'concat': lambda maps: torch.cat(tuple(maps), 1), 'sum': sum, 'diffe
 
 @MODELS.register_module()
 class PairFusion(BaseModule):
-    """Joins the dates level by level: combines their maps, then a 1 x 1 convolution.
+    """Fuses the dates at each level: combines their maps and applies a 1 x 1 convolution.
 
     Args:
-        channels: Channels of every map, and of the output.
+        channels: Number of channels of every map, and of the output.
         num_levels: Number of levels.
-        mode: 'concat' knows the order of the dates. 'sum' and 'difference' (of two dates
-            |a - b|) do not: exchanging the dates gives the same maps.
-        num_dates: Number of dates; for 'concat'.
-        bias: Of the convolutions, as in mmcv's ``ConvModule``.
+        mode: 'concat' is sensitive to the order of the dates. 'sum' and 'difference' (|a - b| for
+            two dates) are not: exchanging the dates gives the same maps.
+        num_dates: Number of dates, used by 'concat'.
+        bias: Bias of the convolutions, as in mmcv's ``ConvModule``.
         norm_cfg: Norm after each convolution.
         act_cfg: Activation after each norm.
         init_cfg: As in mmengine.
@@ -72,7 +73,7 @@ class PairFusion(BaseModule):
         )
 
     def forward(self, *dates: Maps) -> list[Tensor]:
-        """Return one map per level, each (B, C, H, W)."""
+        """Return one map (B, C, H, W) per level, given the maps of each date."""
         combine = _COMBINE[self.mode]
         levels = zip(*dates, strict=True)
         return [conv(combine(maps)) for conv, maps in zip(self.convs, levels, strict=True)]
@@ -80,11 +81,11 @@ class PairFusion(BaseModule):
 
 @MODELS.register_module()
 class UNetDecoder(BaseModule):
-    """A U-Net's decoder of mmseg's blocks: from the coarsest map up, each joined to the next finer.
+    """U-Net decoder built from mmseg's blocks, from the coarsest map to the finest.
 
     Args:
-        in_channels: Channels of the maps, the finest first; the output has the same.
-        num_convs: Convolutions per level.
+        in_channels: Channels of the maps, the finest first; the outputs have the same channels.
+        num_convs: Number of convolutions per level.
         norm_cfg: Norm of all convolutions.
         act_cfg: Activation of all convolutions.
         upsample_cfg: Layer that doubles height and width.
@@ -116,11 +117,11 @@ class UNetDecoder(BaseModule):
         )
 
     def forward(self, maps: Maps) -> list[Tensor]:
-        """Return one map per level, the finest first, of the sizes of the input."""
+        """Return one map (B, C, H, W) per level, the finest first, in the sizes of the inputs."""
         outputs = [maps[-1]]
         for block, skip in zip(reversed(self.decoder), reversed(maps[:-1]), strict=True):
             height, width = skip.shape[-2:]
-            # levels of odd sizes were rounded up
+            # the coarser of two levels was rounded up if the finer has an odd size
             x = block.upsample(outputs[-1])[..., :height, :width]
             outputs.append(block.conv_block(torch.cat([skip, x], 1)))
         return outputs[::-1]
@@ -128,13 +129,13 @@ class UNetDecoder(BaseModule):
 
 @MODELS.register_module()
 class PairNeck(BaseModule):
-    """The necks of the paper's change detection in a row.
+    """The sequence of necks of the paper's change detection.
 
     Args:
-        fpn: Feature pyramid, applied to all dates as one batch; a host's, so that the
-            pretraining's fits.
-        fusion: Joins the dates.
-        decoder: Works on the joined maps.
+        fpn: Config of a feature pyramid of a host, applied to all dates as one batch; weights of
+            the pretraining's pyramid fit.
+        fusion: Config of the neck that fuses the dates.
+        decoder: Config of the neck that decodes the fused maps.
         init_cfg: As in mmengine.
     """
 
@@ -147,10 +148,10 @@ class PairNeck(BaseModule):
         self.decoder = MODELS.build(decoder)
 
     def forward(self, *dates: Maps) -> list[Tensor]:
-        """Return the maps of change, the finest first.
+        """Return the change features, one map per level, the finest first.
 
         Args:
-            dates: The backbone's maps of each date.
+            dates: Feature maps of the backbone for each date, (B, C, H, W) per level.
         """
         levels = self.fpn([torch.cat(maps) for maps in zip(*dates, strict=True)])
         chunks = [level.chunk(len(dates)) for level in levels]

@@ -1,4 +1,4 @@
-"""Pairs of images as one image of twice the channels, so that the hosts' transforms fit both."""
+"""Loading of image pairs as one array, so that the hosts' transforms apply to both images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from mmdynamicvis.registry import TRANSFORMS
 class LoadPair(BaseTransform):
     """Load the images of all dates and stack their channels.
 
-    Whatever the hosts do to the place of pixels (resize, rotate, crop, flip, pad) then happens to
-    all dates alike. What changes colors goes into :class:`EachDate`.
+    Geometric transforms of the hosts (resize, rotate, crop, flip, pad) then apply equally to all
+    dates. Wrap color transforms in :class:`EachDate`.
 
     Args:
         loader: Transform that loads ``results['img_path']`` into ``results['img']``.
-        keys: Where the paths are, in the order of time. mmseg's datasets have these two.
+        keys: Keys of the paths in ``results``, in chronological order. The default is that of
+            mmseg's datasets.
 
     Raises:
-        ValueError: The images of a pair differ in size, channels, dtype or scales of bands, or do
-            not lie on each other, as far as the loader says; the message names both files.
+        ValueError: The images of a pair differ in size, channels, dtype or band scales, or, if the
+            loader returns georeferencing, cover different areas; the message names both files.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class LoadPair(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load the dates.
 
-        Adds ``img``, (H, W, dates x channels) with the first date first, ``img_shape`` and
-        ``ori_shape``, and ``nodata``, (H, W) bool, if the loader gives it: where any date has none.
+        Adds ``img``, (H, W, dates x channels) with the first date first, ``img_shape``,
+        ``ori_shape`` and, if the loader returns it, ``nodata``, (H, W) bool, which is true where
+        any date is nodata.
         """
         dates = [self.loader(dict(results, img_path=results[key])) for key in self.keys]
         self._compare(dates)
@@ -75,7 +77,7 @@ def _place(date: dict) -> Place:
 
 @TRANSFORMS.register_module()
 class EachDate(BaseTransform):
-    """Apply transforms of colors to the image of each date apart.
+    """Apply color transforms to the image of each date separately.
 
     Args:
         transforms: Transforms of ``results['img']`` that need nothing else and keep its shape.
@@ -87,10 +89,10 @@ class EachDate(BaseTransform):
         self.num_dates = num_dates
 
     def transform(self, results: dict) -> dict:
-        """Change ``results['img']``, (H, W, dates x channels).
+        """Modify ``results['img']``, (H, W, dates x channels).
 
         Raises:
-            ValueError: The number of channels is no multiple of the number of dates.
+            ValueError: The number of channels is not a multiple of the number of dates.
         """
         if results['img'].shape[-1] % self.num_dates:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A segmentor of what changed between images of one place."""
+"""A siamese segmentor for change detection."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class SiameseEncoderDecoder(EncoderDecoder):
-    """mmseg's ``EncoderDecoder`` with one backbone for the stacked images of two or more dates.
+    """mmseg's ``EncoderDecoder`` with a shared backbone for the stacked images of several dates.
 
-    The arguments and the names of the parameters are those of open-cd's ``SiamEncoderDecoder``;
-    here all dates go through the backbone as one batch.
+    Arguments and parameter names are those of open-cd's ``SiamEncoderDecoder``; here all dates go
+    through the backbone as one batch.
 
     Args:
-        backbone: The backbone of each image.
-        decode_head: A head of mmseg, on what the neck returns.
-        neck: Called with one sequence of maps per date, as ``PairNeck``.
-        backbone_inchannels: Channels of one image.
-        **kwargs: The other arguments of mmseg's class.
+        backbone: Config of the backbone, applied to each image.
+        decode_head: Config of a head of mmseg, applied to the output of the neck.
+        neck: Config of a neck that takes one sequence of maps per date, such as ``PairNeck``.
+        backbone_inchannels: Number of channels of one image.
+        **kwargs: Further arguments of mmseg's class.
 
     Raises:
         ValueError: There is no neck.
@@ -43,13 +43,13 @@ class SiameseEncoderDecoder(EncoderDecoder):
         self.backbone_inchannels = backbone_inchannels
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
-        """Return the maps of change.
+        """Return the change features of the neck, one map per level.
 
         Args:
             inputs: (B, dates x channels, H, W).
 
         Raises:
-            ValueError: The channels are not those of two or more whole images.
+            ValueError: The number of channels does not match two or more images.
         """
         num_dates, rest = divmod(inputs.shape[1], self.backbone_inchannels)
         if rest or num_dates < 2:

@@ -14,7 +14,7 @@ from mmdynamicvis.registry import DATASETS
 
 @DATASETS.register_module()
 class SceneDataset(BaseDataset):
-    """Images in class folders, chosen by a split file.
+    """Images in class folders, selected by a split file.
 
     A split file has one image per line, as a path below the image folder whose last folder is the
     class, optionally followed by the class index::
@@ -22,22 +22,22 @@ class SceneDataset(BaseDataset):
         Airport/airport_12.jpg
         Beach/beach_7.jpg 3
 
-    Blank lines are skipped. All lines are checked when the file is read, so that a mistake shows
-    before training and not in the middle of an epoch. Datasets without split files, or with labels
-    that are not folder names, are read by mmpretrain's own ``CustomDataset``.
+    Blank lines are skipped. All lines are checked when the file is read, so that mistakes are
+    reported before training. For datasets without split files, or with labels that are not folder
+    names, use mmpretrain's ``CustomDataset``.
 
     Args:
-        ann_file: split file, relative to ``data_root``.
-        data_root: folder of the dataset.
-        data_prefix: folder of the class folders, relative to ``data_root``.
-        classes: class names in the order of their indices, or a file with one name per line; the
-            dataset's own unless given.
-        **kwargs: the other arguments of mmpretrain's ``BaseDataset``.
+        ann_file: Split file, relative to ``data_root``.
+        data_root: Folder of the dataset.
+        data_prefix: Folder of the class folders, relative to ``data_root``.
+        classes: Class names in the order of their indices, or a file with one name per line; by
+            default those of the dataset class.
+        **kwargs: Further arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: the split file or an image that it names does not exist.
-        ValueError: a line names an unknown class or an index that is not that of its folder, no
-            class names are known or one is there twice, or the split file is empty.
+        FileNotFoundError: The split file or an image that it names does not exist.
+        ValueError: A line names an unknown class or an index that contradicts its folder, there
+            are no class names or one is repeated, or the split file is empty.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class SceneDataset(BaseDataset):
 class UCMerced(SceneDataset):
     """UC Merced Land Use: 21 classes, 100 images each, 256 x 256 px, 0.3 m/px.
 
-    Published layout: ``Images/<class>/<class>NN.tif`` with NN from 00 to 99. It comes without a
-    split; the DynamicVis paper trains on 70 % of each class and tests on the others.
+    Published layout: ``Images/<class>/<class>NN.tif`` with NN from 00 to 99. The dataset has no
+    official split; the DynamicVis paper trains on 70% of each class and tests on the rest.
     """
 
     METAINFO = {
@@ -137,8 +137,8 @@ class UCMerced(SceneDataset):
 class AID(SceneDataset):
     """AID, the Aerial Image Dataset: 30 classes, 10000 images, 600 x 600 px, 0.5 to 8 m/px.
 
-    Published layout: ``<Class>/<class>_N.jpg``. It comes without a split; the DynamicVis paper
-    trains on half of each class and tests on the others.
+    Published layout: ``<Class>/<class>_N.jpg``. The dataset has no official split; the DynamicVis
+    paper trains on half of each class and tests on the rest.
     """
 
     METAINFO = {
@@ -179,7 +179,7 @@ class AID(SceneDataset):
 
 @DATASETS.register_module()
 class EuroSAT(SceneDataset):
-    """EuroSAT (arXiv 1709.00029): 27,000 Sentinel-2 patches, 64 px, 10 classes; here in RGB."""
+    """EuroSAT, RGB version (arXiv 1709.00029): 10 classes, 27000 Sentinel-2 patches, 64 x 64 px."""
 
     METAINFO = {
         'classes': (

@@ -1,8 +1,8 @@
-"""The published names of DynamicVis, for configs and clients that were written for them.
+"""The published names of DynamicVis, for configs and code written for the published package.
 
 Importing this package registers them in the hosts' registries (``custom_imports =
-dict(imports=['mmdynamicvis.compat'])`` in a config). They are thin adapters: published arguments
-in, our components out. ``mmdynamicvis.compat.models`` stands for the published module path
+dict(imports=['mmdynamicvis.compat'])`` in a config). They are thin adapters from published
+arguments to our components. ``mmdynamicvis.compat.models`` corresponds to the published module
 ``dynamicvis.models.models``.
 """
 

@@ -1,6 +1,6 @@
-"""Published necks of change detection; ``opencd`` beside this file registers those of open-cd.
+"""Published necks for change detection; ``compat/opencd.py`` registers those of open-cd.
 
-Published checkpoints have ``neck.necks.{0,1,2}.*`` where ours have ``neck.{fpn,fusion,decoder}.*``:
+Published checkpoints have ``neck.necks.{0,1,2}.*`` instead of our ``neck.{fpn,fusion,decoder}.*``:
 
 | published | ours |
 |---|---|
@@ -37,8 +37,8 @@ class DualInputsSimpleFusionNeck(PairFusion):
 
     Args:
         in_channels: Channels of each level, the same for all.
-        return_tuple: Return the maps as the only argument of the next neck, as open-cd's
-            ``SequentialNeck`` hands them on.
+        return_tuple: Return a tuple that holds the list of maps, because open-cd's
+            ``SequentialNeck`` unpacks it into the arguments of the next neck.
         init_cfg: As in mmengine.
 
     Raises:
@@ -52,7 +52,7 @@ class DualInputsSimpleFusionNeck(PairFusion):
             raise ValueError(f'in_channels is {in_channels}; all levels must have the same')
         super().__init__(in_channels[0], len(in_channels), bias=True, init_cfg=init_cfg)
         self.return_tuple = return_tuple
-        # the public name is torch 2.5's
+        # the public register_load_state_dict_pre_hook needs torch 2.5
         self._register_load_state_dict_pre_hook(_rename_fusion, with_module=True)
 
     def forward(self, x1: Maps, x2: Maps) -> list[Tensor] | tuple[list[Tensor]]:
@@ -78,7 +78,7 @@ class UNetDecodeNeck(UNetDecoder):
 
     Args:
         in_channels: Channels of the maps, the finest first.
-        dec_num_convs: Convolutions per level, the same for all.
+        dec_num_convs: Number of convolutions per level, which must be the same for all.
         dec_dilations: Must be 1.
         with_cp: Must be False.
         conv_cfg: Must be None.

@@ -1,4 +1,4 @@
-"""Published names of scene classification, under mmpretrain's scope."""
+"""Published names for scene classification, in mmpretrain's scope."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class DynamicVisClsHead(LinearClsHead):
     """mmpretrain's linear head, with the same parameter names (``fc``).
 
     Args:
-        load_balancing_loss_cfg: Must be None or of ``val`` 0: the published branch for it cannot
-            run.
+        load_balancing_loss_cfg: Must be None or have ``val`` 0; the published implementation of
+            this loss cannot run.
         init_cfg: As published.
         **kwargs: Arguments of ``LinearClsHead``.
 
     Raises:
-        ValueError: A load-balancing loss is asked for.
+        ValueError: A load-balancing loss is requested.
     """
 
     def __init__(

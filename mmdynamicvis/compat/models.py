@@ -12,8 +12,8 @@ class DynamicVisBackbone(DynamicVis):
     """The published design of :class:`DynamicVis` with the published argument names.
 
     Args:
-        *args: Of :func:`~mmdynamicvis.models.published_arguments.translate`.
-        **kwargs: Of the same.
+        *args: See :func:`~mmdynamicvis.models.published_arguments.translate`.
+        **kwargs: See the same function.
 
     Raises:
         ValueError: A value is unknown; the message names it.

@@ -1,4 +1,4 @@
-"""Published names of change detection, under open-cd's scope. Importing this imports open-cd."""
+"""Published names for change detection, in open-cd's scope. Importing this imports open-cd."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class OSCD_CD_Dataset(_BaseCDDataset):  # noqa: N801 -- published
     """open-cd's dataset of pairs, for OSCD: lists have whole file names, masks 0 and 1.
 
     Args:
-        img_suffix: Ending of the images.
-        seg_map_suffix: Ending of the masks.
+        img_suffix: Suffix of the images.
+        seg_map_suffix: Suffix of the masks.
         **kwargs: Arguments of open-cd's datasets; ``format_seg_map='to_binary'`` reads masks of 0
             and 255.
     """

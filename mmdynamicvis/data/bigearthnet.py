@@ -1,4 +1,4 @@
-"""Images whose bands are files of their own, as those of Sentinel-2. Needs rasterio."""
+"""Loading of images with one file per band, as from Sentinel-2. Requires rasterio."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from mmdynamicvis.registry import TRANSFORMS
 class LoadBandFiles(BaseTransform):
     """Load bands from ``<folder>/<folder's name>_<band>.tif``, the layout of BigEarthNet.
 
-    Bands of coarser resolution are interpolated to the size of the finest. Which pixels have no
-    data, is found as by ``LoadGeoTIFF``: a pixel has none if a band has none there, or none beside
-    it that the interpolation would take.
+    Bands of coarser resolution are interpolated bilinearly to the size of the finest band. Nodata
+    is determined as in ``LoadGeoTIFF``: a pixel is nodata if any band is nodata there, or nodata
+    at a neighbor that the interpolation would use.
 
     Args:
         bands: Names of the bands in the order of the image's channels.
-        scaling: (low, high), the numbers of the file that become 0 and 255; those between are
-            scaled linearly, those beyond cut off. None: numbers stay as they are.
-        nodata: Number of pixels without data, where the files do not say.
-        nodata_fill: What such pixels are in the image.
+        scaling: (low, high): the values in the file that map to 0 and 255. Values in between are
+            scaled linearly, values outside are clipped. None keeps the values unchanged.
+        nodata: Value of nodata pixels, for files that do not state one.
+        nodata_fill: Value that nodata pixels get in the image.
 
     Raises:
         OSError: A file is missing or damaged; the message names it.
-        ValueError: ``scaling`` does not grow, or a band lies in another place than the first.
+        ValueError: ``scaling`` is not increasing, or a band does not cover the same area as the
+            first one.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class LoadBandFiles(BaseTransform):
         for place in places[1:]:
             check_places(places[0], place)
         height, width = np.max([band.shape for band in bands], axis=0)
-        # cv2 takes the width first
+        # cv2 expects (width, height)
         size = (int(width), int(height))
         image, nodata = (
             np.stack([cv2.resize(b, size, interpolation=cv2.INTER_LINEAR) for b in of_bands], -1)
@@ -80,7 +81,7 @@ class LoadBandFiles(BaseTransform):
         return results
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, Place]:
-        """Return a band, (H, W) float32, where it has no data, and where it lies."""
+        """Return a band, (H, W) float32, its nodata mask, (H, W) float32, and its place."""
         try:
             with rasterio.open(path) as file:
                 band, nodata = self._loader.read(file)

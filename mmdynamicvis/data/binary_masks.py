@@ -1,4 +1,4 @@
-"""Masks of one target class, in the encodings that remote-sensing datasets have."""
+"""Loading of binary masks in the encodings that remote-sensing datasets use."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from mmdynamicvis.registry import TRANSFORMS
 class LoadAnnotationsToBinary(BaseTransform):
     """Load a mask of two classes: 0 background, 1 target.
 
-    Files are decoded by Pillow, which reads 1-bit TIFFs (WHU buildings) where OpenCV does not, and
-    taken as a viewer shows them: those in which white is zero, and those with a palette of grays.
-    The channels of a colored file must agree, and nothing may be transparent. Where a palette has
-    colors, its indices are the values.
+    Files are decoded by Pillow, which reads 1-bit TIFFs (WHU buildings) that OpenCV cannot read.
+    Values are interpreted as a viewer would show them, which matters for files that store white
+    as zero and for files with a palette of grays. All channels of a file with several channels
+    must be equal, and no pixel may be transparent. If a palette has colors, the palette indices
+    are the values.
 
     Args:
-        threshold: Pixels above it are the target, for gray masks. None: the file holds 0 and 1, or
-            0 and 255, and any other value is an error.
+        threshold: For gray masks: pixels above it are the target. None: the file must contain 0
+            and 1, or 0 and 255; any other value is an error.
 
     Raises:
-        OSError: The file is missing, truncated or no image; the message names it.
-        ValueError: The mask has unexpected values, which the message lists, colors, transparent
-            pixels, an EXIF orientation or another size than the image; the message names it.
+        OSError: The file is missing, truncated or not an image; the message names it.
+        ValueError: The mask has unexpected values (the message lists them), colors, transparent
+            pixels, an EXIF orientation, or a size that differs from its image's; the message names
+            the file.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -39,7 +41,7 @@ class LoadAnnotationsToBinary(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W) uint8.
 
-        An image that comes without a mask, to be predicted only, passes as it is.
+        Results without a mask (prediction only) are returned unchanged.
         """
         if 'seg_map_path' not in results:
             return results
@@ -47,7 +49,7 @@ class LoadAnnotationsToBinary(BaseTransform):
         try:
             with open_image(BytesIO(get(path))) as image:
                 image.load()
-        # each decoder has exceptions of its own
+        # each of Pillow's decoders raises its own exception types
         except Exception as error:
             raise OSError(
                 f'cannot load mask {path} ({type(error).__name__}: {error}). '
@@ -67,7 +69,7 @@ class LoadAnnotationsToBinary(BaseTransform):
 
     @staticmethod
     def _as_shown(image: Image.Image, path: str) -> np.ndarray:
-        """Return the values of a mask, (H, W) or (H, W, channels), without an opaque alpha."""
+        """Return the values of a mask, (H, W) or (H, W, channels), without its alpha channel."""
         if orientation(image) != 1:
             raise ValueError(
                 f'mask {path} has the EXIF orientation {orientation(image)}: turn its pixels and '
@@ -77,7 +79,7 @@ class LoadAnnotationsToBinary(BaseTransform):
             colors = np.array(image.getpalette('RGB'), np.uint8).reshape(-1, 3)
             return gray_of_palette(np.asarray(image), colors)
         if image.mode == '1':
-            image = image.convert('L')  # 0 and 255, on the scale of thresholds
+            image = image.convert('L')  # 0 and 255, the scale that thresholds refer to
         if image.mode not in ('LA', 'PA', 'RGBA'):
             return np.asarray(image)
         *channels, alpha = image.convert('RGBA').split()
@@ -111,11 +113,12 @@ class LoadAnnotationsToBinary(BaseTransform):
 
 
 def gray_of_palette(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Return the gray values that indices stand for, or the indices if the palette has colors.
+    """Return the gray values of palette indices, or the indices if the palette has colors.
 
     Args:
         indices: (H, W) uint8.
-        palette: (N, 3) uint8 of R, G, B; all of it counts, as parts of an image may lack a color.
+        palette: (N, 3) uint8, R, G, B. The whole palette decides, not only the colors in use, so
+            that all parts of one image are treated alike.
 
     Raises:
         ValueError: An index is not in the palette.

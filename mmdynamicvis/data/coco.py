@@ -1,4 +1,4 @@
-"""Checks of annotation files in COCO's format."""
+"""Validation of annotation files in COCO format."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ KEYS = dict(
     categories=('id', 'name'),
     annotations=('image_id', 'category_id', 'bbox'),
 )
-ENOUGH = 10  # boxes that tell how a file writes them
+ENOUGH = 10  # number of boxes needed to decide which box format a file uses
 
 
 class Problem(NamedTuple):
-    """What is wrong with an annotation."""
+    """A problem of one annotation."""
 
     reason: str
-    """In a few words, the same for all such annotations."""
+    """Kind of the problem in a few words, the same for all annotations that have it."""
     message: str
-    """With the annotation, its image and the value."""
+    """Description that names the annotation, its image and the value."""
 
 
 def check_coco(path: str | Path, classes: Sequence[str], masks: bool = False) -> None:
-    """Refuse a file that mmdet would not read, or would silently misread.
+    """Refuse a file that mmdet cannot read or would silently misread.
 
-    Boxes that reach over the edge of their image are in order: mmdet clips them. So are boxes
-    narrower than a pixel, though mmdet leaves them out.
+    Boxes that extend beyond the edge of their image are accepted, because mmdet clips them. Boxes
+    narrower than a pixel are accepted too, although mmdet ignores them.
 
     Args:
-        path: Annotation file, json.
+        path: Annotation file in JSON.
         classes: Names of the classes, in the order of their labels.
         masks: Whether every annotation needs a mask.
 
     Raises:
-        ValueError: Something is wrong: with the file as such (see :func:`load_coco`), with the
-            classes (not in the file, or in another order), or with annotations (see
-            :func:`annotation_problems` and :func:`incomplete_annotations`). The message names the
-            file and the first ten problems.
+        ValueError: The file is malformed (see :func:`load_coco`), classes are missing from it or
+            in another order, or annotations are invalid (see :func:`annotation_problems` and
+            :func:`incomplete_annotations`). The message names the file and the first ten problems.
     """
     content = load_coco(path)
     wrong = annotation_problems(content, masks)
@@ -63,12 +62,12 @@ def check_coco(path: str | Path, classes: Sequence[str], masks: bool = False) ->
 
 
 def load_coco(path: str | Path) -> dict:
-    """Read a file in COCO's format.
+    """Read a file in COCO format.
 
     Raises:
-        ValueError: It is not json, it lacks images, annotations or categories, an image or a
-            category lacks a key or has the id or the name of another, an image has no size, or
-            boxes are two corners.
+        ValueError: The file is not JSON; it lacks images, annotations or categories; an image or
+            a category lacks a key or repeats the id or the name of another; an image has no valid
+            size; or boxes are given as two corners.
     """
     try:
         content = mmengine.load(path, file_format='json')
@@ -80,15 +79,17 @@ def load_coco(path: str | Path) -> dict:
         *_entry_problems(content['images'], 'images', 'file_name'),
         *_entry_problems(content['categories'], 'categories', 'name'),
     ]
-    raise_problems(path, problems or _corner_problems(content), 'mend the file, or write it again')
+    raise_problems(
+        path, problems or _corner_problems(content), 'correct the file, or write it again'
+    )
     return content
 
 
 def class_problems(content: dict, classes: Sequence[str]) -> list[str]:
-    """Return why labels would not be those of the classes.
+    """Return the reasons why mmdet's labels would not match the classes; empty if they match.
 
-    mmdet numbers the classes in the order of the file, whatever the order of
-    ``metainfo.classes``.
+    mmdet numbers the classes in the order of the categories in the file, regardless of the order
+    of ``metainfo.classes``.
     """
     in_file = [category['name'] for category in content['categories']]
     absent = [name for name in classes if name not in in_file]
@@ -101,16 +102,17 @@ def class_problems(content: dict, classes: Sequence[str]) -> list[str]:
 
 
 def annotation_problems(content: dict, masks: bool = False) -> dict[int, Problem]:
-    """Return why annotations cannot be used, by their position in the file.
+    """Return the annotations that cannot be used: position in the file -> problem.
 
-    A key is missing, the image or the category is not in the file, the box is not of finite
-    numbers, has no area, is from 0 to 1 or lies wholly outside its image, ``iscrowd`` is neither 0
-    nor 1, a polygon has fewer than three points or an odd number of coordinates, polygons lie
-    outside the box or the image, or the run lengths of a mask do not fill its image.
+    An annotation cannot be used if a key is missing; its image or category is not in the file; its
+    box has a value that is not finite, has no area, is in relative coordinates (0 to 1) or lies
+    entirely outside its image; ``iscrowd`` is neither 0 nor 1; a polygon has fewer than three
+    points or an odd number of coordinates; its polygons lie outside the box or the image; or the
+    run lengths of its mask do not add up to the pixels of its image.
 
     Args:
-        content: What :func:`load_coco` returns.
-        masks: Whether an annotation without a mask has a problem too.
+        content: As returned by :func:`load_coco`.
+        masks: Whether a missing mask is a problem as well.
     """
     images = {image['id']: image for image in content['images']}
     categories = {category['id']: category for category in content['categories']}
@@ -138,10 +140,10 @@ def annotation_problems(content: dict, masks: bool = False) -> dict[int, Problem
 
 
 def incomplete_annotations(content: dict) -> dict[int, Problem]:
-    """Return what :func:`completed` computes, by the position of the annotation in the file.
+    """Return the annotations that :func:`completed` would complete: position -> problem.
 
-    mmdet cannot read annotations without ``area``, and COCO's evaluation none without ``iscrowd``,
-    nor ids that are texts.
+    mmdet cannot read annotations without ``area``. COCO's evaluation cannot read annotations
+    without ``iscrowd`` or with ids that are strings.
     """
     images = {image['id']: image for image in content['images']}
     problems, seen = {}, set()
@@ -169,15 +171,15 @@ def incomplete_annotations(content: dict) -> dict[int, Problem]:
 
 
 def completed(content: dict) -> dict:
-    """Return a file's content with what its annotations lack and what can be computed.
+    """Return a file's content with missing fields of annotations filled in where possible.
 
-    Annotations are numbered from 1 if an id is missing, no whole number or twice in the file. An
-    ``image_id`` or ``category_id`` that is a text where the id is a number, or the other way round,
-    becomes the id. An ``area`` that is missing or not positive becomes that of the mask, or of the
-    box; a missing ``iscrowd`` 0. What cannot be computed stays as it is.
+    All annotations are renumbered from 1 if any id is missing, not a whole number or not unique.
+    An ``image_id`` or ``category_id`` that is a string where the id is a number, or vice versa, is
+    converted. An ``area`` that is missing or not positive is computed from the mask, else from the
+    box. A missing ``iscrowd`` becomes 0. Anything that cannot be computed is left unchanged.
 
     Args:
-        content: What :func:`load_coco` returns; it is not changed.
+        content: As returned by :func:`load_coco`; it is not modified.
     """
     known = {
         'image_id': {entry['id'] for entry in content['images']},
@@ -206,20 +208,20 @@ def completed(content: dict) -> dict:
 
 
 def run_lengths(counts: object) -> list[int]:
-    """Return the lengths of a mask's runs, of pixels down the columns, the first of background.
+    """Return the run lengths of a mask in column-major order; the first run is background.
 
     Args:
-        counts: As in COCO's ``segmentation``: a list of the lengths, or the text to which
-            pycocotools compresses it. pycocotools checks neither.
+        counts: ``counts`` of COCO's ``segmentation``: a list of lengths, or the string to which
+            pycocotools compresses it. pycocotools validates neither.
 
     Raises:
-        ValueError: They are neither, or a length is negative.
+        ValueError: ``counts`` is neither of these, or a length is negative.
     """
     if isinstance(counts, list) and all(map(_is_number, counts)):
         return counts
     if not isinstance(counts, str):
         raise ValueError(f'has the run lengths {str(counts)[:80]}')
-    # 6 bits per character from '0' on: 5 of a number, lowest first, and whether more follow
+    # 6 bits per character, offset by '0': 5 bits of a number, lowest first, and a continuation bit
     symbols = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - ord('0')
     ends = np.flatnonzero((symbols & 32) == 0)
     if symbols.size and (symbols.min() < 0 or symbols.max() > 63 or symbols[-1] & 32):
@@ -233,7 +235,7 @@ def run_lengths(counts: object) -> list[int]:
     shifts = 5 * (np.arange(symbols.size) - starts.repeat(sizes))
     numbers = np.add.reduceat((symbols & 31) << shifts, starts)
     numbers -= np.where(symbols[ends] & 16, 1 << (5 * sizes), 0)
-    # from the fourth on, a number is the difference to the last but one
+    # from the fourth number on, each is stored as the difference to the second to last
     for first in (1, 2):
         numbers[first::2] = numbers[first::2].cumsum()
     if numbers.min() < 0:
@@ -262,7 +264,7 @@ def _entry_problems(entries: Sequence[dict], kind: str, name: str) -> list[str]:
 
 
 def _corner_problems(content: dict) -> list[str]:
-    """Return whether boxes are two corners, where COCO has a corner, width and height."""
+    """Return a problem if boxes look like two corners instead of COCO's x, y, width, height."""
     images = {image['id']: image for image in content['images']}
     boxes, sizes = [], []
     for annotation in content['annotations']:
@@ -312,7 +314,7 @@ def _box_problem(box: object, image: dict) -> tuple[str, str] | None:
         return 'box', f'has the box {box}; it must be four finite numbers: x, y, width, height'
     x, y, width, height = box
     if width <= 0 or height <= 0:
-        return 'empty box', f'has the box {box}; nothing is in it'
+        return 'empty box', f'has the box {box}; it is empty'
     if min(box) >= 0 and max(box) <= 1 and min(width, height) < 1:
         return 'box from 0 to 1', f'has the box {box}, from 0 to 1; it must be in pixels'
     if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):
@@ -400,6 +402,6 @@ def _are_finite(values: object) -> bool:
     if not isinstance(values, list):
         return False
     try:
-        return math.isfinite(sum(values))  # of all at once: polygons are long, files are large
+        return math.isfinite(sum(values))  # one call for all values: files hold many long polygons
     except TypeError:
         return False

@@ -1,4 +1,4 @@
-"""Checks of annotation files in DOTA's text format."""
+"""Validation of annotation files in DOTA's text format."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from mmdynamicvis.data.problems import raise_problems
 
 HEADERS = ('imagesource:', 'gsd:')
 LINE = 'x1 y1 x2 y2 x3 y3 x4 y4 category difficulty'
-NO_AREA = 1e-6  # square pixels; slanted lines do not give zero exactly
+NO_AREA = 1e-6  # square pixels; rounding keeps slanted lines from giving exactly zero
 
 
 def check_dota(
     files: str | Path | Iterable[str | Path], classes: Sequence[str], headers: bool = False
 ) -> None:
-    """Refuse text files that mmrotate would not read, and say which line is why.
+    """Refuse text files that mmrotate cannot read, and name the invalid lines.
 
-    A line has eight numbers, the corners in pixels, then a category and a difficulty: 0, 1, or 2
-    for what mmrotate's split tool has cut. An image without objects has an empty file.
+    A line has eight numbers (the corners in pixels), a category and a difficulty: 0, 1, or 2 for
+    objects that mmrotate's split tool has cut. An image without objects has an empty file.
 
     Args:
-        files: A folder of .txt files, or the files.
+        files: A folder of .txt files, or the files themselves.
         classes: The known categories.
         headers: Whether files may start with the lines ``imagesource:`` and ``gsd:``, as in
             DOTA's download. mmrotate's split tool drops them; its datasets cannot read them.
 
     Raises:
-        ValueError: There are no files, or a line has another number of fields, a corner that is
-            not a finite number, corners on one line or from 0 to 1, an unknown category or a
-            difficulty that is not a whole number. The message names the first ten, each by file and
-            line.
+        ValueError: There are no files, or a line has a wrong number of fields, a corner that is
+            not a finite number, corners that enclose no area or are in relative coordinates (0 to
+            1), an unknown category, or a difficulty that is not a whole number. The message names
+            the first ten problems by file and line.
     """
     where, paths = _find(files)
     problems = [problem for path in paths for problem in dota_problems(path, classes, headers)]
@@ -39,7 +39,7 @@ def check_dota(
 
 
 def dota_problems(path: str | Path, classes: Sequence[str], headers: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a file, each problem with the file and the number of the line."""
+    """Yield the problems of a file, each with the path and the line number."""
     known = frozenset(classes)
     with Path(path).open(encoding='utf-8', errors='replace') as file:
         for number, line in enumerate(file, start=1):
@@ -60,7 +60,12 @@ def _find(files: str | Path | Iterable[str | Path]) -> tuple[str, list[Path]]:
 
 
 def line_problem(line: str, known: Set[str]) -> str:
-    """Return what is wrong with a line, or nothing."""
+    """Return the problem of a line, or an empty string.
+
+    Args:
+        line: Line of a DOTA text file.
+        known: The known categories.
+    """
     fields = line.split()
     if len(fields) != 10:
         header = '; tools/prepare_data/dota.py drops headers' if line.startswith(HEADERS) else ''
@@ -72,7 +77,7 @@ def line_problem(line: str, known: Set[str]) -> str:
         return str(error)
     if not math.isfinite(x1 + y1 + sum(others)):
         return f'the corners {" ".join(corners)} are not finite'
-    # the vectors from the first corner to the others: parallel if there is no area
+    # vectors from the first corner to the others; all parallel if there is no area
     (ax, bx, cx), (ay, by, cy) = [x - x1 for x in others[::2]], [y - y1 for y in others[1::2]]
     if max(abs(ax * by - ay * bx), abs(ax * cy - ay * cx), abs(bx * cy - by * cx)) < NO_AREA:
         return f'the corners {" ".join(corners)} enclose no area'

@@ -1,4 +1,4 @@
-"""Images of any bands from GeoTIFFs, and pixels that have no data. Needs rasterio."""
+"""Loading of GeoTIFFs with any bands, and handling of nodata pixels. Requires rasterio."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ from mmdynamicvis.registry import TRANSFORMS
 
 COLORS = ('red', 'green', 'blue')
 LARGEST = 2**24
-"""Up to here, float32 holds every integer."""
+"""Float32 represents every integer up to this one exactly."""
 
 
 @TRANSFORMS.register_module()
 class LoadGeoTIFF(BaseTransform):
-    """Load chosen bands of a GeoTIFF (or of anything else that GDAL reads).
+    """Load selected bands of a GeoTIFF, or of any other raster that GDAL reads.
 
-    Which pixels have no data, comes from the file: its nodata value, its mask, or its alpha band
-    (see ``alpha``); and from ``nodata``. Numbers that are not finite are no data in any case. Those
-    pixels get ``nodata_fill`` in the image; put ``IgnoreNodata`` behind the transform
-    that loads annotations, so that they count neither in the loss nor in the metrics.
+    Nodata pixels are determined by the file (its nodata value, its mask, or its alpha band; see
+    ``alpha``) and by the argument ``nodata``. Values that are not finite are always nodata. Nodata
+    pixels get ``nodata_fill`` in the image. Put ``IgnoreNodata`` right after the transform that
+    loads annotations to exclude them from the loss and the metrics.
 
     Args:
         bands: Bands in the order of the network's channels, counted from 1 as in GDAL. 'red',
-            'green' and 'blue' are the bands that the file calls so, and 1, 2 and 3 where it does
-            not name all three. By default all bands, three as red, green, blue.
-        nodata: Value of pixels without data, where the file does not say or is wrong.
-        nodata_where: A pixel is without data if that is so in 'any' of the bands, or in 'all'.
-            'all' is for 8-bit files in which 0 is no data, but also black in single bands.
-        nodata_fill: What is put there, one number or one per band; the mean is harmless.
-        dtype: dtype that files must have, e.g. 'uint16', that of the statistics in use; None for
-            any.
-        alpha: What a band is that the file calls alpha and that is not among ``bands``. 'mask':
-            there is no data where it is 0; 'band': it says nothing of that, as near infrared, which
-            GDAL calls alpha in many files of four bands. None: a mask, if it has no more than one
-            number beside 0, and an error otherwise.
+            'green' and 'blue' are the bands with these color interpretations, or bands 1, 2 and 3
+            if the file does not name all three. By default all bands; a file of three bands is
+            read in the order red, green, blue.
+        nodata: Value of nodata pixels, for files that state none or a wrong one.
+        nodata_where: Whether a pixel is nodata if 'any' of its bands is, or only if 'all' are.
+            'all' is for 8-bit files in which 0 means nodata but also occurs in single bands.
+        nodata_fill: Value that nodata pixels get in the image, one number or one per band. The
+            mean of the normalization is a neutral choice.
+        dtype: dtype that files must have, e.g. 'uint16', so that they match the normalization
+            statistics; None accepts any.
+        alpha: How to interpret a band that the file calls alpha and that is not among ``bands``.
+            'mask': pixels where it is 0 are nodata. 'band': it says nothing about nodata; GDAL
+            calls near infrared alpha in many files of four bands. None: a mask if it has at most
+            one value besides 0, an error otherwise.
 
     Raises:
-        OSError: The file is missing, truncated or not read by GDAL; the message names it.
-        ValueError: The file lacks a band or has another dtype, or numbers that are no brightness
-            (complex ones, places in a palette) or that float32 does not hold; it is not clear what
-            its alpha band is; or ``nodata_fill`` has another number of values than there are bands.
+        OSError: The file is missing, truncated or not readable by GDAL; the message names it.
+        ValueError: The file lacks a band or has another dtype; its values are complex, palette
+            indices, or integers that float32 cannot represent; the meaning of its alpha band is
+            ambiguous; or the length of ``nodata_fill`` differs from the number of bands.
     """
 
     def __init__(
@@ -80,12 +82,16 @@ class LoadGeoTIFF(BaseTransform):
         self.alpha = alpha
 
     def transform(self, results: dict) -> dict:
-        """Load ``results['img_path']``.
+        """Load ``results['img_path']`` and add the following keys.
 
-        Adds ``img``, (H, W, bands) float32 in the units of the file, ``nodata``, (H, W) bool, and
-        ``img_shape`` and ``ori_shape``, height and width in pixels, ``crs``, the reference system
-        as text or None, and ``transform``, from pixels to it, or
-        None, and ``scales``, per band the scale and the offset that the file states.
+        | key | value |
+        |---|---|
+        | img | (H, W, bands) float32 in the units of the file |
+        | nodata | (H, W) bool |
+        | img_shape, ori_shape | (height, width) in pixels |
+        | crs | coordinate reference system as text, or None |
+        | transform | affine transform from pixels to the reference system, or None |
+        | scales | (scale, offset) per band as stated by the file |
         """
         path = results['img_path']
         try:
@@ -106,15 +112,15 @@ class LoadGeoTIFF(BaseTransform):
     def read(
         self, file: rasterio.DatasetReader, window: Window | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read a window of an open file, all of it by default.
+        """Read a window of an open file, by default the whole file.
 
         Returns:
-            The image, (H, W, bands) float32 in the units of the file, and where there is no data,
-            (H, W) bool.
+            The image, (H, W, bands) float32 in the units of the file, and its nodata mask, (H, W)
+            bool.
 
         Raises:
             rasterio.errors.RasterioError: The file is damaged.
-            ValueError: As the class says.
+            ValueError: See the class.
         """
         bands = self._check(file)
         numbers_CHW = file.read(bands, window=window)
@@ -130,11 +136,11 @@ class LoadGeoTIFF(BaseTransform):
         return image, missing_HW
 
     def _check(self, file: rasterio.DatasetReader) -> list[int]:
-        """Return the bands to read."""
+        """Return the bands to read, counted from 1, after validating the file."""
         path = file.name
         if not file.count:
             raise ValueError(
-                f'{path} is no raster, but holds {len(file.subdatasets)}. Give one of them: '
+                f'{path} is not one raster, but has {len(file.subdatasets)} of them. Give one: '
                 f'{shorten(file.subdatasets)}'
             )
         colors = dict(zip(COLORS, color_bands(file), strict=True))
@@ -145,7 +151,7 @@ class LoadGeoTIFF(BaseTransform):
             if file.count > 1:
                 count, example = f'{file.count} bands', ''
             raise ValueError(
-                f'{path} has {count}, and {bands} are asked for. Choose others with bands=..., '
+                f'{path} has {count}, but {bands} are requested. Choose others with bands=..., '
                 f'counted from 1{example}'
             )
         fills = np.size(self.nodata_fill)
@@ -155,17 +161,17 @@ class LoadGeoTIFF(BaseTransform):
         if self.dtype is not None and found != {self.dtype}:
             raise ValueError(
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
-                'deviations are of one scale: convert the file, or give those of its numbers'
+                'deviations depend on the scale: convert the file, or give those of its values'
             )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(
-                f'{path} has complex numbers ({", ".join(sorted(found))}), of which a network '
-                'takes one part alone: write the amplitude, or what it was trained on, to a file'
+                f'{path} has complex numbers ({", ".join(sorted(found))}), which networks do not '
+                'support: write the amplitude, or the part that it was trained on, to a file'
             )
         if any(file.colorinterp[band - 1] == ColorInterp.palette for band in bands):
             raise ValueError(
-                f'{path} has a palette: its numbers are places in a list of colors. Write the '
-                'colors to a file first, by gdal_translate -expand rgb'
+                f'{path} has a palette: its values are indices of colors. Write the colors to a '
+                'file first, with gdal_translate -expand rgb'
             )
         if stated := set(_scales(file, bands)) - {(1.0, 0.0)}:
             _tell_scales(*sorted(stated))
@@ -174,13 +180,13 @@ class LoadGeoTIFF(BaseTransform):
     def _missing(
         self, file: rasterio.DatasetReader, bands: list[int], window: Window | None
     ) -> np.ndarray:
-        """Return (bands, H, W) bool, where the file says that it has no data."""
+        """Return the nodata mask that the file itself states, (bands, H, W) bool."""
         missing_CHW = file.read_masks(bands, window=window) == 0
         alphas = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
         if not alphas:
             return missing_CHW
-        # GDAL takes the fourth band of four for alpha where a file does not say that it is another,
-        # as near infrared: a band that is an input is no mask.
+        # GDAL assumes that the fourth of four bands is alpha unless the file states otherwise. A
+        # band that is used as an input (near infrared, for example) is therefore not a mask.
         if self.alpha == 'band' or set(alphas) & set(bands):
             for missing_HW, band in zip(missing_CHW, bands, strict=True):
                 missing_HW &= MaskFlags.alpha not in file.mask_flag_enums[band - 1]
@@ -189,10 +195,10 @@ class LoadGeoTIFF(BaseTransform):
             opaque = alpha_HW[alpha_HW != 0]
             if opaque.size and opaque.min() < opaque.max():
                 raise ValueError(
-                    f'{file.name} calls band {alphas[0]} alpha, and it has numbers from '
-                    f'{opaque.min()} to {opaque.max()} beside 0: say what it is. '
-                    "alpha='mask': where it is 0, there is no data; alpha='band': it is another "
-                    'band, near infrared for example'
+                    f'{file.name} calls band {alphas[0]} alpha, but it has values from '
+                    f'{opaque.min()} to {opaque.max()} besides 0: say what it is. '
+                    "alpha='mask': 0 means nodata; alpha='band': it is a spectral band, near "
+                    'infrared for example'
                 )
         return missing_CHW
 
@@ -205,7 +211,7 @@ class LoadGeoTIFF(BaseTransform):
 
 
 def color_bands(file: rasterio.DatasetReader) -> list[int]:
-    """Return the bands that a file calls red, green and blue; else 1, 2 and 3."""
+    """Return the bands that a file calls red, green and blue, counted from 1; else [1, 2, 3]."""
     kinds = [kind.name for kind in file.colorinterp]
     if all(kinds.count(color) == 1 for color in COLORS):
         return [kinds.index(color) + 1 for color in COLORS]
@@ -223,9 +229,9 @@ def _check_size(file: rasterio.DatasetReader, numbers: np.ndarray) -> None:
     low, high = int(numbers.min()), int(numbers.max())
     if low < -LARGEST or high > LARGEST:
         raise ValueError(
-            f'{file.name} has integers from {low} to {high}, and networks take float32, which '
-            f'rounds those beyond {LARGEST:,}. If they stand for no data, say so (nodata=...); '
-            'else scale the file'
+            f'{file.name} has integers from {low} to {high}, but networks use float32, which '
+            f'rounds those beyond {LARGEST:,}. If they mean nodata, give nodata=...; otherwise '
+            'scale the file'
         )
 
 
@@ -233,11 +239,11 @@ def _scales(file: rasterio.DatasetReader, bands: Sequence[int]) -> tuple[tuple[f
     return tuple((file.scales[band - 1], file.offsets[band - 1]) for band in bands)
 
 
-@cache  # once
+@cache  # so that each scale is warned about once
 def _tell_scales(*stated: tuple[float, float]) -> None:
     print_log(
         f'rasters state scales and offsets of their bands, as {stated[0]}, which are not applied: '
-        'means and deviations must be of the numbers as they are stored',
+        'means and deviations must be those of the stored values',
         'current',
         logging.WARNING,
     )
@@ -245,23 +251,23 @@ def _tell_scales(*stated: tuple[float, float]) -> None:
 
 @TRANSFORMS.register_module()
 class IgnoreNodata(BaseTransform):
-    """Give pixels without data, as ``LoadGeoTIFF`` found them, the label that is ignored.
+    """Set the label of nodata pixels, as found by ``LoadGeoTIFF``, to the ignored index.
 
-    Belongs right behind the transform that loads the annotations, in the size of the file.
+    Must come right after the transform that loads the annotations, before images are resized.
 
     Args:
-        ignore_index: The label.
+        ignore_index: Label of pixels that losses and metrics ignore.
 
     Raises:
-        ValueError: The mask of the annotations has another size than the image.
+        ValueError: The segmentation map and the image differ in size.
     """
 
     def __init__(self, ignore_index: int = 255) -> None:
         self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
-        """Change ``results['gt_seg_map']``, (H, W), if there is one."""
-        # taken out, as it would be out of step with what later transforms do to the image
+        """Modify ``results['gt_seg_map']``, (H, W), if there is one, and remove ``nodata``."""
+        # later transforms would not keep the mask aligned with the image
         nodata, labels = results.pop('nodata'), results.get('gt_seg_map')
         if labels is None:
             return results

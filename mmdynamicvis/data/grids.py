@@ -1,4 +1,4 @@
-"""Whether rasters lie on each other."""
+"""Checks that rasters cover the same area."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from affine import Affine
 
 SHIFT = 0.5
-"""Pixels by which rasters of one place may differ."""
+"""Largest shift in pixels between rasters that are taken to cover the same area."""
 
 
 class Place(NamedTuple):
-    """Where a raster lies.
+    """Size and georeferencing of a raster.
 
-    | field | what |
+    | field | value |
     |---|---|
-    | name | the file, for messages |
+    | name | file name, for messages |
     | shape | (height, width) in pixels |
-    | crs | reference system, None without one; to be compared by == |
-    | transform | pixels to coordinates, None without one |
+    | crs | coordinate reference system, comparable by ==, or None |
+    | transform | affine transform from pixels to coordinates, or None |
     """
 
     name: str
@@ -32,18 +32,18 @@ class Place(NamedTuple):
 
 
 def place_of(file: rasterio.DatasetReader) -> Place:
-    """Return where an open file lies."""
+    """Return size and georeferencing of an open file."""
     transform = None if file.transform.is_identity else file.transform
     return Place(file.name, file.shape, file.crs or None, transform)
 
 
 def check_places(first: Place, other: Place) -> None:
-    """Refuse rasters that do not cover the same area; the size of their pixels may differ.
+    """Refuse rasters that do not cover the same area; their pixel sizes may differ.
 
     Raises:
-        ValueError: Their reference systems differ, one has a transform and the other none, a
-            transform gives pixels no area, or their corners are more than half a pixel (of the
-            coarser) apart. The message names both.
+        ValueError: Their reference systems differ, only one has a transform, a transform is
+            degenerate, or their corners are more than half a pixel of the coarser raster apart.
+            The message names both files.
     """
     if first.crs != other.crs:
         raise ValueError(
@@ -53,7 +53,7 @@ def check_places(first: Place, other: Place) -> None:
     if (first.transform is None) != (other.transform is None):
         absent, present = (first, other) if first.transform is None else (other, first)
         raise ValueError(
-            f'{absent.name} does not say where it lies, {present.name} does: it has a transform. '
+            f'{absent.name} has no transform, but {present.name} has one. '
             'Give both theirs, or remove it from both'
         )
     if first.transform is None:
@@ -67,13 +67,13 @@ def check_places(first: Place, other: Place) -> None:
     shift = _shift(first, other)
     if shift > SHIFT:
         raise ValueError(
-            f'{other.name} lies {shift:.1f} pixels beside {first.name}. Align them first, by '
-            'gdalwarp for example'
+            f'{other.name} is shifted by {shift:.1f} pixels against {first.name}. Align them '
+            'first, with gdalwarp for example'
         )
 
 
 def _shift(first: Place, other: Place) -> float:
-    """Return how far corners lie from each other at most, in pixels of the coarser raster."""
+    """Return the largest offset of corners along an axis, in pixels of the coarser raster."""
     (height, width), (other_height, other_width) = first.shape, other.shape
     fractions = [(0, 0), (1, 0), (0, 1), (1, 1)]
     places = [

@@ -1,4 +1,4 @@
-"""Image files in folders, and what Pillow says of one before it is decoded."""
+"""Search for image files, and properties of images that Pillow knows before decoding."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from typing import BinaryIO
 from PIL import ExifTags, Image
 
 _DEEP_MODES = ('F', 'I')
-# as in 'RGB;16B', which Pillow cuts to 8 bits; a pixel of 'BGR;16' has 16 bits in all
+# raw modes such as 'RGB;16B', which Pillow truncates to 8 bits; 'BGR;16' has 16 bits per pixel
 _DEEP_RAW = re.compile(r'(?<!BGR);16')
 _limit = threading.Lock()
 
 
 def find_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files in a folder and the folders in it that end so, in any case, sorted.
+    """Return all files with the given suffixes below a folder, sorted; case is ignored.
 
-    Links to folders are followed, but no file is found twice: a link to a folder that is searched
-    anyhow, or that holds the link, is left out. So is what is hidden: ``.`` is the first character
-    of its name, as of the ``._NAME.jpg`` that macOS puts beside files on foreign disks.
+    Links to folders are followed, but no file is listed twice: links to a folder that is searched
+    anyway, or that contains the link, are skipped. Hidden files and folders, whose names start
+    with ``.``, are skipped too, among them the ``._NAME.jpg`` that macOS writes on other file
+    systems.
 
     Args:
-        folder: The folder.
-        suffixes: Endings of names in lower case, as '.png'.
+        folder: The folder to search.
+        suffixes: Suffixes in lower case, such as '.png'.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        FileNotFoundError: The folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder')
     found, starts, searched = [], [folder], set()
-    while starts:  # links last: a file is found at its own place
+    while starts:  # links come last, so that a file is listed under its own path
         for at, folders, names in os.walk(starts.pop(0)):
             place = os.path.realpath(at)
             if place in searched:
@@ -54,12 +55,12 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def open_image(file: str | Path | BinaryIO) -> Image.Image:
-    """Open an image of any size by Pillow, which takes large ones for an attack.
+    """Open an image of any size with Pillow, which by default refuses very large ones.
 
     Raises:
-        OSError: As ``PIL.Image.open``.
+        OSError: See ``PIL.Image.open``.
     """
-    # the limit is one for the whole process; other threads miss it while a header is read
+    # the limit is global to the process: other threads have none while a header is read
     with _limit:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -69,9 +70,9 @@ def open_image(file: str | Path | BinaryIO) -> Image.Image:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return whether an image that was opened, and not yet loaded, has more than 8 bits per band.
+    """Return whether an opened image, not yet loaded, has more than 8 bits per band.
 
-    Pillow would cut its values off at 255, or drop their lower bits.
+    Pillow would clip its values at 255 or drop their lower bits.
     """
     if image.mode.partition(';')[0] in _DEEP_MODES:
         return True
@@ -79,19 +80,19 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation: 1 if rows and columns are stored as they are shown."""
+    """Return the EXIF orientation; 1 means that rows and columns are stored as displayed."""
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def annotation_problem(
     image: Image.Image, size: tuple[int, int] | None = None, turns: bool = True
 ) -> str:
-    """Return why annotations in pixels may lie beside the objects of an image, or nothing.
+    """Return why pixel annotations may not match an image, or an empty string.
 
     Args:
-        image: An image that was opened.
-        size: Width and height that the annotations give, if they do.
-        turns: Whether the image is turned upright when it is loaded.
+        image: An opened image.
+        size: (width, height) according to the annotations; None if they do not state it.
+        turns: Whether the loader applies the EXIF orientation.
     """
     if turns and orientation(image) != 1:
         return (
@@ -103,7 +104,7 @@ def annotation_problem(
     if size is not None and tuple(size) != image.size:
         return (
             f'is of {image.width} x {image.height} pixels, annotated as one of {size[0]} x '
-            f'{size[1]}: boxes and masks would lie beside their objects. Get the image that was '
-            'annotated, or mend width and height in the annotation file'
+            f'{size[1]}: boxes and masks would not match their objects. Get the image that was '
+            'annotated, or correct width and height in the annotation file'
         )
     return ''

@@ -1,4 +1,4 @@
-"""Image loading that does not let a damaged file pass, nor one that would be misread."""
+"""Image loading that refuses damaged files and files that would be misread."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mmdynamicvis.registry import TRANSFORMS
 UPRIGHT = ('color', 'grayscale')
 COLOR_TYPES = (*UPRIGHT, 'unchanged', *(f'{kind}_ignore_orientation' for kind in UPRIGHT))
 IN_PIXELS = ('height', 'instances', 'seg_map_path')
-"""What says in ``results`` that annotations in pixels belong to the image."""
+"""Keys of ``results`` whose presence means that the image has annotations in pixels."""
 CANVAS = (124, 117, 104)
-"""What mmcv puts behind transparent gray images."""
+"""R, G, B of the background that mmcv puts behind transparent gray images."""
 AS_RASTER = (
     "Load it by dict(type='mmdynamicvis.LoadGeoTIFF') with mean and std in its units, or convert "
     'it to 8 bits per band'
@@ -32,23 +32,24 @@ AS_RASTER = (
 
 @TRANSFORMS.register_module()
 class LoadIntactImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile`` for data that may be incomplete, or of another kind.
+    """mmcv's ``LoadImageFromFile`` with checks for damaged or unsuitable files.
 
-    Images are decoded by Pillow, which refuses a truncated file; several versions of OpenCV return
-    what could be decoded, so that half-gray images get into the training unseen. The decoded
-    values are the same, in the same order (B, G, R). Images may have any number of pixels, and at
-    most 8 bits per band: of more, models for 8-bit images would see white, or next to black.
+    Images are decoded by Pillow, which refuses truncated files; several versions of OpenCV return
+    the part that could be decoded, so half-gray images enter training unnoticed. The decoded
+    values and their order (B, G, R) are mmcv's. Images may have any number of pixels but at most 8
+    bits per band: images of higher bit depth would appear white or nearly black to models for
+    8-bit images.
 
-    An image with an EXIF orientation is turned upright, as by mmcv. If annotations in pixels come
-    with it (boxes, masks, or the size that a COCO file gives), it is refused, as some programs
-    annotate the pixels as they are stored and others as they are shown. ``color_type=
-    'color_ignore_orientation'`` says that it was as they are stored.
+    The EXIF orientation is applied, as in mmcv. However, an image that has both an EXIF
+    orientation and annotations in pixels (boxes, masks, or the size given by a COCO file) is
+    refused, because some programs annotate the stored pixels and others the displayed ones.
+    ``color_type='color_ignore_orientation'`` states that the stored pixels were annotated.
 
     Args:
-        to_float32: whether ``img`` is of float32.
-        color_type: 'color', 'grayscale' or 'unchanged', as in mmcv; the first two may end with
-            '_ignore_orientation'.
-        backend_args: where files are, as in mmcv.
+        to_float32: Whether to convert ``img`` to float32.
+        color_type: 'color', 'grayscale' or 'unchanged', as in mmcv; the first two accept the
+            suffix '_ignore_orientation'.
+        backend_args: Arguments of mmengine's file backend, as in mmcv.
     """
 
     def __init__(
@@ -62,12 +63,17 @@ class LoadIntactImage(LoadImageFromFile):
         super().__init__(to_float32, color_type, 'pillow', backend_args=backend_args)
 
     def transform(self, results: dict) -> dict:
-        """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8.
+        """Load ``results['img_path']`` into ``results['img']``.
+
+        ``img`` is uint8, or float32 with ``to_float32``: (H, W, 3) for 'color', (H, W) for
+        'grayscale', and with the channels of the file for 'unchanged'. ``img_shape`` and
+        ``ori_shape`` are (H, W).
 
         Raises:
-            OSError: the file is missing, truncated or no image; the message names it.
-            ValueError: it has more than 8 bits per band; or it has annotations in pixels, and an
-                EXIF orientation or another size than ``results`` say. The message names it.
+            OSError: The file is missing, truncated or not an image; the message names it.
+            ValueError: The image has more than 8 bits per band; or it has annotations in pixels
+                and also an EXIF orientation or a size that differs from the one in ``results``.
+                The message names the file.
         """
         path = results['img_path']
         try:
@@ -79,7 +85,7 @@ class LoadIntactImage(LoadImageFromFile):
                 f'cannot load image {path}: Pillow does not read it. If the file is whole, as a '
                 f'raster of many bands may be: {AS_RASTER}. Else copy or download it again'
             ) from error
-        # each decoder has exceptions of its own.
+        # each of Pillow's decoders raises its own exception types
         except Exception as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
@@ -92,7 +98,7 @@ class LoadIntactImage(LoadImageFromFile):
         return results
 
     def _problem(self, image: Image.Image, results: dict) -> str:
-        """Return why an image that was opened would be misread, or nothing."""
+        """Return why an opened image would be misread, or an empty string."""
         if is_deep(image):
             return f'has more than 8 bits per band. {AS_RASTER}'
         if all(results.get(key) is None for key in IN_PIXELS):
@@ -102,11 +108,11 @@ class LoadIntactImage(LoadImageFromFile):
         return annotation_problem(image, None if None in size else size, turns)
 
     def _turned(self, image: Image.Image) -> bool:
-        """Return whether an image is to be turned upright."""
+        """Return whether the EXIF orientation has to be applied."""
         return self.color_type in UPRIGHT and orientation(image) != 1
 
     def _decode(self, image: Image.Image) -> np.ndarray:
-        """Return the pixels as ``mmcv.imfrombytes`` does, which takes no image that is large."""
+        """Return the pixels as ``mmcv.imfrombytes`` does, which refuses large images."""
         if self.color_type == 'unchanged':
             pixels = np.array(image)
             if pixels.ndim == 3 and pixels.shape[2] > 2:
@@ -114,7 +120,7 @@ class LoadIntactImage(LoadImageFromFile):
             return pixels
         if self._turned(image):
             image = ImageOps.exif_transpose(image)
-        if image.mode == 'LA':  # black might be an object
+        if image.mode == 'LA':  # as mmcv: a black background might look like an object
             canvas = Image.new('RGB', image.size, CANVAS)
             canvas.paste(image.convert('RGB'), mask=image.getchannel('A'))
             image = canvas

@@ -1,4 +1,4 @@
-"""One error for many problems."""
+"""Errors that report many problems of a dataset at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ SHOWN = 10
 
 
 def raise_problems(path: str | Path, problems: Sequence[str], fix: str) -> None:
-    """Raise one error that names the file or folder, the first problems and how many there are.
+    """Raise one error for all problems of a file or folder; do nothing if there are none.
+
+    Args:
+        path: File or folder, for the message.
+        problems: Descriptions of the problems; the message has the first ten and their number.
+        fix: What the user can do, the last line of the message.
 
     Raises:
         ValueError: There are problems.
@@ -25,16 +30,16 @@ def raise_problems(path: str | Path, problems: Sequence[str], fix: str) -> None:
 
 
 def require_boxes(source: str | Path, data_list: Sequence[dict], classes: Sequence[str]) -> None:
-    """Refuse to train on no box at all, and warn of classes without one.
+    """Refuse a training set without any box, and warn about classes without boxes.
 
     Args:
         source: Annotation file or folder, for messages.
-        data_list: What a dataset of mmdet or mmrotate trains on: per image ``instances``, each with
+        data_list: Data list of a dataset of mmdet or mmrotate: per image ``instances``, each with
             ``bbox_label`` and ``ignore_flag``.
         classes: Names of the classes, in the order of their labels.
 
     Raises:
-        ValueError: There is no box, or all are to be ignored (crowds, difficult ones).
+        ValueError: There is no box, or all boxes are ignored (crowds, difficult objects).
     """
     labels = {
         instance['bbox_label']
@@ -54,14 +59,14 @@ def require_boxes(source: str | Path, data_list: Sequence[dict], classes: Sequen
 
 
 def require_images(source: str | Path, data_list: Sequence[dict]) -> None:
-    """Refuse annotations of images that are not there; addresses are not looked up.
+    """Refuse annotations of images that do not exist; URLs are not checked.
 
     Args:
         source: Annotation file or folder, for messages.
-        data_list: What a dataset of mmdet or mmrotate reads: per image its ``img_path``.
+        data_list: Data list of a dataset of mmdet or mmrotate: per image its ``img_path``.
 
     Raises:
-        ValueError: Images do not exist; the message names the first.
+        ValueError: Images do not exist; the message names the first ten.
     """
     paths = [data['img_path'] for data in data_list if '://' not in data['img_path']]
     missing = [f'{path} does not exist' for path in paths if not Path(path).is_file()]

@@ -1,4 +1,4 @@
-"""Detection and instance segmentation on mmdet: what it lacks."""
+"""Components for detection and instance segmentation that mmdet lacks."""
 
 from mmdynamicvis.detection.datasets import (
     LevirShipDetDataset,

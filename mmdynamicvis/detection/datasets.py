@@ -1,4 +1,4 @@
-"""Datasets in COCO's format: their names, classes and palettes."""
+"""Datasets in COCO format: names, classes and palettes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mmdynamicvis.registry import DATASETS
 
 
 class CheckedCocoDataset(CocoDataset):
-    """mmdet's ``CocoDataset``, which checks its annotation file before mmdet reads it.
+    """mmdet's ``CocoDataset`` with validation of the annotation file before mmdet reads it.
 
     Raises:
         ValueError: See :func:`mmdynamicvis.data.coco.check_coco`; the message names the file,
-            the annotations and their images. Or images do not exist, or there is no box to train
-            on.
+            the annotations and their images. Also if images do not exist, or there is no box to
+            train on.
     """
 
     MASKS = False
@@ -27,7 +27,7 @@ class CheckedCocoDataset(CocoDataset):
         return super().load_data_list()
 
     def filter_data(self) -> list[dict]:
-        """Leave out what ``filter_cfg`` says; images must be there, and boxes to train on."""
+        """Apply ``filter_cfg``, then require that images exist and, in training, boxes."""
         data_list = super().filter_data()
         require_images(self.ann_file, data_list)
         if not self.test_mode:
@@ -37,14 +37,14 @@ class CheckedCocoDataset(CocoDataset):
 
 @DATASETS.register_module()
 class LevirShipDetDataset(CheckedCocoDataset):
-    """LEVIR-Ship: tiny ships in 3896 tiles of 512 x 512 px at 16 m/px, with boxes."""
+    """LEVIR-Ship: boxes of tiny ships in 3896 tiles of 512 x 512 px at 16 m/px."""
 
     METAINFO = {'classes': ('ship',), 'palette': [(255, 96, 55)]}
 
 
 @DATASETS.register_module()
 class NWPUInsSegDataset(CheckedCocoDataset):
-    """NWPU VHR-10: 10 classes in 650 images of about 1000 px, with masks."""
+    """NWPU VHR-10 with instance masks: 10 classes in 650 images of about 1000 px."""
 
     MASKS = True
     METAINFO = {
@@ -77,7 +77,7 @@ class NWPUInsSegDataset(CheckedCocoDataset):
 
 @DATASETS.register_module()
 class SSDDInsSegDataset(CheckedCocoDataset):
-    """SSDD: ships with masks in 1160 SAR images of about 500 px."""
+    """SSDD with instance masks: ships in 1160 SAR images of about 500 px."""
 
     MASKS = True
     METAINFO = {'classes': ('ship',), 'palette': [(255, 96, 55)]}

@@ -1,4 +1,4 @@
-"""Proposals in bfloat16 training."""
+"""An RPN head for detectors trained in bfloat16."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class Float32RPNHead(RPNHead):
-    """mmdet's ``RPNHead`` whose outputs are float32, or float64, under autocast too.
+    """mmdet's ``RPNHead`` that returns float32 (or float64) outputs even under autocast.
 
-    mmdet makes anchors in the type of the scores: in bfloat16 they would be off by up to 2 px at a
-    coordinate of 1000. Same arguments, same weights.
+    mmdet creates anchors in the dtype of the scores: in bfloat16, coordinates near 1000 px would be
+    rounded by up to 2 px. Arguments and weights are those of ``RPNHead``.
     """
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:

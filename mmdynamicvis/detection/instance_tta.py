@@ -14,14 +14,14 @@ FLIPPED = {'horizontal': (-1,), 'vertical': (-2,), 'diagonal': (-2, -1)}
 
 @MODELS.register_module()
 class InstanceTTAModel(DetTTAModel):
-    """mmdet's ``DetTTAModel`` for models with masks, which mmdet's refuses.
+    """mmdet's ``DetTTAModel`` for models with masks, which mmdet's class does not support.
 
-    Instances of all views compete by their boxes' scores, as in mmdet; each brings its mask.
-    Views may be flipped and of several sizes.
+    The instances of all views are merged by NMS on their boxes and scores, as in mmdet; each keeps
+    its mask. Views may be flipped and of different sizes.
     """
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
-        """Merge the views of one image, in its original coordinates."""
+        """Merge the predictions for all views of one image, in its original coordinates."""
         found = [sample.pred_instances for sample in data_samples]
         boxes, scores = self.merge_aug_bboxes(
             [instances.bboxes for instances in found],

@@ -1,4 +1,4 @@
-"""Large-scale jitter that resamples no more than what is kept."""
+"""Large-scale jitter that resamples only the pixels it keeps."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mmdynamicvis.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomScaleCrop(BaseTransform):
-    """Scale an image at random and take a random crop of it, by cropping first.
+    """Randomly scale and crop an image, implemented by cropping first.
 
-    The same augmentation as ``RandomResize(scale=crop_size, ratio_range=..., keep_ratio=True)``
-    followed by ``RandomCrop(crop_size)``: a factor is drawn uniformly, and every crop of the scaled
-    image is equally likely. As the part is cut from the original, to whole pixels of it, and
-    then resized, nothing is computed that the crop throws away: at ratios of 0.1 to 2.0 half of
-    the pixels. What ends up smaller than the crop is not padded. Boxes, masks and labels go
-    through mmdet's own ``RandomCrop`` and ``Resize``.
+    Equivalent to ``RandomResize(scale=crop_size, ratio_range=..., keep_ratio=True)`` followed by
+    ``RandomCrop(crop_size)``: the scale factor is drawn uniformly, and every crop of the scaled
+    image is equally likely. The crop is taken from the original image, rounded to its pixels, and
+    then resized. This avoids resampling pixels that the crop would discard, half of them at ratios
+    of 0.1 to 2.0. Results smaller than the crop are not padded. Boxes, masks and labels are
+    transformed by mmdet's ``RandomCrop`` and ``Resize``.
 
     Args:
-        crop_size: Width and height of the result in pixels, at most.
-        ratio_range: Smallest and largest size of the scaled image, relative to the one that just
-            fits into ``crop_size``.
-        **crop: Other arguments of mmdet's ``RandomCrop``, as ``allow_negative_crop``.
+        crop_size: Largest (width, height) of the result in pixels.
+        ratio_range: Smallest and largest size of the scaled image, relative to the size at which
+            it just fits into ``crop_size``.
+        **crop: Further arguments of mmdet's ``RandomCrop``, such as ``allow_negative_crop``.
 
     Raises:
         ValueError: Sizes or ratios are not positive, or the range is inverted.
@@ -47,7 +47,7 @@ class RandomScaleCrop(BaseTransform):
         self.crop = crop
 
     def transform(self, results: dict) -> dict | None:
-        """Scale and crop ``results``; None if nothing is in the crop and that is not allowed."""
+        """Scale and crop ``results``; return None if the crop has no boxes and that is refused."""
         height, width = results['img'].shape[:2]
         _, fitting = mmcv.rescale_size((width, height), self.crop_size, return_scale=True)
         factor = fitting * np.random.uniform(*self.ratio_range)
@@ -56,7 +56,7 @@ class RandomScaleCrop(BaseTransform):
         if results is None:
             return None
         height, width = results['img'].shape[:2]
-        # a part that was cut fills the crop; a whole side may stay shorter
+        # a side that was cropped fills the result exactly; a whole side may be shorter
         size = tuple(
             full if side == cut else max(round(side * factor), 1)
             for side, cut, full in zip((width, height), part, self.crop_size, strict=True)

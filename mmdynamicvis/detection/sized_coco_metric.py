@@ -1,4 +1,4 @@
-"""AP50 by size of the boxes, with bounds of one's own."""
+"""AP50 by size of the boxes, with custom size bounds."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from mmdynamicvis.registry import METRICS
 
 @METRICS.register_module()
 class SizedCocoMetric(CocoMetric):
-    """AP at an IoU of 0.5 over all boxes (``AP50``), and over those of each size (``AP50_<size>``).
+    """AP at an IoU of 0.5 over all boxes (``AP50``) and over boxes of each size (``AP50_<size>``).
 
-    For datasets whose small objects are not COCO's (32 and 96 px), such as LEVIR-Ship. The size of
-    a box is the square root of its width times its height, in pixels of the original image, for
-    annotations and detections alike; the ``area`` of an annotation file is not looked at, as
-    it may be that of a mask. As in COCO's evaluation:
+    For datasets for which COCO's size bounds (32 and 96 px) are unsuitable, such as LEVIR-Ship. The
+    size of a box is the square root of width times height in pixels of the original image, for both
+    annotations and detections. The ``area`` in annotation files is not used, because it may be that
+    of a mask. As in COCO's evaluation:
 
-    - Both bounds of a size belong to it: a box of exactly 32 x 32 px is small and medium.
-    - Annotations of another size, and crowds, are ignored: neither missing nor a wrong hit.
-    - A detection that hits no annotation is wrong where its own size belongs, ignored elsewhere.
-    - Precision is the mean over 101 recalls, and over the classes that have annotations.
+    - Both bounds are inclusive: a box of exactly 32 x 32 px is both small and medium.
+    - Annotations of other sizes and crowds are ignored: they count neither as missed nor, if
+      detected, as false positives.
+    - A detection that matches no annotation is a false positive for its own size and ignored for
+      other sizes.
+    - Precision is averaged over 101 recall levels and over the classes that have annotations.
 
-    Papers on LEVIR-Ship give the bounds of 32 and 64 px, but neither whether they are of the longer
-    side or of the root of the area, nor to which size a box on the bound belongs; nor do they say
-    what becomes of the few larger ships. Here those count in ``AP50`` alone.
+    Papers on LEVIR-Ship use the bounds 32 and 64 px. They do not state whether these refer to the
+    longer side or to the square root of the area, to which size a box on a bound belongs, or how
+    the few larger ships are counted. Here larger ships count only in ``AP50``.
 
     Args:
-        sizes: Name -> smallest and largest size in pixels; infinity by None.
-        **kwargs: The arguments of mmdet's ``CocoMetric``, as ``ann_file``.
+        sizes: Name -> (smallest, largest) size in pixels; None means infinity.
+        **kwargs: Arguments of mmdet's ``CocoMetric``, such as ``ann_file``.
 
     Raises:
-        ValueError: Bounds are negative or not in order.
+        ValueError: Bounds are negative or not in ascending order.
     """
 
     def __init__(
@@ -61,10 +63,10 @@ class SizedCocoMetric(CocoMetric):
         """Compute AP50 per size.
 
         Args:
-            results: Per image what ``process`` collected: ground truth and predictions.
+            results: Ground truth and predictions of each image, as collected by ``process``.
 
         Returns:
-            Name -> AP in [0, 1]; not a number where there are no annotations of the size.
+            Name -> AP in [0, 1]; NaN if there are no annotations of the size.
         """
         ground_truth, predictions = zip(*results, strict=True)
         with TemporaryDirectory() as folder:
@@ -75,7 +77,7 @@ class SizedCocoMetric(CocoMetric):
             found = mmengine.load(self.results2json(predictions, prefix)['bbox'])
         annotations = self._coco_api.dataset.get('annotations', [])
         for number, annotation in enumerate(annotations, start=1):
-            annotation['id'] = number  # pycocotools takes a hit of the id 0 for none
+            annotation['id'] = number  # pycocotools treats a match with id 0 as no match
             annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
         self._coco_api.createIndex()
         return self._average_precisions(found)
@@ -92,7 +94,7 @@ class SizedCocoMetric(CocoMetric):
         evaluation.params.areaRngLbl = list(self.sizes)
         evaluation.evaluate()
         evaluation.accumulate()
-        # (IoUs, recalls, classes, sizes, detections per image), -1 where nothing is annotated
+        # (IoUs, recalls, classes, sizes, detections per image); -1 if there are no annotations
         precision_RCS = evaluation.eval['precision'][0, :, :, :, 0]
         averages = {}
         for i, size in enumerate(self.sizes):

@@ -1,4 +1,7 @@
-"""Vectors of images, of maps and of regions, and files of them; torch and mmengine only."""
+"""Embeddings of images and regions, dense feature maps, and files of embeddings.
+
+Requires only torch and mmengine.
+"""
 
 from mmdynamicvis.embedding.embedder import Embedder
 from mmdynamicvis.embedding.vector_files import Embeddings

@@ -1,4 +1,4 @@
-"""Vectors of images, of their places and of regions, by a DynamicVis backbone."""
+"""Embeddings of images, dense feature maps and embeddings of regions from a DynamicVis backbone."""
 
 from __future__ import annotations
 
@@ -34,40 +34,42 @@ from mmdynamicvis.models.selections import record_selections
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
 BACKBONES = dict(DynamicVis=dict, DynamicVisBackbone=translate)
-"""Type of a backbone in a config -> function from its arguments to those of DynamicVis."""
+"""Type of a backbone in a config -> function that converts its arguments to DynamicVis's."""
 REGION = 7
-"""Places each way at which a region is sampled, as in the heads of detectors."""
+"""Side of the grid on which a region is sampled, as in RoI heads of detectors."""
 UNFIT = (MemoryError, OSError, RuntimeError, ValueError)
-"""What an image raises that cannot be read, does not fit the network or is too large for it."""
+"""Errors raised by images that are unreadable, unsuitable or too large for the network."""
 
 
 class Embedder:
-    """What a DynamicVis backbone sees in images, as vectors.
+    """Computes embeddings of images with a DynamicVis backbone.
 
     Args:
         source: A checkpoint (.pth or .safetensors) of a backbone or of a whole model; or a config
-            of any OpenMMLab project that has the backbone, whose normalization is taken, too. None
-            gives random weights.
-        checkpoint: Weights for a config; by default those that it names in ``load_from`` or in the
+            of any OpenMMLab project with a DynamicVis backbone, whose normalization is used as
+            well. None gives random weights.
+        checkpoint: Weights for a config; by default those named by its ``load_from`` or by the
             backbone's ``init_cfg``.
-        arch: 'tiny', 'small', 'base', 'large'; by default that of the checkpoint, 'base' without
-            one.
-        mean: Mean of each band, in the units of the images; R, G, B in [0, 255] by default.
-        std: Standard deviation of each band. While neither ``mean`` nor the config says that units
-            are others than those of 8 bits, rasters of other dtypes are refused.
+        arch: 'tiny', 'small', 'base' or 'large'; by default that of the checkpoint, or 'base'
+            without a checkpoint.
+        mean: Mean of each band, in the units of the images; by default for R, G, B in [0, 255].
+        std: Standard deviation of each band, in the units of the images. Unless ``mean`` or the
+            config states other units than those of 8-bit images, rasters of other dtypes are
+            refused.
         bands: Bands of rasters in the order of the network's channels, counted from 1; by default
             those of a config's ``LoadGeoTIFF``, else all.
-        size: Height and width in pixels to which images are resized; None leaves them.
-        batch_size: Images of one size that go through the network at once.
-        device: Where it runs; an accelerator by default, if there is one.
-        **backbone: Other arguments of :class:`~mmdynamicvis.DynamicVis` that the weights do not
-            tell, such as ``reduction_ratios``.
+        size: (height, width) in pixels to which images are resized; None keeps their size.
+        batch_size: Largest number of images of one size per forward pass.
+        device: Device of the backbone; by default an accelerator if there is one.
+        **backbone: Further arguments of :class:`~mmdynamicvis.DynamicVis` that cannot be inferred
+            from the checkpoint, such as ``reduction_ratios``.
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: The source has no DynamicVis backbone, ``mean``, ``std`` and its channels differ
-            in number, ``size`` is too small, or there is no such device.
-        RuntimeError: The weights are of another backbone, or not complete.
+        ValueError: The source has no DynamicVis backbone; the lengths of ``mean`` and ``std``
+            differ from its number of input channels; ``size`` is too small; or the device does not
+            exist.
+        RuntimeError: The weights do not fit the backbone, or are incomplete.
 
     Examples:
         >>> embedder = Embedder(arch='tiny', device='cpu')
@@ -122,26 +124,29 @@ class Embedder:
         counts = len(self.mean), len(self.std)
         if counts != (self.model.in_channels,) * 2:
             raise ValueError(
-                f'the backbone takes {self.model.in_channels} bands, mean has {counts[0]} numbers '
-                f'and std {counts[1]}: give mean=... and std=... of your bands'
+                f'the backbone takes {self.model.in_channels} bands, but mean has {counts[0]} '
+                f'values and std {counts[1]}: give mean=... and std=... of your bands'
             )
         if size is not None and min(size) < self.model.min_size:
-            raise ValueError(f'size is {size}; the backbone takes {self.model.min_size} pixels on')
+            raise ValueError(f'size is {size}; the backbone needs {self.model.min_size} pixels')
         self.size = size
         self.batch_size = batch_size
 
     def __call__(self, images: Sequence[Image]) -> Tensor:
-        """Return one vector per image: the mean over the last map, (N, C) float32 on the CPU.
+        """Return one vector per image: the spatial mean of the last feature map.
 
         Args:
             images: Files, arrays (H, W, bands) or tensors (bands, H, W), of any sizes, in the units
                 of ``mean``.
 
+        Returns:
+            (N, C) float32 on the CPU.
+
         Raises:
             OSError: A file is missing or damaged.
             TypeError: A single file is given instead of a list.
-            ValueError: An image has another number of bands, is too small, or its numbers are NaN,
-                infinite or so large that its vector is; the message names it.
+            ValueError: An image has a wrong number of bands, is too small, or gives a vector that
+                is not finite; the message names it.
         """
         if isinstance(images, (str, Path)):
             raise TypeError(f'images is {images!r}; give a list, [{images!r}]')
@@ -149,25 +154,29 @@ class Embedder:
         return torch.cat(vectors).cpu() if vectors else torch.zeros(0, self.model.embed_dims[-1])
 
     def maps(self, image: Image) -> tuple[Tensor, ...]:
-        """Return the dense maps of an image, one (C, H', W') of each stride 4, 8, 16 and 32.
+        """Return the feature maps of an image.
+
+        Returns:
+            One map (C, H', W') for each stride 4, 8, 16 and 32, float32 on the CPU.
 
         Raises:
-            ValueError: As :meth:`__call__`.
+            OSError: See :meth:`__call__`.
+            ValueError: See :meth:`__call__`.
         """
         return tuple(level[0].cpu() for level in next(self._batches([image])))
 
     def regions(self, image: Image, boxes: Sequence[Sequence[float]] | Tensor) -> Tensor:
-        """Return one vector per box: the means over the box in all maps, side by side.
+        """Return one vector per box: the means over the box in all maps, concatenated.
 
         Args:
             image: As in :meth:`__call__`.
-            boxes: (R, 4) as x1, y1, x2, y2 in pixels of the image; what lies outside is cut off.
+            boxes: (R, 4) x1, y1, x2, y2 in pixels of the image; boxes are clipped to the image.
 
         Returns:
             (R, sum of the maps' channels) float32 on the CPU.
 
         Raises:
-            ValueError: The boxes have another shape, or one of them has no area in the image.
+            ValueError: The boxes have a wrong shape, or a box has no area inside the image.
         """
         from torchvision.ops import roi_align
 
@@ -179,7 +188,7 @@ class Embedder:
         pixels_CHW = self._read(image)
         height, width = pixels_CHW.shape[1:]
         inside_R4 = boxes_R4.clamp(min=0).minimum(torch.tensor([width, height] * 2))
-        # those of NaN, too, with which roi_align reads anywhere in memory
+        # also true for NaN, with which roi_align would read arbitrary memory
         empty = ~(inside_R4[:, :2] < inside_R4[:, 2:]).all(1)
         if empty.any():
             index = int(empty.nonzero()[0])
@@ -190,7 +199,7 @@ class Embedder:
         levels = next(self._batches([pixels_CHW]))
         vectors = []
         for level_BCHW in levels:
-            # exact, also where the size of the image is no multiple of the stride
+            # exact even if the image size is not a multiple of the stride
             scale = torch.tensor([level_BCHW.shape[3] / width, level_BCHW.shape[2] / height] * 2)
             scaled = (inside_R4 * scale).to(level_BCHW)
             samples = roi_align(level_BCHW, [scaled], REGION, sampling_ratio=2, aligned=True)
@@ -198,27 +207,32 @@ class Embedder:
         return torch.cat(vectors, 1).cpu()
 
     def selections(self, image: Image) -> dict[int, StageSelection]:
-        """Return what each stage that selects has selected of an image, by its stride in pixels.
+        """Return the selected tokens of an image: stride in pixels -> selection of the stage.
 
-        Of a batch of one: ``indices`` (1, K) and ``importance`` (1, rows * columns).
+        The batch dimension is 1: ``indices`` are (1, K), ``importance`` is (1, rows * columns).
         """
         with record_selections(self.model) as record:
             self.maps(image)
         return record.selections
 
     def folder(self, folder: str | Path) -> Embeddings:
-        """Return vectors of all images in a folder and below, by their paths in it.
+        """Return vectors of all images below a folder, named by their paths relative to it.
 
-        Shows its progress. Unreadable or unsuitable images are skipped with a warning.
+        Shows a progress bar. Unreadable or unsuitable images are skipped with a warning.
 
         Raises:
-            FileNotFoundError: There is no such folder, or no image in it.
+            FileNotFoundError: The folder does not exist or has no images.
         """
         paths = find_images(folder)
         return self.files(paths, [path.relative_to(folder).as_posix() for path in paths])
 
     def files(self, paths: Sequence[Path], names: Sequence[str] | None = None) -> Embeddings:
-        """Return vectors of files by their names, or else paths, as :meth:`folder` does."""
+        """Return vectors of files, skipping files as :meth:`folder` does.
+
+        Args:
+            paths: The files.
+            names: Their names in the result; by default their paths.
+        """
         names = [path.as_posix() for path in paths] if names is None else names
         taken, vectors = [], [self([])]
         files = list(zip(names, paths, strict=True))
@@ -230,7 +244,7 @@ class Embedder:
         return Embeddings(taken, torch.cat(vectors))
 
     def _fitting(self, files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Tensor]]:
-        """Yield the names and vectors (1, C) of files, but for those that it says are left out."""
+        """Yield the names and vectors (1, C) of files; warn about files that are left out."""
         names, paths = zip(*files, strict=True)
         try:
             yield from zip(names, self(paths).split(1), strict=True)
@@ -238,19 +252,19 @@ class Embedder:
             if len(files) == 1:
                 print_log(f'left out {paths[0]}: {error}', 'current', logging.WARNING)
                 return
-            # one by one, to find out which it is
+            # retry one by one to find the file at fault
             for file in files:
                 yield from self._fitting([file])
 
     def _read(self, image: Image) -> Tensor:
-        """Return an image as it goes into the network but for size and normalization."""
+        """Return an image (bands, H, W) before resizing and normalization, after validating it."""
         pixels_CHW = read_image(image, self.bands, self.dtype)
-        # twice as far: interpolation of floats overshoots
+        # float images may exceed 255 by overshoot of an interpolation
         limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
         if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
             raise ValueError(
-                f'{_name(image)} has values up to {pixels_CHW.max():g}, and the mean is of images '
-                'of 8 bits: give mean=... and std=... of your bands, or scale it to 0 to 255'
+                f'{_name(image)} has values up to {pixels_CHW.max():g}, but the mean is that of '
+                '8-bit images: give mean=... and std=... of your bands, or scale it to 0 to 255'
             )
         height, width = pixels_CHW.shape[1:]
         if len(pixels_CHW) != len(self.mean):
@@ -260,14 +274,14 @@ class Embedder:
             )
         if min(height, width) < (1 if self.size else self.model.min_size):
             raise ValueError(
-                f'{_name(image)} is of {width} x {height} pixels, the backbone takes '
-                f'{self.model.min_size} each way on: resize images with size=(height, width)'
+                f'{_name(image)} has {width} x {height} pixels, but the backbone needs at least '
+                f'{self.model.min_size} each way: resize images with size=(height, width)'
             )
         return pixels_CHW
 
     @torch.inference_mode()
     def _batches(self, images: Sequence[Image]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the maps of batches, in the order of the images."""
+        """Yield the feature maps of batches, in the order of the images."""
         read = map(self._read, images)
         if self.size is not None:
             options = dict(mode='bilinear', antialias=True, align_corners=False)
@@ -293,7 +307,11 @@ def _name(image: Image) -> str:
 
 
 def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a config's backbone, with its ``checkpoint`` or None, and how it takes images.
+    """Return a config's backbone and its expectations of images.
+
+    Returns:
+        Arguments of DynamicVis, plus ``checkpoint`` (or None); and ``mean``, ``std``, ``bands``
+        and ``dtype`` of the images.
 
     Raises:
         ValueError: The config has no DynamicVis backbone.
@@ -312,7 +330,7 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     normalization = preprocessor_of(cfg)
     settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
     if 'mean' in normalization:
-        # of B, G, R unless the preprocessor turns them round
+        # in the order B, G, R unless the preprocessor reverses the channels
         turned = turns_channels(normalization) or len(normalization['mean']) != 3
         order = 1 if turned else -1
         settings.update({name: normalization[name][::order] for name in ('mean', 'std')})

@@ -1,4 +1,4 @@
-"""An index over images that remembers the model that made it."""
+"""An index of image embeddings that records the model it was made with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmdynamicvis.visualization.pictures import Picture
 def settings_of(
     model: str | Path, checkpoint: str | Path | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Return what makes the same embedder again, of JSON types.
+    """Return the settings from which :func:`make_embedder` rebuilds an embedder, of JSON types.
 
     Args:
         model: Checkpoint or config.
@@ -39,9 +39,14 @@ def settings_of(
 def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Embedder:
     """Return the embedder of an index.
 
+    Args:
+        settings: As returned by :func:`settings_of`.
+        device: Device of the backbone; by default an accelerator if there is one.
+
     Raises:
-        FileNotFoundError: A file of the model is no longer where it was.
-        ValueError: A file of the model has changed since, or the settings are not of an index.
+        FileNotFoundError: A file of the model no longer exists.
+        ValueError: A file of the model has changed since the index was made, or the settings are
+            incomplete.
     """
     if missing := {'model', 'checkpoint', 'digests', 'options'} - set(settings):
         raise ValueError(
@@ -51,7 +56,7 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
     files = [Path(path) for path in (settings['model'], settings['checkpoint']) if path]
     for path, expected in zip(files, settings['digests'], strict=True):
         if digest(path) != expected:
-            raise ValueError(f'{path} has changed since the index was made: build it anew')
+            raise ValueError(f'{path} has changed since the index was made: build it again')
     options = settings['options']
     return Embedder(files[0], checkpoint=settings['checkpoint'], device=device, **options)
 
@@ -59,13 +64,13 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
 def embed_images(
     images: Sequence[Path], settings: Mapping[str, Any], device: str | None = None
 ) -> Embeddings:
-    """Return the index of images by their full paths; it says which do not fit, and lacks those."""
+    """Return embeddings of images, named by absolute path; skips unsuitable ones with a warning."""
     names, vectors, _ = make_embedder(settings, device).files([path.resolve() for path in images])
     return Embeddings(names, vectors, settings)
 
 
 def indexed_picture(path: str | Path, bands: Sequence[int] | None = None) -> Picture | None:
-    """Return the picture of an image of an index; None, and a warning, if it cannot be read now.
+    """Return the picture of an indexed image; None, with a warning, if it can no longer be read.
 
     Args:
         path: The image.

@@ -1,4 +1,4 @@
-"""Images as users have them: files, folders, arrays, tensors."""
+"""Reading of images given as files, folders, arrays or tensors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RASTERS = ('.jp2', '.tif', '.tiff', '.vrt')
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Return all images in a folder and the folders in it, sorted.
+    """Return all images below a folder, sorted.
 
-    Linked folders are followed, hidden files left out; see
+    Linked folders are followed, hidden files are skipped; see
     :func:`mmdynamicvis.data.image_files.find_files`.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no image in it.
+        FileNotFoundError: The folder does not exist or has no images.
     """
     suffixes = (*PLAIN, *RASTERS)
     found = find_files(folder, suffixes)
@@ -37,19 +37,19 @@ def find_images(folder: str | Path) -> list[Path]:
 def read_image(
     image: Image, bands: Sequence[int] | None = None, dtype: str | None = None
 ) -> Tensor:
-    """Return an image as (bands, H, W) float32, in the units it is stored in.
+    """Return an image as (bands, H, W) float32, in the units in which it is stored.
 
     Args:
-        image: What :data:`Image` says. Files that end with one of :data:`RASTERS` are read by
-            rasterio (pixels without data become 0), others by Pillow as R, G, B.
-        bands: Bands of a raster in the order of the network's channels, counted from 1; all by
-            default, three as red, green, blue.
-        dtype: dtype that rasters must have; None for any.
+        image: See :data:`Image`. Files with a suffix in :data:`RASTERS` are read by rasterio
+            (nodata pixels become 0), others by Pillow as R, G, B.
+        bands: Bands of a raster in the order of the network's channels, counted from 1; by default
+            all, three of them as red, green, blue.
+        dtype: dtype that rasters must have; None accepts any.
 
     Raises:
         OSError: A file is missing or damaged; the message names it.
-        ValueError: An array or tensor has another shape, a raster lacks a band or has another
-            dtype, or another file has more than 8 bits per band.
+        ValueError: An array or tensor has a wrong shape, a raster lacks a band or has another
+            dtype, or an image that is not a raster has more than 8 bits per band.
     """
     if isinstance(image, Tensor):
         pixels_CHW = image
@@ -70,7 +70,7 @@ def _read_file(path: Path, bands: Sequence[int] | None, dtype: str | None) -> Te
     if path.suffix.lower() in RASTERS:
         from mmdynamicvis.data.geotiff import LoadGeoTIFF
 
-        # of alpha, nothing is asked
+        # 'band': an alpha band does not matter, as nodata masks are not used here
         results = LoadGeoTIFF(bands, dtype=dtype, alpha='band').transform(dict(img_path=str(path)))
         pixels_HWC = results['img']
     else:

@@ -1,4 +1,4 @@
-"""Vectors of images beside the images' names, in a file."""
+"""Embeddings with the names of their images, and files of them."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ SUFFIXES = ('.npz', '.parquet', '.safetensors')
 
 
 class Embeddings(NamedTuple):
-    """Vectors of images."""
+    """Embeddings of images."""
 
     names: list[str]
-    """Of the images, e.g. their paths."""
+    """N names of the images, e.g. their paths."""
     vectors: Tensor
     """(N, C) float32."""
     settings: Mapping[str, Any] = MappingProxyType({})
-    """How they were made, for whoever adds to them; anything that JSON holds."""
+    """How the vectors were computed, for code that adds further ones; of JSON types."""
 
     def save(self, path: str | Path) -> None:
-        """Write a .safetensors, .npz or .parquet file; it appears when it is complete.
+        """Write a .safetensors, .npz or .parquet file, atomically.
 
         A .safetensors file has the tensor ``vectors``, and names and settings as JSON in its
-        metadata; an .npz file the arrays ``vectors`` and ``names``, and ``settings`` as JSON; a
-        .parquet file (needs pyarrow) the columns ``name`` and ``vector``, and the settings in its
-        metadata.
+        metadata. An .npz file has the arrays ``vectors`` and ``names``, and ``settings`` as JSON.
+        A .parquet file (requires pyarrow) has the columns ``name`` and ``vector``, and the settings
+        as JSON in its metadata.
 
         Raises:
-            OSError: The file cannot be written, since the disk is full for example.
-            ValueError: The file's name ends with something else, or a vector is not finite.
+            OSError: The file cannot be written, for example because the disk is full.
+            ValueError: The suffix is unsupported, the vectors are not (N, C) floats with one row
+                per name, or a vector is not finite.
         """
         path = Path(path)
         self._check()
@@ -49,12 +50,11 @@ class Embeddings(NamedTuple):
 
     @classmethod
     def load(cls, path: str | Path) -> Embeddings:
-        """Read what :meth:`save` has written; nothing in the file is executed.
+        """Read a file written by :meth:`save`; no code in the file is executed.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: The file's name ends with something else, or it is damaged or holds
-                something else.
+            FileNotFoundError: The file does not exist.
+            ValueError: The suffix is unsupported, or the file is damaged or has no embeddings.
         """
         path = Path(path)
         read = _by_suffix(path, _from_npz, _from_parquet, _from_safetensors)
@@ -72,7 +72,7 @@ class Embeddings(NamedTuple):
         return embeddings
 
     def _check(self) -> None:
-        """Raise a ValueError unless there is a finite vector for each name."""
+        """Raise a ValueError unless there is one finite vector per name."""
         if self.vectors.dim() != 2 or not self.vectors.is_floating_point():
             shape = tuple(self.vectors.shape)
             raise ValueError(f'vectors are {self.vectors.dtype} of shape {shape}, not float (N, C)')
@@ -90,7 +90,7 @@ def _by_suffix(path: Path, *functions: Callable) -> Callable:
 
 
 def _to_npz(embeddings: Embeddings, path: Path) -> None:
-    # of text, so that no pickle is needed
+    # dtype str: an object array would need pickle
     np.savez(
         path,
         names=np.array(embeddings.names, dtype=str),

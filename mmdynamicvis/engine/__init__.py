@@ -1,4 +1,4 @@
-"""What training needs around any model: exact resumption, checks, a watch on the selection."""
+"""Training support for any model: exact resumption, checks, statistics of token selection."""
 
 from mmdynamicvis.engine.exact_resume import (
     ExactResumeHook,

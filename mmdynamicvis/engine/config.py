@@ -1,6 +1,6 @@
-"""What a config says of its host, its test and its normalization.
+"""Read host, test dataset and normalization from a config.
 
-For configs of any host, of text and of pure Python, where a ``type`` is a class.
+Works for configs of any host, both text configs and pure Python configs, where ``type`` is a class.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, init_default_scope
 
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
-"""Endings of config files."""
+"""Suffixes of config files."""
 _WRAPPED = ('dataset', 'datasets', 'queries', 'database')
-"""Where datasets that wrap others hold them."""
+"""Arguments in which wrapping datasets hold the wrapped ones."""
 
 
 def load_config_file(path: str | Path) -> Config:
     """Read a config file.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: The file is no config; the message names it.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not a config; the message names it.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no config file {path}')
     if Path(path).suffix not in CONFIGS:
         raise ValueError(
-            f'{path} is no config, which ends with {", ".join(CONFIGS)}: config and checkpoint may '
-            'have changed places'
+            f'{path} is no config file ({", ".join(CONFIGS)}): are config and checkpoint in the '
+            'wrong order?'
         )
     return Config.fromfile(path)
 
@@ -42,7 +42,7 @@ def type_name(step: dict) -> str:
 
 
 def scope_of(cfg: Config) -> str | None:
-    """Return the scope of a config's components: its ``default_scope``, or its model's package."""
+    """Return a config's ``default_scope``, else the package of its model's class, else None."""
     scope = cfg.get('default_scope')
     kind = (cfg.get('model') or {}).get('type')
     if scope is None and isinstance(kind, type):
@@ -51,7 +51,7 @@ def scope_of(cfg: Config) -> str | None:
 
 
 def use_scope(cfg: Config) -> None:
-    """Make the config's scope the default one, whatever an earlier config has set."""
+    """Make the config's scope the default scope, replacing that of an earlier config."""
     init_default_scope(scope_of(cfg) or 'mmengine')
 
 
@@ -66,12 +66,12 @@ def leaf_datasets(dataset: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def test_dataset(cfg: Config) -> ConfigDict:
-    """Return the dataset of a config's test; of several, the first."""
+    """Return the first test dataset of a config, without wrappers."""
     return next(leaf_datasets(cfg.test_dataloader.dataset))
 
 
 def metainfo_of(cfg: Config, dataset: ConfigDict) -> dict[str, Any]:
-    """Return what a dataset of a config says of its classes, without its files."""
+    """Return the metainfo (classes, palette) of a config's dataset, without reading its files."""
     kind = dataset.type
     if not isinstance(kind, type):
         with DATASETS.switch_scope_and_registry(scope_of(cfg)) as datasets:
@@ -85,5 +85,5 @@ def preprocessor_of(cfg: Config) -> dict[str, Any]:
 
 
 def turns_channels(preprocessor: dict[str, Any]) -> bool:
-    """Return whether a preprocessor turns B, G, R, as images are loaded, to R, G, B."""
+    """Return whether a preprocessor reverses channels: images are loaded as B, G, R."""
     return bool(preprocessor.get('bgr_to_rgb') or preprocessor.get('to_rgb'))

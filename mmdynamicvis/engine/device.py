@@ -1,4 +1,4 @@
-"""Where models run."""
+"""Choice of the device."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from mmengine.device import get_device
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """Return a device that is there.
+    """Return a device after checking that it can be used.
 
     Args:
-        name: As torch has it, e.g. 'cuda:1'; an accelerator by default, if there is one.
+        name: Name of a torch device, e.g. 'cuda:1'; by default an accelerator if there is one.
 
     Raises:
-        ValueError: There is no such device on this machine.
+        ValueError: The machine has no such device.
     """
     name = get_device() if name is None else name
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    # torch raises a class of its own for each reason
+    # torch raises different exceptions for different reasons
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         reason = str(error).partition('\n')[0]
         raise ValueError(
-            f'device {name!r} cannot be used on this machine ({reason}): take {get_device()!r}'
+            f'device {name!r} cannot be used on this machine ({reason}): use {get_device()!r}'
         ) from error
     return device

@@ -1,4 +1,4 @@
-"""Training that can be killed at any moment and goes on as if nothing had happened."""
+"""Exact resumption: a resumed training is identical to one that was never interrupted."""
 
 from __future__ import annotations
 
@@ -19,31 +19,36 @@ from mmdynamicvis.engine.seeding import SampleIndex, seed_everything
 from mmdynamicvis.registry import DATA_SAMPLERS, HOOKS
 
 _KEY = 'exact_resume'
-"""Where a checkpoint holds what the hook needs."""
+"""Key under which a checkpoint holds the state of the hook."""
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A dataset or sampler that can begin an epoch anywhere."""
+    """A dataset or sampler that can start in the middle of an epoch."""
 
     def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch of the next iteration, and how many of its batches are done."""
+        """Set the epoch of the next iteration and the number of batches already done in it."""
 
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Makes a resumed training equal to one that was never interrupted.
+    """Makes a resumed training identical to one that was never interrupted.
 
-    For mmengine's loops of epochs and of iterations. Three things follow from the seed and the
-    step, not from what was drawn before: the order of the samples, what they are augmented with,
-    and what the model draws. The first takes the sampler ``mmdynamicvis.ResumableSampler``, or
-    ``mmdynamicvis.ResumableInfiniteSampler`` in a loop of iterations; the second a dataset that
-    seeds its samples, which ``mmdynamicvis.SeededDataset`` makes of any; ``mmdynamicvis.
-    RegionStream`` does both. The third is done here. Checkpoints may be saved within an epoch
-    (``CheckpointHook`` with ``by_epoch=False``), and within an accumulation of gradients
-    (``accumulative_counts``) if there is one process: they then hold the gradients.
+    Works with mmengine's epoch-based and iteration-based loops. Three things must depend only on
+    the seed and the step, not on earlier random draws:
 
-    A checkpoint also holds what the order depends on, and a training that differs is refused.
+    - The order of the samples: use the sampler ``mmdynamicvis.ResumableSampler``, or
+      ``mmdynamicvis.ResumableInfiniteSampler`` in an iteration-based loop.
+    - The augmentation: use a dataset that seeds its samples; ``mmdynamicvis.SeededDataset`` wraps
+      any dataset for this. ``mmdynamicvis.RegionStream`` provides both order and augmentation.
+    - Random numbers drawn by the model: this hook seeds each step.
+
+    Checkpoints may be saved within an epoch (``CheckpointHook`` with ``by_epoch=False``). With a
+    single process they may also be saved during gradient accumulation (``accumulative_counts``);
+    they then contain the gradients.
+
+    Checkpoints also record the settings that determine the order of the samples. Resuming with
+    different settings is refused.
     """
 
     priority = 'VERY_HIGH'  # before hooks that may draw random numbers
@@ -52,15 +57,16 @@ class ExactResumeHook(Hook):
         self._loaded: dict[str, Any] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep what the checkpoint says; whether the training is resumed from it is not known."""
+        """Keep the hook's state; it is not known yet whether training is resumed from it."""
         self._loaded = checkpoint.get(_KEY)
 
     def before_train(self, runner: Runner) -> None:
-        """Check that the training can begin anywhere, and that it goes on as it began.
+        """Check that the training is resumable and that its settings match the checkpoint's.
 
         Raises:
-            TypeError: The order or the augmentation of the samples does not follow from the step.
-            RuntimeError: The checkpoint is of a training with other settings, or lacks gradients.
+            TypeError: The order or the augmentation of the samples depends on earlier draws.
+            RuntimeError: The checkpoint is from a training with other settings, or lacks
+                accumulated gradients.
         """
         _check_data(runner)
         loaded, self._loaded = self._loaded, None
@@ -69,8 +75,8 @@ class ExactResumeHook(Hook):
         if loaded is None:
             runner.logger.warning(
                 'ExactResumeHook: the checkpoint was written without the hook, or by an earlier '
-                'mmdynamicvis, and does not tell its batch size and number of processes. If they '
-                'were others, samples are left out or repeated.'
+                'mmdynamicvis, and does not state its batch size and number of processes. If they '
+                'were different, samples are skipped or repeated.'
             )
             return
         _compare(loaded['settings'], _settings(runner))
@@ -78,7 +84,7 @@ class ExactResumeHook(Hook):
             _restore_gradients(runner, loaded['gradients'])
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add what the order of the samples depends on, and gradients that are being summed."""
+        """Add the settings that determine the sample order, and any accumulated gradients."""
         accumulating, gradients = _is_accumulating(runner), None
         if accumulating and get_world_size() == 1:
             parameters = _unwrapped(runner).named_parameters()
@@ -95,12 +101,12 @@ class ExactResumeHook(Hook):
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Tell dataset and sampler where in the epoch the training is.
+        """Set the position within the epoch in dataset and sampler.
 
-        A loop of iterations has one epoch, and goes itself to where it was.
+        An iteration-based loop has a single epoch and restores its position itself.
 
         Raises:
-            RuntimeError: The checkpoint is of a training with another number of steps per epoch.
+            RuntimeError: The checkpoint is from a training with another number of steps per epoch.
         """
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             return
@@ -109,40 +115,40 @@ class ExactResumeHook(Hook):
         batches_done = runner.iter - runner.epoch * n_steps
         if not 0 <= batches_done <= n_steps:
             raise RuntimeError(
-                f'the checkpoint is of epoch {runner.epoch}, step {runner.iter}, which does not go '
-                f'with {n_steps} steps per epoch: resume with the data, batch size and number of '
-                'processes of the interrupted training, or start anew with load_from'
+                f'the checkpoint is of epoch {runner.epoch}, step {runner.iter}, which does not '
+                f'fit {n_steps} steps per epoch: resume with the data, batch size and number of '
+                'processes of the interrupted training, or start a new one with load_from'
             )
         _set_progress(loader, runner.epoch, batches_done)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Tell the data the batch size, so that the workers of a stream fill their batches."""
+        """Pass the batch size to the data, so that the workers of a stream fill their batches."""
         _set_progress(runner.val_dataloader, 0, 0)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Tell the data the batch size, so that the workers of a stream fill their batches."""
+        """Pass the batch size to the data, so that the workers of a stream fill their batches."""
         _set_progress(runner.test_dataloader, 0, 0)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed what the model draws in this step."""
+        """Seed the random numbers that the model draws in this step."""
         seed_everything(runner.seed, runner.iter, get_rank())
 
 
 def _check_data(runner: Runner) -> None:
-    """Raise TypeError unless samples and their order follow from the step."""
+    """Raise TypeError unless samples and their order depend only on the seed and the step."""
     loader = runner.train_dataloader
     dataset, sampler = (type(part).__name__ for part in (loader.dataset, loader.sampler))
     iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
     if iterations and getattr(runner.train_loop, 'fast_forward_on_resume', False):
         raise TypeError(
-            'ExactResumeHook goes with train_cfg.fast_forward_on_resume=False alone: with True '
-            'a resumed training begins with the first samples again'
+            'ExactResumeHook needs train_cfg.fast_forward_on_resume=False: with True, a resumed '
+            'training would start with the first samples again'
         )
     if isinstance(loader.dataset, IterableDataset):
         if iterations or not isinstance(loader.dataset, Resumable):
             raise TypeError(
                 f'ExactResumeHook cannot resume {dataset} in {type(runner.train_loop).__name__}: '
-                'of streams it takes mmdynamicvis.RegionStream, in the loop of epochs '
+                'of streams, it supports only mmdynamicvis.RegionStream, in an epoch-based loop '
                 '(train_cfg.by_epoch=True)'
             )
         return
@@ -168,7 +174,7 @@ def _check_data(runner: Runner) -> None:
 
 
 def _settings(runner: Runner) -> dict[str, Any]:
-    """Return what the samples of a step depend on; plain values, by how messages call them."""
+    """Return the settings that determine the samples of a step: name for messages -> value."""
     loader = runner.train_dataloader
     stream = isinstance(loader.dataset, IterableDataset)
     order = loader.dataset if stream else loader.sampler
@@ -187,7 +193,7 @@ def _settings(runner: Runner) -> dict[str, Any]:
 
 
 def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise RuntimeError if the settings of the interrupted training were others."""
+    """Raise RuntimeError if the settings of the interrupted training were different."""
     differences = [
         f'{name} is {value}, was {before[name]}'
         for name, value in now.items()
@@ -197,12 +203,12 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
         raise RuntimeError(
             'this training cannot go on as if it had not been interrupted: '
             f'{"; ".join(differences)}. Resume with the settings of the interrupted training, or '
-            'start anew from its weights with load_from, without resume'
+            'start a new one from its weights with load_from, without resume'
         )
 
 
 def _is_accumulating(runner: Runner) -> bool:
-    """Return whether the parameters hold gradients of steps that have not yet been applied."""
+    """Return whether the parameters hold accumulated gradients that are not yet applied."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return any(isinstance(x, OptimWrapper) and not x.should_update() for x in wrappers)
@@ -238,10 +244,10 @@ def _set_progress(loader: DataLoader, epoch: int, batches_done: int) -> None:
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler`` that can begin an epoch anywhere, for :class:`ExactResumeHook`.
+    """mmengine's ``DefaultSampler`` that can start within an epoch, for :class:`ExactResumeHook`.
 
-    As there, an epoch repeats up to (number of processes - 1) samples so that all processes have
-    equally many, unless ``round_up=False``.
+    As in mmengine, an epoch repeats up to (number of processes - 1) samples so that all processes
+    get the same number, unless ``round_up=False``.
     """
 
     def __init__(self, dataset: Sized, **kwargs: Any) -> None:
@@ -249,21 +255,21 @@ class ResumableSampler(DefaultSampler):
         self._n_done = 0
 
     def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set the epoch of the next iteration, and how many of its batches are done."""
+        """Set the epoch of the next iteration and the number of batches already done in it."""
         self.set_epoch(epoch)
         self._n_done = batches_done * batch_size
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        """Iterate over the indices that are left of the epoch."""
+        """Iterate over the remaining indices of the epoch."""
         epoch, indices = self.epoch, islice(super().__iter__(), self._n_done, None)
         return (SampleIndex(index, epoch) for index in indices)
 
 
 @DATA_SAMPLERS.register_module()
 class ResumableInfiniteSampler(InfiniteSampler):
-    """mmengine's ``InfiniteSampler`` whose indices say in which pass over the data they are.
+    """mmengine's ``InfiniteSampler`` whose indices carry the number of the pass over the data.
 
-    For :class:`ExactResumeHook` in a loop of iterations, which goes by itself to where it was.
+    For :class:`ExactResumeHook` in an iteration-based loop, which restores its position itself.
     """
 
     def __init__(self, dataset: Sized, **kwargs: Any) -> None:
@@ -271,7 +277,7 @@ class ResumableInfiniteSampler(InfiniteSampler):
         self._n_drawn = 0
 
     def skip(self, num_samples: int) -> None:
-        """Go to a place in the endless sequence of this process, as newer mmengine does."""
+        """Skip samples of this process's infinite sequence; called by newer mmengine."""
         super().skip(num_samples)
         self._n_drawn = num_samples
 

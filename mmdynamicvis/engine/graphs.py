@@ -1,4 +1,4 @@
-"""CUDA graphs of a backbone: forward passes without the time of Python, for a few sizes."""
+"""CUDA graphs of a backbone: forward passes without Python overhead, for a few image sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdynamicvis.models.kept import Entries, recording
 
 WARM_UPS = 3
-"""Calls before a capture: they compile kernels, choose algorithms and fill caches."""
+"""Number of calls before a capture, which compile kernels, choose algorithms and fill caches."""
 
 
 class _Captured(NamedTuple):
@@ -24,20 +24,20 @@ class _Captured(NamedTuple):
 class CUDAGraphs(nn.Module):
     """Run a backbone for inference from CUDA graphs, one per shape and dtype of the images.
 
-    The first call for a shape captures its graph, which takes seconds; the next ones copy the
-    images into it and replay it. A graph reads the weights where they lie, so that weights that are
-    loaded in place are seen; after weights move (``.to()``, ``load_state_dict(assign=True)``),
-    call :meth:`clear`. Autocast, if it is on, is captured with the shape.
+    The first call for a shape captures its graph, which takes seconds; later calls copy the images
+    into the graph's input and replay it. A graph reads the weights at their addresses in memory:
+    weights loaded in place take effect, but call :meth:`clear` after weights have moved (``.to()``,
+    ``load_state_dict(assign=True)``). An active autocast is captured along with the shape.
 
     Args:
         model: A backbone on a GPU, in eval mode, that returns a tuple of tensors.
-        limit: Graphs that are kept; the one unused for longest is dropped. All share one pool of
-            memory.
-        clone: Return copies of the maps. If False, what is returned is overwritten by the next
-            call, of whatever shape.
+        limit: Number of graphs to keep; the least recently used one is dropped. All graphs share
+            one memory pool.
+        clone: Return copies of the maps. If False, the next call, of any shape, overwrites the
+            returned maps.
 
     Raises:
-        RuntimeError: There is no GPU, the images lie elsewhere, the model is in training mode, or
+        RuntimeError: There is no GPU, the images are not on it, the model is in training mode, or
             gradients are recorded.
         ValueError: The limit is less than 1.
 
@@ -87,9 +87,9 @@ class CUDAGraphs(nn.Module):
                 captured = self._capture(images)
             else:
                 captured.images.copy_(images)
-            self._captured[key] = captured  # the last used
+            self._captured[key] = captured  # most recently used comes last
             if len(self._captured) > self.limit:
-                torch.cuda.synchronize()  # it may still run
+                torch.cuda.synchronize()  # the dropped graph may still be running
                 self._captured.popitem(last=False)
             captured.graph.replay()
             outputs = captured.outputs
@@ -110,5 +110,5 @@ class CUDAGraphs(nn.Module):
         return _Captured(graph, images, tuple(outputs), kept)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles hold the model and no graph."""
+        """Copy and pickle the model without its graphs."""
         return CUDAGraphs, (self.model, self.limit, self.clone)

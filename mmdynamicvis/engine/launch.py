@@ -1,7 +1,7 @@
-"""From a command line and a config of any OpenMMLab project to a Runner.
+"""Build a Runner from a command line and a config of any OpenMMLab project.
 
-``tools/train.py`` and ``tools/test.py`` share what is here, so that both read options, place their
-outputs and start processes in the same way.
+Shared by ``tools/train.py`` and ``tools/test.py``, so that both read options, place their outputs
+and start processes in the same way.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _PATHS = (
     'test_out_dir',
     'save_dir',
 )
-"""Settings that hold paths; and all within a ``data_prefix``."""
+"""Settings that hold paths, in addition to all settings within a ``data_prefix``."""
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 class OptionsAction(DictAction):
-    """mmengine's KEY=VALUE options, of which paths stay the text that they are.
+    """mmengine's KEY=VALUE options, with values of path settings left unchanged.
 
-    mmengine makes a number of ``data_root=2024``, a list of ``data_root=tiles,2020``, and takes the
-    space out of ``'data_root=my data'``.
+    mmengine converts ``data_root=2024`` to a number and ``data_root=tiles,2020`` to a list, and
+    removes the space from ``'data_root=my data'``.
     """
 
     def __call__(
@@ -61,7 +61,7 @@ class OptionsAction(DictAction):
         values: Sequence[str],
         option_string: str | None = None,
     ) -> None:
-        """Add the pairs to those of the namespace."""
+        """Add the pairs to those in the namespace."""
         paths, others = {}, []
         for pair in values:
             key, sign, text = pair.partition('=')
@@ -84,9 +84,9 @@ class OptionsAction(DictAction):
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that training and testing share to ``parser``."""
-    # `mim train` looks for the word of a device-count option in this help and, if it is there,
-    # passes one that current tools do not take: mention devices through --launcher only.
+    """Add the arguments shared by training and testing to ``parser``."""
+    # `mim train` searches this help for the name of a device-count option and, if it finds it,
+    # passes one that current tools do not accept: mention devices through --launcher only.
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and the dumped config')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
@@ -110,14 +110,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config of the command line and merge the shared arguments into it.
 
     Args:
-        args: parsed arguments of :func:`add_common_arguments`.
+        args: Parsed arguments of :func:`add_common_arguments`.
 
     Returns:
-        The config, with ``launcher`` and ``work_dir`` set. The folder is, in this order,
-        ``--work-dir``, the config's ``work_dir``, or ``./work_dirs/NAME``.
+        The config, with ``launcher`` and ``work_dir`` set. ``work_dir`` is ``--work-dir``, else the
+        config's ``work_dir``, else ``./work_dirs/NAME``.
 
     Raises:
-        FileNotFoundError: there is no such config file.
+        FileNotFoundError: The config file does not exist.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     path = Path(args.config)
@@ -128,7 +128,7 @@ def load_config(args: argparse.Namespace) -> Config:
         )
     cfg = Config.fromfile(args.config)
 
-    # Options come first, so that what follows (test-time augmentation, loader defaults) sees them.
+    # Options come first, so that later steps (test-time augmentation, loader defaults) see them.
     options = dict(args.cfg_options or {})
     if 'data_root' in options and cfg.get('data_root'):
         cfg = move_data_root(cfg, options['data_root'])
@@ -143,20 +143,21 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def move_data_root(cfg: Config, new_root: str) -> Config:
-    """Replace the config's ``data_root`` wherever a setting was derived from it.
+    """Replace the config's ``data_root`` in every setting that was derived from it.
 
-    A config resolves ``data_root`` when it is read, so overriding the top-level name alone would
-    leave every dataset where it was.
+    A config resolves ``data_root`` when it is read, so overriding only the top-level name would
+    not change the paths of the datasets.
 
     Args:
-        cfg: config with a top-level ``data_root``.
-        new_root: the folder to use instead.
+        cfg: Config with a top-level ``data_root``.
+        new_root: The folder to use instead.
 
     Returns:
-        A copy in which each string that is the old root, or a path below it, starts at the new.
+        A copy in which each string that is the old root, or a path below it, starts with the new
+        root.
 
     Raises:
-        ValueError: The new root is no text, or empty.
+        ValueError: The new root is not a string, or empty.
     """
     if not isinstance(new_root, str) or not new_root:
         raise ValueError(f'data_root is {new_root!r}: give a folder; of the current one, "."')
@@ -171,7 +172,7 @@ def move_data_root(cfg: Config, new_root: str) -> Config:
 
 
 def _mapped(value: Any, function: Callable[[str], str]) -> Any:
-    """Return a config's content with a function applied to all texts that are values."""
+    """Return a config's content with a function applied to all values that are strings."""
     if isinstance(value, dict):
         return {key: _mapped(item, function) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -182,13 +183,13 @@ def _mapped(value: Any, function: Callable[[str], str]) -> Any:
 def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:
     """Complete the dataloaders of ``cfg`` in place.
 
-    mmpretrain's dataset files leave the collate function to its tools; the other projects rely on
-    mmengine's default, which keeps samples of different sizes apart.
+    mmpretrain's dataset configs leave the collate function to its tools; the other projects rely on
+    mmengine's default, which does not stack samples.
 
     Args:
-        cfg: config whose dataloaders are completed.
-        args: parsed command line; ``no_pin_memory`` is used.
-        **defaults: further settings for loaders that do not name them, mmpretrain configs only.
+        cfg: Config whose dataloaders are completed.
+        args: Parsed command line; ``no_pin_memory`` is used.
+        **defaults: Further settings for loaders that do not define them; mmpretrain configs only.
     """
     for name in _DATALOADERS:
         loader = cfg.get(name)
@@ -202,15 +203,15 @@ def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) 
         if args.no_pin_memory:
             loader['pin_memory'] = False
         if loader.get('num_workers') == 0:
-            # torch refuses persistent workers where there are none.
+            # torch raises an error for persistent_workers without workers
             loader['persistent_workers'] = False
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner of ``cfg``, or the one that its ``runner_type`` names.
+    """Build the Runner of ``cfg``, of the class that its ``runner_type`` names, if any.
 
-    It checks that heads and data have the same number of classes, that detectors have a box to
-    train on, and that a last batch of one image does not end the training.
+    The Runner checks that heads and data have the same number of classes, that detectors have boxes
+    to train on, and that a last batch of one image does not fail.
 
     Raises:
         RuntimeError: Mixed-precision training on a CPU, or mmcv lacks ops that the config needs.
@@ -228,20 +229,20 @@ def build_runner(cfg: Config) -> Runner:
 def require_compiled_ops(host: str | None) -> None:
     """Make sure that mmcv has its compiled ops if a host needs them; mmpretrain does not.
 
-    The environment that ``make demo`` builds has none. There they are compiled now.
+    The environment built by ``make demo`` has no compiled ops; in it, they are compiled now.
 
     Args:
         host: A config's ``default_scope``.
 
     Raises:
-        RuntimeError: They are missing in another environment, or cannot be compiled.
+        RuntimeError: The ops are missing in another environment, or cannot be compiled.
     """
     if host not in ('mmdet', 'mmrotate', 'mmseg', 'opencd') or find_spec('mmcv._ext') is not None:
         return
     if not (Path(sys.prefix, 'light').is_file() and Path(_CHECKOUT, 'Makefile').is_file()):
         raise RuntimeError(
             f'{host} needs the compiled ops of mmcv, and the installed mmcv has none: install it '
-            'anew with the variable MMCV_WITH_OPS=1 (from source, 10 to 15 minutes on two cores)'
+            'again with the variable MMCV_WITH_OPS=1 (from source, 10 to 15 minutes on two cores)'
         )
     print(f'{host} needs the ops of mmcv; compiling them takes 10 to 15 minutes, once', flush=True)
     if subprocess.run(['make', '-C', str(_CHECKOUT), 'ops'], check=False).returncode:
@@ -251,7 +252,7 @@ def require_compiled_ops(host: str | None) -> None:
 
 @contextmanager
 def checkpoint_errors_explained() -> Iterator[None]:
-    """Say what to do when mmengine cannot read a training checkpoint back."""
+    """Explain what to do when mmengine cannot read a training checkpoint."""
     try:
         yield
     except pickle.UnpicklingError as error:
@@ -264,7 +265,7 @@ def checkpoint_errors_explained() -> Iterator[None]:
 
 
 def _prepare_for_cpu(cfg: Config) -> None:
-    """Make the config run without an accelerator, or say why it cannot."""
+    """Adapt the config to run without an accelerator, or raise an error that says why it cannot."""
     wrapper = cfg.get('optim_wrapper') or {}
     if 'type' in wrapper and type_name(wrapper) == 'AmpOptimWrapper':
         raise RuntimeError(
@@ -287,11 +288,11 @@ def _prepare_for_cpu(cfg: Config) -> None:
 
 
 def _with_own_names(cfg: Config) -> Config:
-    """Return ``cfg`` under a file name that no config of the suite has, with ``~/`` expanded.
+    """Return ``cfg`` with ``~/`` expanded and a file name that differs from the suite's configs.
 
-    The Runner dumps a copy of the config into the work folder, named like the original. mim looks
-    a config up by that name below the whole repository, where ``work_dirs`` usually is, and
-    refuses to train when it finds two: NAME.py is dumped as NAME.dump.py.
+    The Runner dumps a copy of the config into the work folder under the name of the original. mim
+    searches the whole repository, which usually contains ``work_dirs``, for a config's name and
+    refuses to train if it finds two. So NAME.py is dumped as NAME.dump.py.
     """
     if cfg.filename is None:
         return _rebuilt(cfg, _mapped(cfg.to_dict(), expand_home), None)
@@ -305,7 +306,7 @@ def _with_own_names(cfg: Config) -> Config:
 def _rebuilt(cfg: Config, content: dict, filename: str | None) -> Config:
     return Config(
         content,
-        # Without a text the constructor would read it from `filename`, which need not exist.
+        # Without a text, the constructor would read it from `filename`, which may not exist.
         cfg_text=cfg.text or '\n',
         filename=filename,
         env_variables=cfg.env_variables,

@@ -1,4 +1,4 @@
-"""Weight decay and learning rates by what the backbone says of its parameters."""
+"""Weight decay and layer-wise learning rates based on the backbone's parameters."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from mmdynamicvis.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class BackboneOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's default constructor that heeds the marks and the depths of parameters.
+    """mmengine's default constructor with ``_no_weight_decay`` marks and layer-wise rate decay.
 
-    Parameters with the attribute ``_no_weight_decay``, as Mamba's, are not decayed, whatever
+    Parameters with the attribute ``_no_weight_decay``, as in Mamba, get no weight decay, whatever
     ``paramwise_cfg`` says. In DynamicVis these are the position embedding, the scan's decay rates,
     step sizes and skip (``A_log``, ``dt_proj.bias``, ``D``) and the RMS norms, which mmengine's
-    ``norm_decay_mult`` does not know. Any model of any host takes it::
+    ``norm_decay_mult`` does not cover. It works with any model of any host::
 
         optim_wrapper = dict(constructor='mmdynamicvis.BackboneOptimWrapperConstructor', ...)
 
     Args:
-        optim_wrapper_cfg: As mmengine's.
-        paramwise_cfg: As mmengine's, and ``layer_decay_rate``: the learning rate of a parameter is
-            multiplied by it once for each depth of the backbone after its own. The model needs a
-            ``backbone`` with ``get_layer_depth``, as DynamicVis; what is no part of the backbone
-            keeps its rate.
+        optim_wrapper_cfg: As in mmengine.
+        paramwise_cfg: As in mmengine, plus ``layer_decay_rate``: the learning rate of a parameter
+            is multiplied by it once for each deeper level of the backbone. The model needs a
+            ``backbone`` with ``get_layer_depth``, such as DynamicVis; parameters outside the
+            backbone keep their rate.
 
     Raises:
-        ValueError: ``layer_decay_rate`` is given, and the model has no such backbone.
+        ValueError: ``layer_decay_rate`` is given, but the model has no such backbone.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        # of an empty one mmengine would ask for no groups at all
+        # with an empty paramwise_cfg, mmengine would not create a group per parameter
         super().__init__(optim_wrapper_cfg, paramwise_cfg or dict(bypass_duplicate=True))
 
     def add_params(

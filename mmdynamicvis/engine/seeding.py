@@ -1,4 +1,4 @@
-"""Random numbers that follow from what they are for, and not from what was drawn before."""
+"""Random numbers that depend on what they are used for, and not on earlier draws."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from mmdynamicvis.registry import DATASETS
 def seed_everything(*parts: int | str) -> None:
     """Seed random, numpy and torch (CPU, CUDA) from a hash of ``parts``.
 
-    The same parts give the same numbers in every process and run.
-
-    Called before a sample is augmented (seed, epoch, sample) and before a training step (seed,
-    step, rank), it makes both independent of the number of workers and of interruptions.
+    The same parts give the same random numbers in every process and run. Calling this before a
+    sample is augmented (seed, epoch, sample) and before a training step (seed, step, rank) makes
+    both independent of the number of workers and of interruptions.
     """
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     seed = int.from_bytes(digest, 'little')
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    # torch.manual_seed asks for every kind of device, 0.15 ms, which is too long for every sample
+    # torch.manual_seed queries every type of device, 0.15 ms, which is too slow for every sample
     torch.default_generator.manual_seed(seed % 2**63)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed % 2**63)
 
 
 class SampleIndex(int):
-    """An index of a dataset that says in which pass over the dataset it was drawn.
+    """A dataset index that carries the number of the pass over the dataset.
 
-    It goes to the loading processes with the index, so that it is right however far they are ahead.
+    The number is sent to the worker processes with the index, so it is correct however far they
+    prefetch.
 
     Args:
-        index: Of a sample.
+        index: Index of a sample.
         epoch: Number of the pass.
     """
 
     epoch: int
 
     def __new__(cls, index: int, epoch: int) -> SampleIndex:
-        """Make the index."""
+        """Create the index."""
         self = super().__new__(cls, index)
         self.epoch = epoch
         return self
@@ -55,10 +55,10 @@ class SampleIndex(int):
 
 
 def seed_sample(seed: int, index: int) -> None:
-    """Seed what a sample is augmented with from the seed, the pass and the sample.
+    """Seed the augmentation of a sample from the seed, the pass and the index of the sample.
 
-    An index that was not drawn by a sampler of ``mmdynamicvis`` does not tell the pass: nothing is
-    seeded, since every pass would be augmented alike.
+    An index that was not drawn by a sampler of ``mmdynamicvis`` does not carry the pass. Then
+    nothing is seeded, because every pass would get the same augmentation.
     """
     if isinstance(index, SampleIndex):
         seed_everything(seed, index.epoch, int(index))
@@ -66,14 +66,14 @@ def seed_sample(seed: int, index: int) -> None:
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """Any dataset, whose samples are augmented with random numbers of their own.
+    """Wraps a dataset and seeds the augmentation of each sample.
 
-    They follow from the seed, the pass over the dataset and the sample, as
-    ``mmdynamicvis.ExactResumeHook`` needs.
+    The seed of a sample depends on ``seed``, the pass over the dataset and the index of the sample,
+    as ``mmdynamicvis.ExactResumeHook`` requires.
 
     Args:
-        dataset: Config of a dataset with a ``pipeline``, or a built one.
-        seed: Of the augmentations.
+        dataset: Config of a dataset with a ``pipeline``, or a dataset.
+        seed: Seed of the augmentations.
     """
 
     seeds_samples = True
@@ -86,7 +86,7 @@ class SeededDataset(Dataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What the dataset says of its classes."""
+        """Metainfo of the wrapped dataset."""
         return getattr(self.dataset, 'metainfo', {})
 
     def __len__(self) -> int:

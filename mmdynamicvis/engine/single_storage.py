@@ -1,4 +1,4 @@
-"""Batches that travel from the loading processes in one piece of shared memory."""
+"""Batches that workers send to the training process in a single block of shared memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor
 from mmdynamicvis.registry import FUNCTIONS
 
 _ALIGNMENT = 16
-"""Bytes; more than any dtype needs."""
+"""Bytes; at least the alignment of any dtype."""
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves tensors out, and keeps them in their order."""
+    """Replaces tensors by their numbers and collects them in order."""
 
     def __init__(self, file: BytesIO) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -32,7 +32,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts tensors back in."""
+    """Replaces the numbers by tensors."""
 
     def __init__(self, file: BytesIO, tensors: Sequence[Tensor]) -> None:
         super().__init__(file)
@@ -43,7 +43,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _SingleStorageBatch(dict):
-    """A batch that is a plain dict again after it was pickled."""
+    """A batch whose tensors are pickled in one storage; unpickling returns a plain dict."""
 
     def __reduce__(self) -> tuple:
         file = BytesIO()
@@ -54,8 +54,8 @@ class _SingleStorageBatch(dict):
         for tensor in pickler.tensors:
             layout.append((end, tensor.dtype, tensor.shape))
             end += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
-        # As torch's own default_collate: a tensor shared afterwards would be copied once more, and
-        # first touching that many pages costs as much as decoding the images.
+        # Allocate shared memory directly, as torch's default_collate does: sharing a tensor later
+        # would copy it, and the page faults of that copy cost as much as decoding the images.
         storage = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(end))
         for place, tensor in zip(layout, pickler.tensors, strict=True):
             _view(storage, *place).copy_(tensor)
@@ -73,14 +73,15 @@ def _restore(content: bytes, layout: Sequence[tuple], storage: Tensor) -> dict:
 
 @FUNCTIONS.register_module()
 def single_storage_collate(batch: Sequence[dict]) -> dict:
-    """Collect samples as mmengine's ``pseudo_collate`` does, for a cheaper way between processes.
+    """Collate samples like mmengine's ``pseudo_collate``, with cheaper transfer between processes.
 
-    torch sends every tensor of a batch through shared memory of its own, image by image and box by
-    box, and each costs about half a millisecond. Here all tensors of the batch share one, and the
-    training process gets views of it. What arrives is equal; nothing changes without workers.
+    torch sends every tensor of a batch in its own block of shared memory, each image and each set
+    of boxes, at a cost of about half a millisecond per tensor. Here all tensors of the batch share
+    one block, of which the training process gets views. The batch is equal to that of
+    ``pseudo_collate``; without workers nothing changes.
 
     Args:
-        batch: Samples, dicts.
+        batch: The samples, as dicts.
 
     Returns:
         A dict with a list per key.

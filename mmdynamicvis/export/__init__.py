@@ -1,4 +1,4 @@
-"""Models for other programs: torch.export and ONNX."""
+"""Export of models to torch.export and ONNX files."""
 
 from mmdynamicvis.export.export import SMALLEST, TOLERANCE, export_model
 from mmdynamicvis.export.image_models import backbone, classifier

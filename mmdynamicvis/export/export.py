@@ -1,4 +1,4 @@
-"""Files that torch.export or onnxruntime run."""
+"""Export of models to files for torch.export or onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmdynamicvis.export.image_models import ImageModel
 from mmdynamicvis.fileio import replacing
 
 SMALLEST = 64
-"""Pixels each way from which on sizes can be left open: below, the last map is one token wide."""
+"""Smallest height and width of a dynamic size; below, the last map would be one token wide."""
 TOLERANCE = 1e-4
 FORMATS = {
     '.onnx': 'mmdynamicvis.export.onnx_files',
     '.pt2': 'mmdynamicvis.export.pt2_files',
 }
-"""Suffix -> module that writes such files and reads them back."""
+"""Suffix -> module that writes and loads files of the format."""
 Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class TooLargeError(RuntimeError):
-    """The weights are more than a file of the format holds."""
+    """The weights exceed the size limit of the file format."""
 
 
 def export_model(
@@ -36,42 +36,42 @@ def export_model(
     dynamic: bool = False,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Write a model to a file, read it back, and compare what it returns on made images.
+    """Write a model to a file, load it, and compare its outputs on synthetic images.
 
-    The file takes ``images`` (B, bands, H, W) float32 in the units of the model's mean, any number
-    of them, and returns the model's outputs by their names. An .onnx file needs nothing else and
-    carries the model's facts as metadata; a .pt2 file needs ``import mmdynamicvis.ops`` before
-    :func:`torch.export.load`, and carries them in the extra file ``facts.json``.
+    The input of the file is ``images``, (B, bands, H, W) float32 in the units of the model's mean,
+    with any batch size; its outputs have the model's names. An .onnx file is self-contained and
+    stores the model's facts as metadata. A .pt2 file requires ``import mmdynamicvis.ops`` before
+    :func:`torch.export.load`, and stores the facts in the extra file ``facts.json``.
 
     Args:
         model: From :func:`backbone` or :func:`classifier`.
-        target: File that ends with .onnx or .pt2.
-        size: Height and width of the images in pixels; by default the model's own.
-        dynamic: Leave the size open, from 64 pixels each way on.
-        tolerance: How much the file's outputs may differ from the model's.
+        target: File to write, .onnx or .pt2.
+        size: (height, width) of the images in pixels; by default the model's size.
+        dynamic: Accept images of any size from 64 x 64 pixels.
+        tolerance: Largest allowed absolute difference between outputs of file and model.
 
     Returns:
-        The largest difference.
+        The largest absolute difference.
 
     Raises:
-        ImportError: ONNX needs onnxscript and onnxruntime.
-        ValueError: The target ends with something else, or the size is too small.
-        RuntimeError: The model cannot be exported so, its weights do not fit in one file, or the
-            outputs differ by more than the tolerance; nothing is written then.
+        ImportError: onnxscript or onnxruntime is not installed (ONNX only).
+        ValueError: The suffix is unsupported, or the size is too small for ``dynamic``.
+        RuntimeError: The model cannot be exported, its weights do not fit in one file, or the
+            outputs differ by more than the tolerance; then no file is written.
     """
     target, size = Path(target), size or model.size
     if target.suffix not in FORMATS:
         raise ValueError(f'target {target} must end with one of {", ".join(FORMATS)}')
     if dynamic and min(size) < SMALLEST:
         raise ValueError(f'size is {size}; sizes can be left open from {SMALLEST} pixels on')
-    # at once: minutes later, that a package is missing would be late
+    # import first, so that a missing package is reported before the export, which takes minutes
     files = import_module(FORMATS[target.suffix])
     target.parent.mkdir(parents=True, exist_ok=True)
     shapes = {0: Dim('batch', min=1)}
     if dynamic:
         shapes.update({2: Dim('height', min=SMALLEST), 3: Dim('width', min=SMALLEST)})
     with torch.no_grad(), replacing(target) as temporary:
-        # of one image, the batch would be taken as fixed
+        # with an example of one image, torch.export would fix the batch size
         example = _images(2, model, size)
         try:
             program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
@@ -95,7 +95,7 @@ def export_model(
 
 
 def _check_alone(written: Path, target: Path) -> None:
-    """Raise unless the file is all that was written: two files cannot appear at once."""
+    """Raise an error if more than one file was written: several cannot be moved atomically."""
     others = [path for path in written.parent.iterdir() if path != written]
     if others:
         gigabytes = sum(path.stat().st_size for path in others) / 1e9
@@ -106,9 +106,9 @@ def _check_alone(written: Path, target: Path) -> None:
 
 
 def _images(number: int, model: ImageModel, size: tuple[int, int]) -> Tensor:
-    """Return smooth images, two deviations about the mean at most.
+    """Return smooth images, (number, bands, H, W), within two standard deviations of the mean.
 
-    In noise, scores of tokens would be nearly the same.
+    They are not noise because noise gives nearly equal token scores, whose order is unstable.
     """
     generator = torch.Generator().manual_seed(number)
     coarse = 4 * torch.rand(number, model.bands, 5, 5, generator=generator) - 2
@@ -117,7 +117,7 @@ def _images(number: int, model: ImageModel, size: tuple[int, int]) -> Tensor:
 
 
 def _difference(model: ImageModel, run: Run, size: tuple[int, int], dynamic: bool) -> float:
-    """Return the largest difference, NaN if there is one."""
+    """Return the largest absolute difference, or NaN if any difference is NaN."""
     height, width = size
     differences = []
     for number, shape in (1, size), (3, size), (1, (height + 33, 2 * width + 1)):
@@ -125,5 +125,5 @@ def _difference(model: ImageModel, run: Run, size: tuple[int, int], dynamic: boo
             images = _images(number, model, shape)
             for expected, found in zip(model(images), run(images), strict=True):
                 differences.append((expected - found).abs().max())
-    # Python's max would pass over NaN
+    # Python's max may ignore NaN
     return torch.stack(differences).max().item()

@@ -1,4 +1,4 @@
-"""What is exported: models that take images as they are stored."""
+"""Models for export, which include the normalization of images."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mmdynamicvis.embedding.embedder import Embedder, read_config
 from mmdynamicvis.engine.config import load_config_file, metainfo_of, scope_of, test_dataset
 from mmdynamicvis.inference.trained_model import load_model
 
-# the only backend whose ops torch and ONNX have everywhere
+# the only backend whose ops are available in torch and ONNX on all platforms
 BACKEND = 'eager'
 DEFAULT_SIZE = 512
 
 
 class ImageModel(nn.Module):
-    """Normalizes images, and runs a network on them.
+    """Normalizes images and runs a network on them.
 
     Args:
-        network: Takes normalized images (B, bands, H, W), returns a tuple of tensors.
+        network: Maps normalized images (B, bands, H, W) to a tuple of tensors.
         mean: Mean of each band.
         std: Standard deviation of each band.
-        outputs: Name of each tensor that the network returns.
-        size: Height and width in pixels of the images that the network is made for.
-        facts: What users of an exported file should know of it, by name.
+        outputs: Names of the tensors that the network returns.
+        size: (height, width) in pixels of the images that the network was trained on.
+        facts: Information for users of an exported file, such as classes and bands; of JSON types.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ImageModel(nn.Module):
 
     @property
     def bands(self) -> int:
-        """Bands of the images."""
+        """Number of bands of the images."""
         return len(self.mean)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -73,7 +73,7 @@ class _Scores(nn.Module):
 def backbone(
     source: str | Path | Config, checkpoint: str | Path | None = None, **options: Any
 ) -> ImageModel:
-    """Return the backbone of a checkpoint or config: maps ``stride4`` and so on.
+    """Return the backbone of a checkpoint or config; outputs are ``stride4``, ``stride8``, etc.
 
     Args:
         source: See :class:`~mmdynamicvis.embedding.Embedder`.
@@ -81,7 +81,7 @@ def backbone(
         **options: Further arguments of the Embedder.
 
     Raises:
-        FileNotFoundError, ValueError, RuntimeError: As the Embedder does.
+        FileNotFoundError, ValueError, RuntimeError: See the Embedder.
     """
     options = dict(options, checkpoint=checkpoint, device='cpu', backend=BACKEND)
     embedder = Embedder(source, **options)
@@ -96,25 +96,25 @@ def backbone(
 
 
 def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageModel:
-    """Return a classifier of mmpretrain: ``scores`` (B, classes).
+    """Return a classifier of mmpretrain; the output is ``scores``, (B, classes).
 
-    Scores are softmax of the logits; of heads for several labels per image, sigmoid.
+    Scores are the softmax of the logits, or their sigmoid for multi-label heads.
 
     Args:
         config: Config with a DynamicVis backbone.
-        checkpoint: All weights of its model.
+        checkpoint: Complete weights of its model.
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: The config is of no classifier with a DynamicVis backbone, or the checkpoint is
-            of another model.
+        ValueError: The config is not a classifier with a DynamicVis backbone, or the checkpoint
+            does not fit the model.
     """
     from mmpretrain.models.heads import MultiLabelClsHead
 
     cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
     _, settings = read_config(cfg)
     if scope_of(cfg) != 'mmpretrain' or 'head' not in cfg.model:
-        raise ValueError(f'config {cfg.filename} is of no classifier of mmpretrain')
+        raise ValueError(f'config {cfg.filename} is not that of a classifier of mmpretrain')
     cfg.model.backbone.backend = BACKEND
     model = load_model(cfg, checkpoint, 'cpu')
     exclusive = not isinstance(model.head, MultiLabelClsHead)
@@ -125,7 +125,7 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
 
 
 def _size(network: nn.Module) -> tuple[int, int]:
-    """Return the image size that the position embedding is trained for."""
+    """Return the (height, width) in pixels that the position embedding was trained for."""
     if network.pos_embed is None:
         return DEFAULT_SIZE, DEFAULT_SIZE
     return tuple(network.strides[0] * tokens for tokens in network.pos_embed.shape[2:])

@@ -1,4 +1,4 @@
-"""ONNX files, and what torch.onnx needs to know of the model's ops."""
+"""ONNX files, with translations of the model's ops for torch.onnx."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _scan(
         scan_input_directions=read_from,
         scan_output_directions=write_from,
     )
-    # torch's op also returns states, which its backward pass needs: of that shape
+    # torch's op also returns states for its backward pass: return a tensor of that rank
     return y, op.Unsqueeze(op.Transpose(last, perm=[0, 2, 1]), [0])
 
 
@@ -68,7 +68,7 @@ def _selective_scan(x, dt, A, B, C, reverse: bool):
 
 
 def _stable_sort(self, stable=True, dim: int = -1, descending: bool = False):
-    # of equal values TopK puts the lower index first, as a stable sort does
+    # for ties, TopK returns the lower index first, as a stable sort does
     k = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
     return op.TopK(self, k, axis=dim, largest=int(descending), sorted=1)
 
@@ -77,11 +77,18 @@ TRANSLATIONS: dict[Any, Callable] = {
     torch.ops.mmdynamicvis.selective_scan_eager.default: _selective_scan,
     torch.ops.aten.sort.stable: _stable_sort,
 }
-"""Op of torch -> function that writes it in ONNX."""
+"""Op of torch -> function that expresses it in ONNX."""
 
 
 def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path) -> None:
-    """Write an exported model; ``shapes`` are the dimensions of images that are open, by place."""
+    """Write an exported model.
+
+    Args:
+        program: The exported program.
+        shapes: Index of each dynamic dimension of the images -> its ``Dim``.
+        model: The model, for the names of its outputs and its facts.
+        path: File to write.
+    """
     exported = torch.onnx.export(
         program,
         dynamo=True,
@@ -98,7 +105,7 @@ def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, p
 
 
 def load(path: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what runs a file on the CPU."""
+    """Return a function that runs a file on the CPU."""
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return lambda images: tuple(
         torch.from_numpy(output) for output in session.run(None, {'images': images.numpy()})

@@ -15,10 +15,10 @@ from mmdynamicvis.export.image_models import ImageModel
 
 
 def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path) -> None:
-    """Write an exported model; what is open of ``shapes`` is part of the program."""
+    """Write an exported model; ``shapes`` is unused, as the program includes dynamic shapes."""
     torch.export.save(program, path, extra_files={'facts.json': json.dumps(model.facts)})
 
 
 def load(path: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Return what runs a file."""
+    """Return a function that runs a file."""
     return torch.export.load(path).module()

@@ -1,4 +1,4 @@
-"""Models of a config with the weights of a checkpoint, and the hosts' own inferencers for them."""
+"""Loading of models with complete weights, the hosts' inferencers for them, prediction files."""
 
 from mmdynamicvis.inference.inferencers import load_inferencer
 from mmdynamicvis.inference.prediction_files import write_coco, write_dota

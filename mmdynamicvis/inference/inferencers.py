@@ -1,4 +1,4 @@
-"""The hosts' own inferencers, for models of this suite."""
+"""The hosts' inferencers for models of this suite."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOSTS = {
     'mmdet': ('mmdet.apis', 'DetInferencer', 'weights'),
     'mmrotate': ('mmdet.apis', 'DetInferencer', 'weights'),
 }
-"""default_scope of a config -> module and name of the inferencer, and its argument of weights."""
+"""default_scope of a config -> module and class of the inferencer, and its weights argument."""
 LOADERS = ('LoadImageFromFile', 'LoadIntactImage')
 
 
@@ -41,24 +41,24 @@ def load_inferencer(
     device: str | None = None,
     **options: Any,
 ) -> Any:
-    """Return the inferencer of the model's host, by mmengine's conventions.
+    """Return the inferencer of the model's host, which follows mmengine's conventions.
 
-    It takes paths, folders and arrays, and shows and saves as its host does; see
-    :mod:`mmdynamicvis.inference.prediction_files` for COCO and DOTA files. Classes have the
-    names that the config's dataset gives them, else those in the checkpoint.
+    It accepts paths, folders and arrays, and shows and saves results as its host does; see
+    :mod:`mmdynamicvis.inference.prediction_files` for COCO and DOTA files. Class names are those
+    of the config's dataset, else those in the checkpoint.
 
     Args:
-        model: Config of mmpretrain, mmseg, mmdet or mmrotate that reads image files: a file, or the
-            name of a model in the metafiles of this suite.
-        weights: Checkpoint; that of the metafile by default, if it has one. Nothing in the file is
+        model: Config of mmpretrain, mmseg, mmdet or mmrotate that reads image files: a config, the
+            path of one, or the name of a model in the metafiles of this suite.
+        weights: Checkpoint; by default that of the metafile, if it has one. No code in the file is
             executed.
-        device: Where the model runs; an accelerator by default, if there is one.
+        device: Device of the model; by default an accelerator if there is one.
         **options: Further arguments of the host's class.
 
     Raises:
-        FileNotFoundError: There is no such config, nor a model of that name, or no such checkpoint.
-        ValueError: There are no weights, or they are of another model; the host has no inferencer,
-            the config does not read image files, or there is no such device.
+        FileNotFoundError: The config, the model of that name or the checkpoint does not exist.
+        ValueError: There are no weights, or they do not fit the model; the host has no inferencer;
+            the config does not read image files; or the device does not exist.
     """
     device = str(choose_device(device))
     if isinstance(model, Config):
@@ -81,14 +81,14 @@ def load_inferencer(
     module, name, argument = HOSTS[scope]
     if scope != 'mmpretrain':
         options = dict(scope=scope, **options)
-    # before the host opens the file: what holds more than weights is refused
+    # before the host opens the file: files that hold more than weights are refused here
     content = load_weights(weights)
-    # that of a model before would be asked for the steps of the pipeline
+    # otherwise the pipeline's transforms would be looked up in the scope of an earlier model
     use_scope(cfg)
     inferencer = getattr(import_module(module), name)(
         cfg, **{argument: expand_home(weights)}, device=device, **options
     )
-    # hosts go on with what fits
+    # hosts silently accept partially matching weights
     load_all(inferencer.model, content, weights, cfg)
     if scope != 'mmpretrain':  # which looks for classes in the config itself
         inferencer.model.dataset_meta.update(_names(cfg, options))
@@ -96,16 +96,22 @@ def load_inferencer(
 
 
 def find_model(model: str | Path) -> tuple[Path, str | None]:
-    """Return config and weights of a config file or of a name in the metafiles.
+    """Return the config file and the weights of a model.
+
+    Args:
+        model: Config file, or the name of a model in the metafiles.
+
+    Returns:
+        Path of the config; URL of the weights, None for a config file or a model without weights.
 
     Raises:
-        FileNotFoundError: There is neither.
+        FileNotFoundError: Neither exists.
     """
     path = Path(expand_home(model))
     if path.is_file():
         return path, None
     package = Path(mmdynamicvis.__file__).parent
-    # a wheel brings the configs along, an editable install has them beside the package
+    # a wheel contains the configs, an editable install has them next to the package
     root = package / '.mim' if (package / '.mim').is_dir() else package.parent
     for metafile in sorted(root.glob('configs/*/metafile.yml')):
         for entry in load(metafile)['Models']:
@@ -117,24 +123,24 @@ def find_model(model: str | Path) -> tuple[Path, str | None]:
 
 
 def _read_as_the_host(cfg: Config) -> None:
-    """Give the test pipeline the loading transform that inferencers look for, in place."""
+    """Replace the loading transform of the test pipeline by the one inferencers need, in place."""
     dataset = test_dataset(cfg)
     first, *rest = dataset.pipeline
     if type_name(first) not in LOADERS:
         raise ValueError(
             f'the test pipeline of {cfg.filename} begins with {type_name(first)}; inferencers '
-            f'take {" or ".join(LOADERS)}. For rasters of any bands: mmdynamicvis.scenes'
+            f'support {" or ".join(LOADERS)}. For rasters of any bands: mmdynamicvis.scenes'
         )
     rest = [step for step in rest if not type_name(step).startswith('LoadAnnotations')]
     loader = dict(type='LoadImageFromFile', imdecode_backend='pillow')
-    # inferencers look no deeper
+    # inferencers do not look into wrapped datasets
     cfg.test_dataloader.dataset = ConfigDict(dataset, pipeline=[loader, *rest])
 
 
 def _names(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return names and colors of the classes in the config that no option of the host replaces.
+    """Return the config's class names and palette unless an option of the host replaces them.
 
-    Of a checkpoint of weights alone, mmdet and mmseg say that it is of COCO and of Cityscapes.
+    For checkpoints without metadata, mmdet assumes the classes of COCO, and mmseg Cityscapes.
     """
     metainfo = metainfo_of(cfg, test_dataset(cfg))
     keys = {'classes', 'palette'} - set(options)

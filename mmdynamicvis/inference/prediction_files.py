@@ -1,4 +1,4 @@
-"""Detections of image files as COCO json, and as the text files of DOTA's first task."""
+"""Writing of detections as COCO JSON and as the text files of DOTA's task 1."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mmdynamicvis.fileio import replacing, shorten
 def write_coco(
     path: str | Path, samples: Sequence[BaseDataElement], classes: Sequence[str]
 ) -> None:
-    """Write boxes, and masks if there are any, as a COCO file that stands alone.
+    """Write boxes, and masks if there are any, as a complete COCO file.
 
     Args:
         path: File to write.
         samples: Predictions of mmdet with ``img_path`` and ``ori_shape``.
-        classes: Names of the classes; categories count from 1.
+        classes: Names of the classes; category ids start at 1.
 
     Raises:
-        ValueError: Two images have one name, by which the file would not tell them apart.
+        ValueError: Two images have the same file name, so the file could not distinguish them.
     """
     _check_names([_file_name(sample) for sample in samples])
     content = dict(
@@ -51,12 +51,12 @@ def write_dota(
     """Write rotated boxes as ``Task1_CLASS.txt``, a line ``image score x1 y1 ... x4 y4`` per box.
 
     Args:
-        folder: Folder to write to; made if it does not exist.
+        folder: Folder to write to; created if it does not exist.
         samples: Predictions of mmrotate with ``img_path``.
         classes: Names of the classes.
 
     Raises:
-        ValueError: Two images have one name but for the suffix, which the files do not hold.
+        ValueError: Two images have the same name without the suffix, which the files omit.
     """
     _check_names([Path(sample.img_path).stem for sample in samples])
     from mmrotate.structures.bbox import rbox2qbox
@@ -79,8 +79,8 @@ def _check_names(names: Sequence[str]) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(
-            f'several images are called {shorten(twice)}, and what is found in one would count for '
-            'the other: write a file for each of their folders'
+            f'several images are called {shorten(twice)}, so their predictions could not be told '
+            'apart: write a file for each of their folders'
         )
 
 

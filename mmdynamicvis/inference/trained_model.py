@@ -15,16 +15,18 @@ from mmdynamicvis.models.weights import load_weights
 
 
 def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
-    """Return a config's model in eval mode, with every weight from a checkpoint.
+    """Return a config's model in eval mode, with all weights loaded from a checkpoint.
 
     Args:
-        cfg: Config of any host; its scope becomes the default one.
-        checkpoint: Weights, published names among them; nothing in the file is executed.
-        device: An accelerator by default, if there is one.
+        cfg: Config of any host; its scope becomes the default scope.
+        checkpoint: Weights, which may have the published parameter names; no code in the file is
+            executed.
+        device: Device of the model; by default an accelerator if there is one.
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        ValueError: It is of another model, or not complete; or there is no such device.
+        ValueError: The checkpoint does not fit the model or is incomplete, or the device does not
+            exist.
     """
     place = choose_device(device)
     use_scope(cfg)
@@ -39,16 +41,22 @@ def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -
 def load_all(
     model: nn.Module, weights: dict[str, Tensor], checkpoint: str | Path, cfg: Config
 ) -> None:
-    """Load every weight of a config's model, as read from a checkpoint.
+    """Load all weights of a config's model.
+
+    Args:
+        model: The model of ``cfg``.
+        weights: State dict read from the checkpoint.
+        checkpoint: Path of the checkpoint, for messages.
+        cfg: The config, for messages.
 
     Raises:
-        ValueError: The weights are of another model, not complete, or no numbers.
+        ValueError: The weights do not fit the model, are incomplete, or are NaN.
     """
     broken = [name for name, weight in weights.items() if weight.isnan().any()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} has weights that are no numbers (NaN), as after a training '
-            f'that diverged: {shorten(broken, 4)}. Take an earlier one'
+            f'checkpoint {checkpoint} has weights that are NaN, as after a training that '
+            f'diverged: {shorten(broken, 4)}. Use an earlier checkpoint'
         )
     differences = _load(model, weights)
     if differences:
@@ -59,10 +67,10 @@ def load_all(
 
 
 def _load(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Load weights, published names among them; return what does not fit."""
+    """Load weights, which may have the published parameter names; return the mismatches."""
     try:
         outcome = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # other shapes, or nothing for the backbone
+    except RuntimeError as error:  # shapes differ, or there are no weights for the backbone
         return [line.strip() for line in str(error).splitlines()]
     missing = [f'{name} is missing' for name in outcome.missing_keys]
     return missing + [f'{name} is not in the model' for name in outcome.unexpected_keys]

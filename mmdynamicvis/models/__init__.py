@@ -1,4 +1,4 @@
-"""The backbone and its parts: torch and mmengine only."""
+"""The backbone and its parts; requires only torch and mmengine."""
 
 from mmdynamicvis.models.dynamicvis import DynamicVis
 from mmdynamicvis.models.mamba_mixer import MambaMixer

@@ -43,8 +43,8 @@ class StageSelection(NamedTuple):
     """The tokens that the last unit of a stage selected."""
 
     indices: Tensor
-    """(B, K) int64, places in row-major order of the grid, as they were scanned: ascending, or the
-    highest score first by the published rule."""
+    """(B, K) int64 indices in row-major order of the grid, in the order in which tokens were
+    scanned: ascending, or by descending score in the published design."""
     importance: Tensor
     """(B, H * W) float32, softmax of the scores."""
     grid: tuple[int, int]
@@ -64,14 +64,14 @@ class Stage(nn.Module):
         self._kept_position = Kept()
 
     def train(self, mode: bool = True) -> Stage:
-        """Set the mode, and compute anew what depends on parameters alone."""
+        """Set the mode, and discard the cached position embedding."""
         self._kept_position.clear()
         return super().train(mode)
 
     def forward(
         self, x_BCHW: Tensor, position_BCHW: Tensor | None, interpolate_mode: str, with_cp: bool
     ) -> tuple[Tensor, StageSelection | None]:
-        """Return the map (B, C, H, W) of the stage, channels last in memory."""
+        """Return the map (B, C, H, W) of the stage, channels last in memory, and the selection."""
         tokens_BLC, grid = self.merger(x_BCHW)
         if position_BCHW is not None:
             tokens_BLC = tokens_BLC + self._kept_position(
@@ -86,7 +86,7 @@ class Stage(nn.Module):
                 tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
             else:
                 tokens_BLC, selection = unit(tokens_BLC, grid)
-        # transposed first, one image would get a stride that no convolution takes for channels last
+        # transposing first would give a single image strides that do not count as channels last
         x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
             return x_BCHW, None
@@ -97,7 +97,7 @@ class Stage(nn.Module):
 
 def _position_of_tokens(position_BCHW: Tensor, grid: tuple[int, int], mode: str) -> Tensor:
     """Return the embedding (1, L, C) of the tokens of a grid."""
-    # comparing sizes that an export leaves open would fix them
+    # comparing dynamic sizes during an export would specialize them
     is_open = any(isinstance(size, torch.SymInt) for size in grid)
     if is_open or position_BCHW.shape[2:] != grid:
         position_BCHW = interpolate(position_BCHW, grid, mode=mode)
@@ -106,62 +106,64 @@ def _position_of_tokens(position_BCHW: Tensor, grid: tuple[int, int], mode: str)
 
 @MODELS.register_module()
 class DynamicVis(BaseModule):
-    """Remote-sensing backbone that computes where the targets are (DynamicVis, arXiv 2503.16426).
+    """Remote-sensing backbone that spends its compute on likely targets (arXiv 2503.16426).
 
-    Takes images of any height and width from 32 pixels up, and returns maps of strides 4, 8, 16 and
-    32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``.
+    Accepts images of any height and width from 32 pixels, and returns maps with strides 4, 8, 16
+    and 32 (sizes rounded up). Registered as ``mmdynamicvis.DynamicVis``.
 
-    There are two designs. Ours learns: patch mergers have batch norms and GELU, a depthwise
-    convolution goes over all tokens before a unit selects, and what the unit adds to those that it
-    selects does not depend on how many tokens there are. The published design is the paper's. A
-    model takes it over from a checkpoint of the published implementation, or of a version of this
-    package that had no other.
+    There are two designs. In the default design, patch mergers have batch norm and GELU, a
+    depthwise convolution is applied to all tokens before a unit selects, and the increment of
+    selected tokens does not depend on the number of tokens. The published design is that of the
+    paper. A model switches to it when it loads a checkpoint of the published implementation, or of
+    a version of this package that had only the published design.
 
     Args:
-        arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths`` (STIM
-            units), one per stage. 'base' and 'large' are the paper's (table 1).
-        in_channels: Bands of the image.
-        img_size: Height and width in pixels that the position embedding is trained for; one number
-            for a square. Other sizes interpolate it.
+        arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths``
+            (numbers of STIM units), one per stage. 'base' and 'large' are the paper's (table 1).
+        in_channels: Number of bands of the image.
+        img_size: (height, width) in pixels for which the position embedding is created, or one
+            number for a square. It is interpolated for other sizes.
         patch_sizes: Kernel sizes of the patch mergers, one per stage.
-        strides: Their strides.
-        reduction_ratios: Share of the tokens that each stage drops, in [0, 1); None, for a stage or
-            for all, means no selection.
-        scan_mode: 'mean' or 'gate' of a forward and a reverse pass, or 'forward' only.
-        global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``; None is one
-            per row of tokens.
+        strides: Strides of the patch mergers, one per stage.
+        reduction_ratios: Fraction of the tokens that each stage drops, in [0, 1); None, for a stage
+            or for all stages, means no selection.
+        scan_mode: 'mean' or 'gate' combine a forward and a reverse pass; 'forward' has no reverse
+            pass.
+        global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``, where None
+            means one per row of tokens.
         selection_noise: ``type`` 'fixed' or 'decay' (to zero at the end of a Runner's training) and
-            ``val``, the scale of the Gumbel noise that training adds to the scores; None for none.
+            ``val``, the scale of the Gumbel noise added to the scores in training; None for no
+            noise.
         published: Build the published design. Needed only to train it from scratch, or on several
-            GPUs, which do not bear parameters that loading a checkpoint takes away.
-        update_unselected: In the published design, weight the tokens that were not selected, too.
+            GPUs, where parameters must not be removed when a checkpoint is loaded.
+        update_unselected: In the published design, also weight the tokens that are not selected.
         normalize_importance: In the published design, divide the importances of the selected tokens
             by their sum.
         position_embedding: Add a learnable position embedding to the tokens of the first stage.
-        interpolate_mode: How the position embedding is interpolated: 'bicubic' or 'bilinear'.
-        out_indices: Stages whose maps are returned. Stages after the last are not built. All by
-            default, or the last for 'avg_featmap'.
-        out_type: 'featmap', maps (B, C, H, W); or 'avg_featmap', LayerNorm of the mean over the
-            last map, (B, C).
-        frozen_stages: Stages 0 to ``frozen_stages`` and the position embedding keep their weights
-            and stay in eval mode; -1 freezes nothing.
-        drop_path_rate: Stochastic depth rate of the last unit; rises linearly from 0.
-        with_cp: Trade time for memory: activation checkpointing of each unit.
-        norm_cfg: Norm of the stages, and of the published patch mergers, ``type`` 'LN' or
+        interpolate_mode: Interpolation of the position embedding: 'bicubic' or 'bilinear'.
+        out_indices: Stages whose maps are returned; by default all, or the last for 'avg_featmap'.
+            Stages after the last of them are not built.
+        out_type: 'featmap', maps (B, C, H, W); or 'avg_featmap', LayerNorm of the spatial mean of
+            the last map, (B, C).
+        frozen_stages: Stages 0 to ``frozen_stages`` and the position embedding are not trained, and
+            the stages stay in eval mode; -1 freezes nothing.
+        drop_path_rate: Stochastic depth rate of the last unit; rates rise linearly from 0.
+        with_cp: Use activation checkpointing in each unit, which saves memory at the cost of time.
+        norm_cfg: Norm of the stages, and of the published patch mergers, with ``type`` 'LN' or
             'RMSNorm'.
-        backend: Backend of the ops, 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'; ops that
-            lack it, and all with 'auto', take the first that can run.
-        init_cfg: mmengine's initialization, on top of the modules' own; ``type='Pretrained'`` loads
-            a .pth or .safetensors file without executing anything from it.
+        backend: Backend of the ops: 'triton', 'mamba_ssm', 'cpu', 'eager' or 'naive'. Ops without
+            that backend, and all ops with 'auto', use the first available one.
+        init_cfg: Initialization of mmengine, in addition to that of the modules;
+            ``type='Pretrained'`` loads a .pth or .safetensors file without executing code in it.
         pretrained: As in mmseg's backbones, the file of ``init_cfg=dict(type='Pretrained', ...)``;
             mmseg hands on that of the model.
 
     Attributes:
-        strides: Pixels from one token to the next, of each stage that is built.
-        out_channels: Channels of each output.
+        strides: Stride in pixels of the tokens of each stage that is built.
+        out_channels: Number of channels of each output.
 
     Raises:
-        ValueError: An argument is unknown or out of its range; the message names it.
+        ValueError: An argument is unknown or out of range; the message names it.
 
     Examples:
         >>> maps = DynamicVis('tiny').eval()(torch.zeros(1, 3, 64, 96))
@@ -268,7 +270,7 @@ class DynamicVis(BaseModule):
         self.min_size = math.prod(strides)
         self.strides = tuple(accumulate(strides[:n_stages], mul))
         self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
-        # the public name of this method came with torch 2.5
+        # the public register_load_state_dict_pre_hook needs torch 2.5
         self._register_load_state_dict_pre_hook(_adapt_state_dict, with_module=True)
         self._freeze_stages()
 
@@ -277,31 +279,31 @@ class DynamicVis(BaseModule):
         """Return a backbone with the weights of a checkpoint, in eval mode.
 
         Args:
-            path: A .pth or .safetensors file or its http(s) address, of a backbone or of a whole
-                model; nothing in it is executed.
-            **arguments: Arguments of the class that weights do not tell, ``reduction_ratios`` for
-                example; they go before what weights tell, ``arch`` for example.
+            path: A .pth or .safetensors file or its http(s) URL, of a backbone or of a whole model;
+                no code in it is executed.
+            **arguments: Arguments of the class. They are needed if they cannot be inferred from the
+                weights (``reduction_ratios``, for example), and override those that can (``arch``).
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It has no DynamicVis backbone, or an argument is wrong.
-            RuntimeError: The weights do not fit the arguments, or are not complete.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file has no DynamicVis backbone, or an argument is invalid.
+            RuntimeError: The weights do not fit the arguments, or are incomplete.
         """
         weights = backbone_weights(load_weights(path), str(path))
         strides = arguments.get('strides', (4,))
         backbone = cls(**{**infer_arguments(weights, strides[0]), **arguments})
-        if backbone.post_norm is None:  # of a classifier
+        if backbone.post_norm is None:  # drop the norm of a classifier
             weights = {k: v for k, v in weights.items() if not k.startswith('post_norm.')}
         backbone.load_state_dict(weights)
         return backbone.eval()
 
     def init_weights(self) -> None:
-        """Initialize by ``init_cfg``; pretrained weights never execute anything from their file."""
+        """Initialize by ``init_cfg``; no code in files of pretrained weights is executed."""
         if self.is_init:
             super().init_weights()  # warns
             return
         all_cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
-        # of pure-Python configs, the type is the class
+        # in pure Python configs, the type is the class
         pretrained = [cfg for cfg in all_cfgs if cfg.get('type') in ('Pretrained', PretrainedInit)]
         if pretrained:
             self.init_cfg = [cfg for cfg in all_cfgs if cfg not in pretrained]
@@ -311,7 +313,7 @@ class DynamicVis(BaseModule):
             self.load_state_dict(state_dict, strict=False)
 
     def use_published_design(self) -> None:
-        """Become the published design, with the parameters that both have in common."""
+        """Switch to the published design, keeping the parameters that both designs share."""
         if self.published:
             return
         self.published = True
@@ -324,13 +326,14 @@ class DynamicVis(BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter and the number of depths, for layer-wise learning rates.
 
-        mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them. The position
-        embedding and the first patch merger have depth 0, each unit one more than the unit before
-        it, the merger of a later stage that of the stage's first unit; what follows comes last.
+        This is the interface of mmpretrain's ``LearningRateDecayOptimWrapperConstructor``. The
+        position embedding and the first patch merger have depth 0; each unit is one deeper than the
+        unit before it; the merger of a later stage has the depth of the stage's first unit, and the
+        norm of a stage that of its last unit; all other parameters have the largest depth.
 
         Args:
             param_name: Name of a parameter of the whole model.
-            prefix: What the names of the backbone's parameters begin with, 'backbone.' for example.
+            prefix: Prefix of the names of the backbone's parameters, for example 'backbone.'.
         """
         depths = [len(stage.units) for stage in self.stages]
         count = sum(depths) + 2
@@ -362,15 +365,16 @@ class DynamicVis(BaseModule):
             One map (B, C, H', W') per out index; or a tuple of one (B, C) for 'avg_featmap'.
 
         Raises:
-            ValueError: The channels or the size do not fit; with the environment variable
-                MMDYNAMICVIS_DEBUG=1 also if the images are not floating point or not finite.
+            ValueError: The number of channels is wrong or the images are too small; with the
+                environment variable MMDYNAMICVIS_DEBUG=1 also if they are not floating point or not
+                finite.
         """
         return self.forward_with_selection(x_BCHW)[0]
 
     def forward_with_selection(
         self, x_BCHW: Tensor
     ) -> tuple[tuple[Tensor, ...], list[StageSelection | None]]:
-        """Return what :meth:`forward` returns, and each stage's selection (None if dense)."""
+        """Return the outputs of :meth:`forward`, and each stage's selection (None if dense)."""
         self._check_input(x_BCHW)
         outputs, selections = [], []
         for i, stage in enumerate(self.stages):
@@ -423,7 +427,7 @@ class DynamicVis(BaseModule):
 def _adapt_state_dict(
     module: DynamicVis, state_dict: dict, prefix: str, metadata, strict, missing, unexpected, errors
 ) -> None:
-    """Load hook: take the published layout and other sizes, and say what is loaded."""
+    """Load hook that accepts the published layout and other sizes, and logs what is loaded."""
     LoadReport.adapt(module, state_dict, prefix).log()
 
 

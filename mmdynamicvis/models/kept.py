@@ -1,4 +1,4 @@
-"""Tensors that depend on parameters alone, kept between forward passes without gradients."""
+"""Cache for tensors that depend only on parameters, for forward passes without gradients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 
 class Kept:
-    """Keeps one tensor computed from a parameter, for as long as the parameter stays as it is.
+    """Caches one tensor computed from a parameter until the parameter changes.
 
-    It is computed anew if the parameter is another one, was written to, or lies elsewhere. Writing
-    through ``.data`` leaves no trace, so the owner calls :meth:`clear` in ``train`` and ``eval``,
-    which host frameworks call after they swap weights. Nothing is kept in training or where
-    gradients are recorded, under torch.compile, export or tracing, or of tensors that count no
-    changes. The tensor is no buffer: it is not saved, moved, copied or pickled.
+    The tensor is recomputed if the parameter is another object, was written to, or has moved.
+    Writing through ``.data`` cannot be detected, so the owner must call :meth:`clear` in ``train``
+    and ``eval``, which host frameworks call after swapping weights. Nothing is cached in training,
+    while gradients are recorded, under torch.compile, export or tracing, or for tensors without a
+    version counter. The tensor is not a buffer: it is not saved, moved, copied or pickled.
     """
 
     def __init__(self) -> None:
@@ -27,33 +27,33 @@ class Kept:
     def __call__(
         self, owner: nn.Module, compute: Callable[[], Tensor], parameter: Tensor, *key: Hashable
     ) -> Tensor:
-        """Return ``compute()``, or what it returned before.
+        """Return ``compute()``, or its cached result.
 
         Args:
-            owner: The module; keeps nothing in training mode.
-            compute: Computes the tensor from the parameter and ``key`` alone.
-            parameter: What the tensor depends on.
-            *key: What else it depends on.
+            owner: The module; nothing is cached if it is in training mode.
+            compute: Function that computes the tensor from only the parameter and ``key``.
+            parameter: Parameter that the tensor depends on.
+            *key: Further values that the tensor depends on.
         """
         if not _may_keep(owner, parameter):
             return compute()
         state = _state(parameter, key)
         entry = self._entry
         if entry is None or entry[0]() is not parameter or entry[1] != state:
-            if _is_capturing():  # its memory would be the graph's
+            if _is_capturing():  # the tensor's memory would belong to the graph
                 return compute()
             tensor = compute()
-            if type(tensor) is not Tensor:  # of a mode that only pretends to compute
+            if type(tensor) is not Tensor:  # from a mode such as FakeTensorMode
                 return tensor
             entry = self._entry = weakref.ref(parameter), state, tensor
         elif _is_capturing():
-            if _recorded is None:  # a graph that does not look after what is kept
+            if _recorded is None:  # the graph would not notice when the entry becomes invalid
                 return compute()
             _recorded.append((self, entry))
         return entry[2]
 
     def holds(self, entry: tuple) -> bool:
-        """Tell whether an entry is still what is kept, and right."""
+        """Return whether an entry is still cached and valid."""
         parameter = entry[0]()
         if entry is not self._entry or parameter is None:
             return False
@@ -61,11 +61,11 @@ class Kept:
         return _state(parameter, tuple(key)) == entry[1]
 
     def clear(self) -> None:
-        """Forget the tensor."""
+        """Discard the cached tensor."""
         self._entry = None
 
     def __reduce__(self) -> tuple[type[Kept], tuple]:
-        """Copies and pickles are empty."""
+        """Copy and pickle as an empty cache."""
         return Kept, ()
 
 
@@ -75,9 +75,9 @@ _recorded: Entries | None = None
 
 @contextmanager
 def recording() -> Iterator[Entries]:
-    """Let CUDA graphs that are captured here read what is kept, and record it.
+    """Let CUDA graphs captured in this context use cached tensors, and record these.
 
-    Such a graph is right for as long as each :meth:`Kept.holds` its entry, and must keep the
+    A graph is valid as long as :meth:`Kept.holds` is true for each entry; its owner must keep the
     entries alive.
     """
     global _recorded

@@ -1,4 +1,4 @@
-"""Normalization layers by config, in mmcv's words but without mmcv."""
+"""Normalization layers from configs with mmcv's names, without requiring mmcv."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     """Build a norm over the last dimension.
 
     Args:
-        norm_cfg: ``type`` 'LN' or 'RMSNorm', and arguments of the torch module (``eps``, say).
+        norm_cfg: ``type`` 'LN' or 'RMSNorm', and arguments of the torch module, such as ``eps``.
         num_features: Size of the last dimension.
 
     Raises:
-        ValueError: The type is unknown: tokens need a norm over the channels of one token.
+        ValueError: The type is unknown; only norms over the channels of a token are supported.
     """
     kwargs = dict(norm_cfg)
     norm_type = kwargs.pop('type', None)

@@ -1,4 +1,4 @@
-"""What the ops say about their backends, in the log that mmengine's Runner writes."""
+"""Forwarding of the ops' log messages about backends to the log of mmengine's Runner."""
 
 import logging
 
@@ -6,17 +6,17 @@ from mmengine.logging import MMLogger
 
 
 class _ToRunner(logging.Handler):
-    """Passes records on to a Runner's logger, which is none of logging's own."""
+    """Passes records to a Runner's logger, which is not in the hierarchy of ``logging``."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = MMLogger.get_current_instance()
-        # Without a Runner that is mmengine's default, which would print to a script's output.
+        # Without a Runner, this is mmengine's default logger, which would print to stdout.
         if logger.instance_name != 'mmengine' and logger.isEnabledFor(record.levelno):
             logger.handle(record)
 
 
 def show_ops_log() -> None:
-    """Let the ops explain, once each, which backend they run on."""
+    """Make the ops log, once each, which backend they use."""
     logger = logging.getLogger('mmdynamicvis.ops')
     if not any(isinstance(handler, _ToRunner) for handler in logger.handlers):
         logger.addHandler(_ToRunner())

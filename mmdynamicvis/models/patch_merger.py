@@ -1,4 +1,4 @@
-"""Patch merger: the strided convolution that opens a stage."""
+"""Patch merger: the strided convolution at the beginning of a stage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mmdynamicvis.models.norm import build_norm
 
 
 class PatchMerger(nn.Module):
-    """Strided convolution, batch norm and GELU; the paper's, table 1, has a layer norm alone.
+    """Strided convolution, batch norm and GELU; in the paper (table 1) convolution and layer norm.
 
     Args:
-        in_channels: Channels of the map.
-        embed_dim: Channels of the tokens.
+        in_channels: Number of channels of the map.
+        embed_dim: Number of channels of the tokens.
         patch_size: Kernel size; the padding is half of it.
         stride: Stride of the convolution.
-        norm_cfg: Norm over the channels of a token, for the paper's merger; None for ours.
+        norm_cfg: Norm over the channels of a token, for the published design; None for the default.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class PatchMerger(nn.Module):
     ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, embed_dim, patch_size, stride, patch_size // 2)
-        # The bias stays as torch draws it. Were it 0, padding would give tokens that are exactly 0,
-        # and every norm of a token multiplies the gradient of such a token by hundreds.
+        # The bias keeps torch's random initialization. If it were 0, padding would give tokens that
+        # are exactly 0, and each norm would multiply the gradient of such a token by hundreds.
         nn.init.kaiming_normal_(self.projection.weight, nonlinearity='linear')
         self.published = norm_cfg is not None
         self.norm = build_norm(norm_cfg, embed_dim) if norm_cfg else nn.BatchNorm2d(embed_dim)
 
     def use_published_design(self, norm_cfg: dict) -> None:
-        """Become the paper's merger, with the same parameters."""
+        """Switch to the paper's merger, with the same parameters."""
         norm = build_norm(norm_cfg, self.projection.out_channels)
         for name, _ in list(norm.named_parameters()):
             setattr(norm, name, getattr(self.norm, name))
@@ -45,7 +45,7 @@ class PatchMerger(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens (B, L, C) in row-major order, and their grid (H, W)."""
-        # channels last in memory, as the tokens are: what comes out needs no transposition
+        # channels last in memory, like the tokens, so that the output needs no transposition
         x_BCHW = self.projection(x_BCHW.contiguous(memory_format=torch.channels_last))
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
         if self.published:
@@ -57,6 +57,6 @@ def as_tokens(x_BCHW: Tensor) -> Tensor:
     """Return a map, channels last in memory, as tokens (B, L, C), without a copy."""
     tokens_BLC = x_BCHW.flatten(2).transpose(1, 2)
     if torch.compiler.is_compiling():
-        # of sizes that are open, no exporter can tell that they are contiguous
+        # with dynamic sizes, an exporter cannot prove that the tokens are contiguous
         return tokens_BLC.clone(memory_format=torch.contiguous_format)
     return tokens_BLC

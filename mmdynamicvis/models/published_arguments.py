@@ -1,4 +1,4 @@
-"""The arguments of the published implementation, in ours."""
+"""Translation of the published implementation's arguments to ours."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def translate(
     mamba2: bool = False,
     **others: Any,
 ) -> dict[str, Any]:
-    """Return the arguments of :class:`~mmdynamicvis.DynamicVis` for published ones.
+    """Return the arguments of :class:`~mmdynamicvis.DynamicVis` that correspond to published ones.
 
-    The other arguments mean the same.
+    Arguments that are not listed have the same meaning in both.
 
     Args:
-        arch: 'b' or 'base', 'l' or 'large', or what :class:`~mmdynamicvis.DynamicVis` takes.
-        frozen_stages: How many stages are frozen (:class:`~mmdynamicvis.DynamicVis` counts from 0);
-            -1 or 0: none.
+        arch: 'b' or 'base', 'l' or 'large', or any ``arch`` of :class:`~mmdynamicvis.DynamicVis`.
+        frozen_stages: Number of frozen stages, whereas :class:`~mmdynamicvis.DynamicVis` has the
+            index of the last one; -1 or 0 freeze none.
         path_type: 'forward', 'forward_reverse_mean' or 'forward_reverse_gate'.
         sampling_scale: Selection noise, ``type`` 'fixed' or 'decay' and ``val``.
-        global_token_cfg: ``pos`` and ``num`` of the global tokens; -1 is one per row.
-        spatial_token_keep_ratios: r per stage, of which 1 / r of the tokens are kept; 0: dense.
-        is_softmax_on_x: Weight the tokens that were not selected, too.
-        norm_topk_prob: Divide the selected importances by their sum.
+        global_token_cfg: ``pos`` and ``num`` of the global tokens; -1 means one per row.
+        spatial_token_keep_ratios: r per stage, of whose tokens 1 / r are kept; 0 means dense.
+        is_softmax_on_x: Also weight the tokens that are not selected.
+        norm_topk_prob: Divide the importances of selected tokens by their sum.
         with_pe: Add a position embedding.
         mamba2: Must be False: the Mamba-2 mixer of the published code is not part of this suite.
-        **others: Of :class:`~mmdynamicvis.DynamicVis`.
+        **others: Further arguments of :class:`~mmdynamicvis.DynamicVis`.
 
     Raises:
         ValueError: A value is unknown; the message names it.

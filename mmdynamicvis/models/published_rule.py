@@ -1,7 +1,8 @@
-"""The paper's rule of selection (DynamicVis, arXiv 2503.16426, equations 10 to 13).
+"""The paper's rule for selection and update (arXiv 2503.16426, equations 10 to 13).
 
-Published weights are trained with it. An importance, the softmax of the scores over all L tokens,
-orders the tokens that are scanned and weights the increment, which makes it about 1 / L.
+Published weights are trained with it. The importance, a softmax of the scores over all L tokens,
+determines the order in which tokens are scanned and weights the increment, which is therefore on
+the order of 1 / L.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from mmdynamicvis.ops.token_select.eager import flat
 def select_by_importance(
     tokens_BLC: Tensor, scorer_C: Tensor, k: int, noise_BL: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Take the k most important tokens, in descending order of importance.
+    """Select the k most important tokens, in descending order of importance.
 
     Args:
-        tokens_BLC: Tokens.
-        scorer_C: The scores are ``tokens @ scorer``, in float32 at least, autocast or not.
-        k: How many tokens to take.
-        noise_BL: Added to the scores for the choice only.
+        tokens_BLC: Tokens (B, L, C).
+        scorer_C: (C,); the scores are ``tokens @ scorer``, computed at least in float32, even under
+            autocast.
+        k: Number of tokens to select.
+        noise_BL: Noise added to the scores for the selection only.
 
     Returns:
-        Tokens (B, K, C), their indices (B, K) int64, and the importance (B, L) of all. Gradients
-        flow through tokens and importance, not through the choice.
+        Tokens (B, K, C), their indices (B, K) int64, and the importance (B, L) of all tokens.
+        Gradients flow through tokens and importance, not through the selection.
     """
     wide = torch.promote_types(tokens_BLC.dtype, torch.float32)
     with outside_autocast(tokens_BLC):
-        # Not a matrix product: BLAS rounds equal rows differently, so that ties would not be ties.
+        # Not a matrix product, because BLAS may round equal rows differently, which breaks ties.
         scores_BL = (tokens_BLC.to(wide) * scorer_C.to(wide)).sum(-1)
         importance_BL = scores_BL.softmax(-1)
         ranked_BL = importance_BL.detach()
@@ -48,14 +50,17 @@ def update_by_importance(
     importance_BL: Tensor,
     unselected: bool,
 ) -> Tensor:
-    """Return s + w x' where a token was selected and updated to x', and s + w s elsewhere.
+    """Return s + w x' for tokens that were selected and updated to x', and s + w s for others.
 
     Args:
-        tokens_BLC: The sequence s.
-        updated_BKC: x'.
-        indices_BK: Places of the selected tokens.
-        importance_BL: w.
-        unselected: If False, tokens that were not selected stay as they are.
+        tokens_BLC: The tokens s.
+        updated_BKC: The updated tokens x'.
+        indices_BK: Indices of the selected tokens.
+        importance_BL: The importance w.
+        unselected: If False, tokens that were not selected are not changed.
+
+    Returns:
+        The new tokens (B, L, C).
     """
     rows = flat(indices_BK, tokens_BLC.shape[1])
     selected_BKC = tokens_BLC.flatten(0, 1).index_select(0, rows).view_as(updated_BKC)
@@ -73,11 +78,11 @@ def update_by_importance(
 def rank(importance_BL: Tensor, k: int) -> Tensor:
     """Return the indices (B, K) int64 of the k most important tokens, in descending order.
 
-    Of equal importance the lower index comes first. Where scores lie so far apart that importances
-    underflow to zero, published weights were trained with the order of torch.topk, which is kept on
-    the CPU; a GPU goes by the lower index there too, which saves it a second search.
+    For equal importance, the lower index comes first. If scores are so far apart that importances
+    underflow to zero, published weights were trained with the order of torch.topk. The CPU uses
+    that order; a GPU uses the lower index there too, which avoids a second search.
     """
-    # A stable sort, since topk leaves the order of equal values open.
+    # A stable sort, because topk does not define the order of equal values.
     ranked_BK, indices_BK = (x[:, :k] for x in importance_BL.sort(stable=True, descending=True))
     if importance_BL.device.type == 'cpu':
         indices_BK = torch.where(ranked_BK > 0, indices_BK, importance_BL.topk(k).indices)

@@ -1,4 +1,4 @@
-"""Gumbel noise on the scores while the selection is learnt."""
+"""Gumbel noise on the scores during training."""
 
 import torch
 from mmengine.logging import MessageHub
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class SelectionNoise(nn.Module):
     """Gumbel noise of scale v for scores (DynamicVis, section 3.3).
 
-    With type 'decay' the scale falls linearly to zero, v (1 - iteration / max_iterations), under
-    every training loop of a Runner: the Runner itself publishes its progress. Outside a training
-    Runner the scale stays v.
+    With type 'decay', the scale decreases linearly to zero, v (1 - iteration / max_iterations), in
+    every training loop of a Runner, which publishes its progress. Outside of a Runner's training,
+    the scale is v.
 
     Args:
         type: 'fixed' or 'decay'.
@@ -32,7 +32,7 @@ class SelectionNoise(nn.Module):
     def forward(self, like: Tensor) -> Tensor:
         """Return float32 noise (B, L) for the scores of tokens ``like`` (B, L, C)."""
         uniform = torch.rand(like.shape[:2], device=like.device, dtype=torch.float32)
-        # -log(-log U) with 1 - U for U, which is never zero; its logarithm is zero at worst
+        # -log(-log U) with 1 - U in place of U: 1 - U is never zero, so its logarithm is finite
         gumbel = -torch.log(-torch.log1p(-uniform) + torch.finfo(uniform.dtype).tiny)
         if self.type == 'fixed':
             return gumbel * self.val
@@ -45,9 +45,9 @@ class SelectionNoise(nn.Module):
 
 @torch.library.custom_op('mmdynamicvis::training_remaining', mutates_args=())
 def training_remaining(like: Tensor) -> Tensor:
-    """Return the share of the Runner's training that lies ahead, a float32 scalar on a device.
+    """Return the remaining fraction of the Runner's training, a float32 scalar on like's device.
 
-    An op, and a tensor, so that a compiled model reads the progress anew in every iteration.
+    An op that returns a tensor, so that a compiled model reads the progress in every iteration.
     """
     hub = MessageHub.get_current_instance()
     training = hub.get_info('loop_stage') == 'train'

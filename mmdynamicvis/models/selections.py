@@ -1,4 +1,4 @@
-"""What the stages of a backbone inside any model select, while the model runs."""
+"""Recording of the selections of a backbone inside any model while the model runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mmdynamicvis.models.dynamicvis import DynamicVis, Stage, StageSelection
 
 
 class Record:
-    """Of the last forward pass of a backbone."""
+    """Images and selections of the last forward pass of a backbone."""
 
     def __init__(self) -> None:
         self.images_BCHW: Tensor | None = None
-        """Normalized and padded, as the backbone got them."""
+        """Input of the backbone, normalized and padded."""
         self.selections: dict[int, StageSelection] = {}
-        """Stride of a stage that selects -> what it selected."""
+        """Stride in pixels of a selecting stage -> its selection."""
 
 
 def find_backbone(model: nn.Module, name: str | None = None) -> DynamicVis:
@@ -27,11 +27,11 @@ def find_backbone(model: nn.Module, name: str | None = None) -> DynamicVis:
 
     Args:
         model: The model.
-        name: Which one, if the model has several, as a teacher and a student have: its name in the
-            model or a part of it between dots, 'teacher' for example.
+        name: If the model has several backbones, such as those of a teacher and a student, the name
+            of one in the model or a part of the name between dots, for example 'teacher'.
 
     Raises:
-        ValueError: There is none, or none or several of that name; the message has their names.
+        ValueError: There is no backbone, or not exactly one with that name; the message lists them.
     """
     found = {key: part for key, part in model.named_modules() if isinstance(part, DynamicVis)}
     if not found:
@@ -48,7 +48,7 @@ def find_backbone(model: nn.Module, name: str | None = None) -> DynamicVis:
 
 
 def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
-    """Return the stages that select, by their strides in pixels."""
+    """Return the stages that select: stride in pixels -> stage."""
     stages = zip(backbone.strides, backbone.stages, strict=True)
     return {
         stride: stage
@@ -58,12 +58,12 @@ def selecting_stages(backbone: DynamicVis) -> dict[int, Stage]:
 
 
 def tokens_in_boxes(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int) -> Tensor:
-    """Return (B, H * W) bool: whether the center of a token lies in a box of its image.
+    """Return (B, H * W) bool: whether the center of a token is inside a box of its image.
 
     Args:
         boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.
-        grid: Height and width of the grid of tokens.
-        stride: Pixels from one token to the next.
+        grid: (height, width) of the grid of tokens.
+        stride: Stride of the tokens in pixels.
     """
     height, width = grid
     inside = []
@@ -78,15 +78,15 @@ def tokens_in_boxes(boxes: Sequence[Tensor], grid: tuple[int, int], stride: int)
 
 @contextmanager
 def record_selections(model: nn.Module, backbone: str | None = None) -> Iterator[Record]:
-    """Record what a model's backbone selects in the forward passes inside; the last one counts.
+    """Record the selections of a model's backbone in the last forward pass inside the context.
 
     Args:
         model: The model.
-        backbone: Which backbone, see :func:`find_backbone`.
+        backbone: Name of the backbone, see :func:`find_backbone`.
 
     Raises:
-        ValueError: The model has no DynamicVis backbone, or several to which the name applies.
-        RuntimeError: At the end, that the backbone did not run.
+        ValueError: The model does not have exactly one DynamicVis backbone with that name.
+        RuntimeError: The backbone did not run inside the context.
     """
     listened, record = find_backbone(model, backbone), Record()
 

@@ -1,4 +1,4 @@
-"""What becomes of a state dict in a backbone, and what it tells about its own."""
+"""Adaptation of state dicts to a backbone, and inference of a backbone's arguments from weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POSITION = 'pos_embed'
 
 
 class Backbone(Protocol):
-    """What is asked of the model: a state dict, and its design."""
+    """Required interface of the model: a state dict and its design."""
 
     published: bool
 
@@ -28,15 +28,15 @@ class Backbone(Protocol):
         """Return the parameters and buffers by name."""
 
     def use_published_design(self) -> None:
-        """Become the published design."""
+        """Switch to the published design."""
 
 
 @dataclass
 class LoadReport:
-    """What becomes of a state dict in a backbone."""
+    """Report of the tensors loaded from a state dict into a backbone."""
 
     total: int
-    """Tensors of the backbone."""
+    """Number of tensors of the backbone."""
     loaded: list[str] = field(default_factory=list)
     resized: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -44,16 +44,15 @@ class LoadReport:
 
     @classmethod
     def adapt(cls, model: Backbone, state_dict: dict[str, Tensor], prefix: str) -> LoadReport:
-        """Make the part of ``state_dict`` under ``prefix`` fit the model, in place.
+        """Adapt the part of ``state_dict`` under ``prefix`` to the model, in place.
 
-        Published names become ours, the position embedding is resized to the model's grid, and a
-        stem for three bands is repeated over the model's bands.
-
-        The model takes over the published design from a checkpoint of that design.
+        Published names are converted to ours, the position embedding is resized to the model's
+        grid, and a stem for three bands is repeated over the model's bands. The model switches to
+        the published design if the checkpoint has it.
 
         Raises:
-            RuntimeError: Nothing fits the model, a tensor has another shape, or the model is of the
-                published design and the checkpoint is not.
+            RuntimeError: No tensor fits the model, a tensor has another shape, or the model has the
+                published design but the checkpoint does not.
         """
         own = {name: tensor.shape for name, tensor in model.state_dict().items()}
         given = {}
@@ -66,7 +65,7 @@ class LoadReport:
             if name in own and name in given and given[name].shape != own[name]:
                 source = tuple(given[name].shape)
                 given[name] = adapt(given[name], own[name])
-                # A published embedding of the same grid only changes its layout.
+                # For a published embedding of the same grid, only the layout changes.
                 if given[name].numel() != torch.Size(source).numel():
                     report.resized.append(f'{name} {source} -> {tuple(own[name])}')
         report.loaded = [name for name in given if name in own]
@@ -92,7 +91,7 @@ class LoadReport:
         return report
 
     def log(self) -> None:
-        """Log one summary; a warning if something is missing or unexpected."""
+        """Log a summary, as a warning if tensors are missing or unexpected."""
         text = f'DynamicVis: loaded {len(self.loaded)} of {self.total} tensors'
         for title in ('resized', 'missing', 'unexpected'):
             names = getattr(self, title)
@@ -103,9 +102,9 @@ class LoadReport:
 
 
 def _fit_design(model: Backbone, given: dict[str, Tensor]) -> bool:
-    """Return whether the model has become another design, that of the tensors."""
+    """Switch the model to the design of the tensors if needed; return whether it was switched."""
     units = [name for name in given if '.units.' in name]
-    if not units:  # of a stem alone, say
+    if not units:  # the design is unknown, for example of a stem alone
         return False
     published = not any('.local.' in name for name in units)
     if model.published and not published:
@@ -117,7 +116,7 @@ def _fit_design(model: Backbone, given: dict[str, Tensor]) -> bool:
         return False
     model.use_published_design()
     print_log(
-        'DynamicVis: the weights are of the published design, which the model takes over. '
+        'DynamicVis: the weights are of the published design, to which the model switches. '
         'Training on several GPUs needs published=True in the config',
         'current',
     )
@@ -125,7 +124,7 @@ def _fit_design(model: Backbone, given: dict[str, Tensor]) -> bool:
 
 
 def _resize_position(position: Tensor, shape: torch.Size) -> Tensor:
-    """Bring a position embedding, published (1, L, C) or ours (1, C, H, W), to ``shape``, ours."""
+    """Convert a position embedding, published (1, L, C) or ours (1, C, H, W), to our ``shape``."""
     if position.dim() == 3:
         grid = position_grid(position.shape[1], shape[2:])
         if grid is None:
@@ -142,10 +141,10 @@ def _resize_position(position: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _repeat_bands(weight: Tensor, shape: torch.Size) -> Tensor:
-    """Spread a stem for 3 bands over n: band c takes the weights of band c % 3, times 3 / n.
+    """Expand a stem for 3 bands to n bands: band c gets the weights of band c % 3, times 3 / n.
 
-    An image whose bands are all equal gives the same features if n is a multiple of 3, and
-    features of the same scale otherwise.
+    For an image whose bands are all equal, the features are the same if n is a multiple of 3, and
+    of the same scale otherwise.
     """
     n_bands = shape[1]
     if weight.dim() != 4 or weight.shape[1] != 3 or weight.shape[::2] != shape[::2]:
@@ -154,14 +153,14 @@ def _repeat_bands(weight: Tensor, shape: torch.Size) -> Tensor:
 
 
 def backbone_weights(weights: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
-    """Return the weights of the backbone in those of a backbone or a whole model, by our names.
+    """Return the weights of the backbone, under our names, from a backbone or a whole model.
 
     Args:
-        weights: As read from a checkpoint, by our names or the published ones.
+        weights: State dict read from a checkpoint, with our names or the published ones.
         origin: The checkpoint, for messages.
 
     Raises:
-        ValueError: There is no DynamicVis backbone among them.
+        ValueError: The weights do not include a DynamicVis backbone.
     """
     prefix = 'backbone.' if any(name.startswith('backbone.') for name in weights) else ''
     named = {
@@ -178,11 +177,11 @@ def backbone_weights(weights: dict[str, Tensor], origin: str) -> dict[str, Tenso
 
 
 def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[str, Any]:
-    """Return the arguments of :class:`~mmdynamicvis.DynamicVis` that weights tell, by our names.
+    """Return the arguments of :class:`~mmdynamicvis.DynamicVis` that can be inferred from weights.
 
     Args:
-        weights: Of a backbone.
-        patch_stride: Stride in pixels of the first patch merger, which they do not tell.
+        weights: Weights of a backbone, under our names.
+        patch_stride: Stride in pixels of the first patch merger, which cannot be inferred.
     """
     units: dict[int, int] = {}
     for name in weights:

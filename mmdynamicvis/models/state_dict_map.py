@@ -1,4 +1,4 @@
-"""The table between the parameter names of the published checkpoints and ours."""
+"""Conversion between the parameter names of the published checkpoints and ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TABLE = (
     ('post_meanpool_norm.', 'post_norm.'),
 )
 
-# Of region pretraining alone: other models have a ``neck.`` in both layouts.
+# Only for region pretraining, because other models have a ``neck.`` in both layouts.
 _PRETRAINING_PARTS = (
     ('pre_neck.', 'neck.'),
     ('neck.', 'roi_extractor.'),
@@ -39,7 +39,7 @@ def _rule(source: str, target: str) -> tuple[re.Pattern, str]:
 
 
 _TO_OURS = [_rule(published, ours) for published, ours in _TABLE]
-# The direction gate lies inside the mixer: its row stands before the mixer's.
+# The direction gate is inside the mixer, so its row must come before the mixer's.
 _TO_PUBLISHED = [_rule(ours, published) for published, ours in _TABLE]
 _PARTS_TO_OURS = [_rule(published, ours) for published, ours in _PRETRAINING_PARTS]
 _PARTS_TO_PUBLISHED = [_rule(ours, published) for published, ours in _PRETRAINING_PARTS]
@@ -54,34 +54,34 @@ def _rename(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
 
 
 def to_ours(name: str) -> str:
-    """Translate a published backbone parameter name; any other name comes back as it is."""
+    """Translate a published parameter name of the backbone; return other names unchanged."""
     return _rename(name, _TO_OURS)
 
 
 def to_published(name: str) -> str:
-    """Translate one of our backbone parameter names; any other name comes back as it is."""
+    """Translate one of our parameter names of the backbone; return other names unchanged."""
     return _rename(name, _TO_PUBLISHED)
 
 
 def flatten_position(pos_embed_BCHW: Tensor) -> Tensor:
-    """(1, C, H, W), as we keep the position embedding, to the published (1, H * W, C)."""
+    """Convert our position embedding (1, C, H, W) to the published layout (1, H * W, C)."""
     return pos_embed_BCHW.flatten(2).transpose(1, 2).contiguous()
 
 
 def unflatten_position(pos_embed_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The published position embedding (1, H * W, C) to ours, (1, C, H, W)."""
+    """Convert a published position embedding (1, H * W, C) to our layout (1, C, H, W)."""
     return pos_embed_BLC.transpose(1, 2).unflatten(2, grid).contiguous()
 
 
 def position_grid(length: int, like: Sequence[int] | None = None) -> tuple[int, int] | None:
-    """Guess height and width of the grid of a published position embedding, which is flat.
+    """Infer (height, width) of the grid of a published position embedding, which is flat.
 
     Args:
-        length: Its number of tokens.
-        like: A grid, whose size is tried before a square, and whose shape after it.
+        length: Number of tokens of the embedding.
+        like: A grid to try: first with its size, then, after a square, with its aspect ratio.
 
     Returns:
-        None if nothing fits.
+        The grid in tokens, or None if none fits.
     """
     if like is not None and length == like[0] * like[1]:
         return like[0], like[1]
@@ -98,20 +98,20 @@ def position_grid(length: int, like: Sequence[int] | None = None) -> tuple[int, 
 def convert_layout(
     state_dict: dict[str, Tensor], layout: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Translate a state dict; the values stay bit for bit.
+    """Translate a state dict to another layout; values are preserved bit for bit.
 
-    Of a region pretraining, told by its ``pre_neck.`` or ``roi_extractor.``, all parts are
-    translated; of any other model the backbone alone.
+    For region pretraining, recognized by ``pre_neck.`` or ``roi_extractor.``, all parts are
+    translated; for other models only the backbone.
 
     Args:
-        state_dict: Of a backbone, or of a model whose backbone stands under ``backbone.``.
-        layout: 'ours' or 'published'; names that are in this layout already stay.
-        grid: Height and width in tokens of the position embedding, to unflatten a published one; a
-            square by default.
+        state_dict: State dict of a backbone, or of a model with the prefix ``backbone.``.
+        layout: 'ours' or 'published'; names that already are in this layout are kept.
+        grid: (height, width) in tokens to unflatten a published position embedding; by default a
+            square.
 
     Raises:
-        ValueError: The layout is unknown, the published layout has no place for a tensor, or the
-            position embedding has another number of tokens than the grid.
+        ValueError: The layout is unknown, the published layout cannot represent a tensor, or the
+            number of tokens of the position embedding does not match the grid.
     """
     if layout not in ('ours', 'published'):
         raise ValueError(f"layout is {layout!r}; choose 'ours' or 'published'")

@@ -1,4 +1,4 @@
-"""Which parameters weight decay leaves alone."""
+"""Marking of parameters that are exempt from weight decay."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import nn
 
 
 def without_decay(parameter: nn.Parameter) -> nn.Parameter:
-    """Mark a parameter for which zero is not neutral, and return it.
+    """Exempt a parameter, for which zero is not a neutral value, from weight decay; return it.
 
-    The attribute is Mamba's; ``mmdynamicvis.BackboneOptimWrapperConstructor`` reads it.
+    The attribute is the same as in Mamba; ``mmdynamicvis.BackboneOptimWrapperConstructor`` uses it.
     """
     parameter._no_weight_decay = True
     return parameter

@@ -1,4 +1,4 @@
-"""Weights from and to files; nothing in a file is executed."""
+"""Reading and writing of weight files; no code in a file is executed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmdynamicvis.fileio import expand_home, replacing
 
 
 def _inert(module: str, name: str) -> type:
-    """Return a class that stands for ``module.name`` in a pickle and does nothing."""
+    """Return a class that replaces ``module.name`` in a pickle and does nothing."""
     namespace = {
         '__module__': module,
         '__new__': lambda cls, *args: object.__new__(cls),
@@ -30,7 +30,7 @@ def _inert(module: str, name: str) -> type:
     return type(name, (), namespace)
 
 
-# What mmengine keeps in a checkpoint beside the weights: histories of losses, as numpy arrays.
+# Classes in mmengine's checkpoints besides weights, for log histories with numpy arrays.
 _SKIPPED = [
     _inert(module, name)
     for module, name in (
@@ -44,14 +44,14 @@ _SKIPPED = [
         ('numpy._core.multiarray', '_reconstruct'),
         ('numpy.core.multiarray', 'scalar'),
         ('numpy._core.multiarray', 'scalar'),
-        # bytes in those arrays; torch 2.4 does not allow it by itself
+        # bytes in these arrays, which torch 2.4 does not allow by default
         ('_codecs', 'encode'),
     )
 ]
 
 
 class UnsafeFileError(ValueError):
-    """A file holds more than weights, which could run code."""
+    """A file contains more than weights, which could execute code."""
 
 
 @contextmanager
@@ -67,17 +67,17 @@ def _skipping_histories() -> Iterator[None]:
 
 
 def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint; nothing in the file is executed.
+    """Read the tensors of a checkpoint; no code in the file is executed.
 
     Args:
-        path: A .pth or .safetensors file or its http(s) address. An mmengine checkpoint's
-            ``state_dict`` is taken; the histories beside it are skipped.
-        prefix: Take the names that begin with it, 'backbone.' for example, and cut it off.
+        path: A .pth or .safetensors file or its http(s) URL. From an mmengine checkpoint, only the
+            ``state_dict`` is returned; its log histories are skipped.
+        prefix: Return only the names with this prefix, for example 'backbone.', and remove it.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is truncated, holds something else than weights, or no name begins with
-            the prefix; the message names the file.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is truncated or contains other objects than weights, or no name has the
+            prefix; the message names the file.
     """
     path = expand_home(path)
     if path.startswith(('http://', 'https://')):
@@ -113,12 +113,13 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
 
 
 def check_resumable(path: str | os.PathLike) -> None:
-    """Raise a ValueError unless a file holds a training, not weights alone.
+    """Raise a ValueError unless a checkpoint has the state of a training, not only weights.
 
-    Addresses are left to whoever loads them.
+    URLs are not checked.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file contains only weights, or is damaged.
     """
     if str(path).startswith(('http://', 'https://')):
         return
@@ -127,7 +128,7 @@ def check_resumable(path: str | os.PathLike) -> None:
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     try:
         content = {} if path.suffix == '.safetensors' else _read_pth(str(path))
-    except UnsafeFileError:  # a training may hold anything; who resumes from it decides
+    except UnsafeFileError:  # a training state may contain any objects; the user decides
         return
     if not isinstance(content, Mapping) or 'meta' not in content:
         raise ValueError(
@@ -138,15 +139,16 @@ def check_resumable(path: str | os.PathLike) -> None:
 
 @functools.cache
 def register_safetensors() -> None:
-    """Let mmengine's own loading read local .safetensors files, onto the CPU.
+    """Make mmengine's checkpoint loader read local .safetensors files, onto the CPU.
 
-    So ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)`` of a neck, say, take such files.
+    ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)``, for example of a neck, then accept
+    such files.
     """
-    # mmengine.runner takes longer to import than all of this package
+    # imported late, because importing mmengine.runner takes longer than all of this package
     try:
         from mmengine.runner import CheckpointLoader
     except ImportError:
-        return  # OpenCV and others are not there, so neither is a loader that could be asked
+        return  # mmengine.runner lacks dependencies such as OpenCV, so its loader cannot be used
 
     @CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
     def load(filename: str, map_location: object = None) -> dict[str, Tensor]:
@@ -158,17 +160,15 @@ def save_weights(
     path: str | os.PathLike,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file.
-
-    The file appears when it is complete.
+    """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file, atomically.
 
     Args:
-        state_dict: Tensors by name.
+        state_dict: Name -> tensor.
         path: File to write.
-        metadata: What a .safetensors file says beside its tensors.
+        metadata: Metadata of a .safetensors file.
 
     Raises:
-        OSError: The file cannot be written, since the disk is full for example.
+        OSError: The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     # safetensors refuses tensors that share memory or have gaps
@@ -181,7 +181,7 @@ def save_weights(
 
 
 def import_safetensors(path: str | os.PathLike) -> ModuleType:
-    """Return ``safetensors.torch``, or say how to install it for ``path``."""
+    """Return ``safetensors.torch``, or raise an ImportError that names ``path`` and the package."""
     try:
         return import_module('safetensors.torch')
     except ImportError as error:
@@ -215,7 +215,7 @@ def _read_pth(path: str) -> object:
         with _skipping_histories():
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch puts advice to trust the file before what it met
+        # torch's message begins with advice to trust the file; the actual error follows
         found = str(error).rpartition('WeightsUnpickler error: ')[2].partition('. ')[0].strip()
         if any(sign in found for sign in ('Unsupported operand', 'load key', 'truncated', 'EOF')):
             raise ValueError(
@@ -226,7 +226,7 @@ def _read_pth(path: str) -> object:
             f'code from the file: {found}'
         ) from error
     except (RuntimeError, EOFError, OSError, IndexError, TypeError) as error:
-        # only what is wrong, not what torch advises
+        # only the error itself, without torch's advice
         found = str(error).partition('. ')[0]
         raise ValueError(
             f'checkpoint {path} is truncated or not a torch checkpoint: {found}'
@@ -236,7 +236,7 @@ def _read_pth(path: str) -> object:
 def _download(url: str) -> str:
     folder = Path(torch.hub.get_dir()) / 'checkpoints'
     folder.mkdir(parents=True, exist_ok=True)
-    # Addresses of one file name are different files.
+    # Different URLs may end with the same file name.
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     path = folder / f'{digest}-{url.split("?")[0].rsplit("/", 1)[-1]}'
     if not path.exists():

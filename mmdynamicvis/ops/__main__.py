@@ -1,9 +1,9 @@
-"""Print which backends can run on this machine, why the others cannot, and whether they are right.
+"""Print which backends can run on this machine, why others cannot, and whether they are correct.
 
     python -m mmdynamicvis.ops
 
-Every backend that can run is compared with the float64 oracle on random tensors, values and
-gradients; the exit status is 1 if one of them is wrong.
+Values and gradients of every backend that can run are compared with the float64 oracle on random
+tensors; the exit status is 1 if a backend is wrong.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _token_update(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence[
     inputs = tokens, increment, weight = randn(2, 100, 48), randn(2, 25, 48), randn(2, 25)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(1))[:25]
     indices = order.to(tokens.device).repeat(2, 1)
-    # of a copy: the tokens are written to
+    # pass a copy, because the op writes to the tokens
     return inputs, token_update(tokens * 1, increment, indices, weight, backend=backend)
 
 
@@ -82,7 +82,7 @@ def _run(check: Callable, backend: str, device: str, dtype: torch.dtype) -> list
 
 
 def error(check: Callable, backend: str, device: str) -> float:
-    """Return the worst relative RMS error of an op's float32 values and gradients."""
+    """Return the largest relative RMS error of an op's float32 values and gradients."""
     actual = _run(check, backend, device, torch.float32)
     expected = _run(check, 'naive', 'cpu', torch.float64)
     return max(
@@ -92,7 +92,7 @@ def error(check: Callable, backend: str, device: str) -> float:
 
 
 def rows() -> Iterator[tuple[str, str, str, str, bool]]:
-    """Yield op, backend, device, what there is to say, and whether that is good."""
+    """Yield op, backend, device, a message, and whether the result is acceptable."""
     devices = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
     for op, (backends, check) in OPS.items():
         for backend in backends:
@@ -105,7 +105,7 @@ def _row(check: Callable, backend: str, device: str) -> tuple[str, bool]:
         worst = error(check, backend, device)
     except BackendUnavailableError as reason:
         return str(reason), True
-    except Exception as reason:  # of a compiler or a driver; the other rows are still wanted
+    except Exception as reason:  # errors of a compiler or driver must not stop the other rows
         return f'FAILS: {type(reason).__name__}: {" ".join(str(reason).split())[:200]}', False
     if not worst <= LIMIT:  # NaN is wrong
         return f'WRONG: off by {worst:.1e}, more than {LIMIT:.0e}', False

@@ -1,4 +1,4 @@
-"""What autocast does to ops, and the parts of them that it must leave alone."""
+"""Queries of autocast, and protection of code from it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 def outside_autocast(x: Tensor) -> torch.autocast:
     """Return a context in which ops on tensors like ``x`` keep their dtypes.
 
-    Tensors of the device 'meta', of shapes alone, have no autocast.
+    There is no autocast for the device 'meta', whose tensors have only shapes.
     """
     device = x.device.type
     return torch.autocast('cpu' if device == 'meta' else device, enabled=False)
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype | None:
-    """Return to what autocast brings tensors like ``x``, None if it is off."""
+    """Return the dtype to which autocast casts tensors like ``x``, or None if it is off."""
     device = x.device.type
     if device == 'meta' or not torch.is_autocast_enabled(device):
         return None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 ENVIRONMENT_VARIABLE = 'MMDYNAMICVIS_BACKEND'
 NAMES = ('triton', 'mamba_ssm', 'cpu', 'eager', 'naive')
-"""All backends; not every op has every one."""
+"""All backends; an op may lack some of them."""
 
 logger = logging.getLogger('mmdynamicvis.ops')
 _explained: set[tuple[str, str]] = set()
@@ -24,7 +24,7 @@ def _no_reason(*tensors: Tensor) -> str | None:
 
 
 class BackendUnavailableError(RuntimeError):
-    """The backend that was asked for cannot run; the message says why."""
+    """The requested backend cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Backend:
     """One implementation of an op.
 
     Args:
-        name: What ``backend=`` calls it; one of :data:`NAMES`.
-        function: The implementation; every backend of an op takes the same arguments.
-        unavailable: Returns why the backend cannot run on this machine (a missing package, say), or
-            None if it can.
-        unsupported: Takes the op's tensors and returns why the backend cannot run on them (their
-            device or dtype, say), or None if it can.
-        unwanted: Takes the op's tensors and returns why 'auto' passes the backend over although it
-            can run, or None if 'auto' may take it.
+        name: Name of the backend, one of :data:`NAMES`.
+        function: The implementation; all backends of an op have the same arguments.
+        unavailable: Function that returns why the backend cannot run on this machine, for example a
+            missing package, or None if it can.
+        unsupported: Function of the op's tensors that returns why the backend cannot run on them,
+            for example because of device or dtype, or None if it can.
+        unwanted: Function of the op's tensors that returns why 'auto' skips the backend although it
+            can run, or None if 'auto' may use it.
     """
 
     name: str
@@ -61,7 +61,7 @@ def check_backend(op: str, backends: Sequence[Backend], backend: str) -> None:
 
 
 def check_device(op: str, first: Tensor, *others: Tensor | None) -> None:
-    """Raise ValueError unless all tensors are on one device: kernels get bare pointers."""
+    """Raise ValueError unless all tensors are on one device, because kernels get raw pointers."""
     for tensor in others:
         if tensor is not None and tensor.device != first.device:
             raise ValueError(
@@ -77,14 +77,14 @@ def choose(
     Args:
         op: Name of the op, for messages.
         backends: The op's backends, the preferred one first.
-        backend: A backend's name, or 'auto' for the one that the environment variable
-            MMDYNAMICVIS_BACKEND names, if the op has it, else for the first that can run. Why the
-            ones before it cannot is logged once.
-        tensors: What the op is called with.
+        backend: Name of a backend, or 'auto' for the one named by the environment variable
+            MMDYNAMICVIS_BACKEND, if the op has it, or else for the first one that can run. The
+            reasons for skipping earlier ones are logged once.
+        tensors: Tensor arguments of the op.
 
     Raises:
         ValueError: The name is unknown.
-        BackendUnavailableError: The backend that was asked for cannot run; the message says why.
+        BackendUnavailableError: The requested backend cannot run; the message says why.
     """
     check_backend(op, backends, backend)
     asked = backend

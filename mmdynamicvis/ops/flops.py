@@ -1,12 +1,13 @@
-"""What the selective scan counts, for the counters of torch, fvcore and mmengine.
+"""Operation counts of the selective scan, for the counters of torch, fvcore and mmengine.
 
-Counters know matrix products and convolutions, and pass over an op that they do not know. A scan
-counts its multiply-accumulates (MAC). Per token, channel and state these are three: decay times
-state, step times input, output map times state. In the backward pass they are ten: decay and input
-again, two for the gradient of the state, one each for that of input map, output map, input and
-decay, two from there to A and the step size.
+These counters know matrix products and convolutions, and skip unknown ops. For a scan,
+multiply-accumulates (MAC) are counted. Per token, channel and state there are three: decay times
+state, step times input, output map times state. The backward pass has ten: decay and input again,
+two for the gradient of the state, one each for the gradients of input map, output map, input and
+decay, and two from the latter to A and the step size.
 
-The short convolution, the gate, norms and the selection are elementwise work, which does not count.
+The short convolution, the gate, norms and the selection are elementwise operations, which are not
+counted.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ FORWARD, BACKWARD = 3, 10
 
 @functools.cache
 def register_formulas() -> None:
-    """Let ``torch.utils.flop_counter.FlopCounterMode`` count the scan: two FLOP per MAC.
+    """Make ``torch.utils.flop_counter.FlopCounterMode`` count the scan, with two FLOP per MAC.
 
-    A counter that is made before does not. Whoever builds a :class:`~mmdynamicvis.DynamicVis` after
-    importing the counter need not call this.
+    Counters created earlier are not affected. This need not be called if a
+    :class:`~mmdynamicvis.DynamicVis` is built after importing the counter.
     """
     from torch.utils.flop_counter import register_flop_formula
 
@@ -42,13 +43,13 @@ def register_formulas() -> None:
         backward = getattr(torch.ops.mmdynamicvis, f'selective_scan_{name}_backward', None)
         if forward is not None:
             register_flop_formula(forward)(_forward_flop)
-            # the gradient of y comes first, in kernels that do all of it also the states
+            # the gradient of y comes first; fused kernels also have the states before x
             skipped = 1 if name == 'eager' else 2
             register_flop_formula(backward)(functools.partial(_backward_flop, skipped))
 
 
 def register_formulas_if_counted() -> None:
-    """Do so where the counter is imported already; importing it may take a second."""
+    """Register the formulas if the counter is already imported; its import may take a second."""
     if 'torch.utils.flop_counter' in sys.modules:
         register_formulas()
 
@@ -72,7 +73,7 @@ def _traced_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
 JIT_HANDLES: dict[str, Callable[[Sequence[Any], Sequence[Any]], int]] = {
     f'mmdynamicvis::selective_scan_{name}': _traced_macs for name in ('eager', 'cpu', 'triton')
 }
-"""For the counters of fvcore and mmengine, which trace a model and count MAC.
+"""Handles for the counters of fvcore and mmengine, which trace a model and count MAC.
 
-``FlopCountAnalysis(model, images).set_op_handle(**JIT_HANDLES)``, ``FlopAnalyzer`` likewise.
+Use ``FlopCountAnalysis(model, images).set_op_handle(**JIT_HANDLES)``; ``FlopAnalyzer`` likewise.
 """

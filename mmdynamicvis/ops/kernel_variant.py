@@ -1,4 +1,4 @@
-"""What is needed to compile a Triton kernel without a GPU."""
+"""Description of a Triton kernel's specialization, to compile it without a GPU."""
 
 from __future__ import annotations
 

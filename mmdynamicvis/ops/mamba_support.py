@@ -1,4 +1,4 @@
-"""Where the CUDA kernels of mamba-ssm and causal-conv1d can run."""
+"""Availability of the CUDA kernels of mamba-ssm and causal-conv1d."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from mmdynamicvis.ops.dispatch import Backend
 
 _KERNELS = {'mamba_ssm': 'selective_scan_cuda', 'causal_conv1d': 'causal_conv1d_cuda'}
-"""Package -> the compiled module that holds its kernels."""
+"""Package -> compiled module with its kernels."""
 
 
 def _why_not_installed() -> str | None:

@@ -1,4 +1,4 @@
-"""Where Triton kernels can run."""
+"""Availability of Triton kernels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from mmdynamicvis.ops.dispatch import Backend
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET', '0') not in ('', '0')
-"""Triton runs its kernels in Python, on any device: slow, for tests."""
+"""Whether Triton interprets kernels in Python, on any device; slow, for tests."""
 
 _INSTALLED = importlib.util.find_spec('triton') is not None
 
@@ -38,7 +38,7 @@ def unsupported(*tensors: Tensor) -> str | None:
 
 
 def unwanted(*tensors: Tensor) -> str | None:
-    """Return why 'auto' does not take Triton although it can run, or None if it may."""
+    """Return why 'auto' does not use Triton although it can run, or None if it may."""
     if any(tensor.device.type != 'cuda' for tensor in tensors):
         return 'on the CPU Triton is interpreted, which is slow'
     return None

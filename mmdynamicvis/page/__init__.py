@@ -1,1 +1,1 @@
-"""A local web page that shows what models make of an image. Needs gradio."""
+"""A local web page for trying models on single images. Requires gradio."""

@@ -1,4 +1,4 @@
-"""One interface to predictions of all tasks."""
+"""A uniform predict interface for all tasks."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from mmdynamicvis.visualization import as_picture, draw_stages, write_picture
 from mmdynamicvis.visualization.pictures import Picture
 
 SIDE = 768
-"""Pixels of the longer side of pictures on the page."""
+"""Longer side in pixels of pictures on the page."""
 MIN_SCORE = 0.3
-"""Of objects that are shown."""
+"""Minimum score of objects to show."""
 _TOP = 5
 
 
 class Table(NamedTuple):
-    """Predictions in words."""
+    """Predictions as a table of text."""
 
     headers: list[str]
     rows: list[list[str]]
 
 
 class View(NamedTuple):
-    """What a model makes of an image."""
+    """Predictions of a model for an image, and the tokens it selected."""
 
     predictions: Picture
     table: Table
     stages: list[Picture]
-    """The image as the backbone got it, then what each stage that selects selected."""
+    """The input image of the backbone, then the selected tokens of each selecting stage."""
 
 
 class PageModel:
-    """A model that is asked about single images.
+    """Predicts single images with a model of any task.
 
     Args:
-        config: As :func:`~mmdynamicvis.inference.load_inferencer` takes it.
-        checkpoint: Its weights.
-        device: Where it runs; an accelerator by default, if there is one.
+        config: See :func:`~mmdynamicvis.inference.load_inferencer`.
+        checkpoint: Weights of the model.
+        device: Device of the model; by default an accelerator if there is one.
 
     Raises:
-        FileNotFoundError: There is no such config or checkpoint.
-        ValueError: There is no inferencer for the config, or no DynamicVis backbone in it.
+        FileNotFoundError: The config or the checkpoint does not exist.
+        ValueError: There is no inferencer for the config, or it has no DynamicVis backbone.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class PageModel:
         self.name = f'{self._task()}: {Path(cfg.filename).stem}, {checkpoint.name}'
 
     def __call__(self, image: Picture) -> View:
-        """Return what the model makes of an image; it runs once.
+        """Return predictions and selected tokens of an image, from a single forward pass.
 
         Raises:
-            RuntimeError: The image does not fit the model, being too small, for example.
+            RuntimeError: The image does not suit the model, for example because it is too small.
         """
         with TemporaryDirectory() as folder, record_selections(self._model) as record:
-            # by a file: hosts differ in the order of colors in which they take arrays
+            # pass a file, because hosts differ in the channel order that they expect of arrays
             path = Path(folder, 'image.png')
             write_picture(image, path)
             picture, table = _READERS[self._host](self._inferencer, path)
@@ -90,7 +90,7 @@ class PageModel:
         return _TASKS[self._host]
 
     def _seen(self, images_BCHW: Tensor) -> Picture:
-        """Return the picture of what the backbone got."""
+        """Return the input of the backbone as a picture."""
         preprocessor = self._model.data_preprocessor
         mean, std = getattr(preprocessor, 'mean', 0), getattr(preprocessor, 'std', 1)
         pixels_CHW = (images_BCHW[0] * std + mean).round().clamp(0, 255).byte().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The images of an index that are nearest to another."""
+"""Search for the images of an index that are nearest to a query image."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _GONE = np.full((_SIDE, _SIDE, 3), 210, np.uint8)
 
 
 class NearestImages:
-    """The images of an index, all of which lie in one folder.
+    """Searches an index whose images are all in one folder.
 
     Args:
-        index: File of ``tools/search_images.py``.
-        folder: What may be read: the images' folder, or one above it.
-        device: Where the index's model runs.
+        index: Index file written by ``tools/search_images.py``.
+        folder: Folder that may be read: that of the images, or a parent of it.
+        device: Device of the index's model.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: An image lies elsewhere, the index is empty, its model takes other images than
-            R, G, B, or has changed.
+        ValueError: An image is outside the folder, the index is empty, or its model does not take
+            R, G, B images or has changed.
     """
 
     def __init__(self, index: Path, folder: Path, device: str | None = None) -> None:
@@ -41,17 +41,18 @@ class NearestImages:
         self._embedder = make_embedder(settings, device)
         if self._embedder.model.in_channels != 3:
             bands = self._embedder.model.in_channels
-            raise ValueError(f'{index} is of images of {bands} bands; the page takes R, G, B')
+            raise ValueError(f'{index} has images of {bands} bands; the page takes R, G, B')
         self._index = VectorIndex()
         self._index.add(vectors)
 
     def __call__(self, image: Picture, k: int = 8) -> list[tuple[Picture, str]]:
-        """Return the nearest images, each with its distance (1 - cosine) and name.
+        """Return the nearest images, each with a caption of its distance (1 - cosine) and name.
 
-        One that is gone, or damaged since, is a gray square, which its name says.
+        An image that no longer exists, or is damaged, is replaced by a gray square, and its caption
+        says so.
 
         Raises:
-            ValueError: A file has become a link to another folder.
+            ValueError: A file has become a link to a file outside the folder.
         """
         found = self._index.search(self._embedder([image]), min(k, len(self._index)))
         distances, places = (row[0].tolist() for row in found)

@@ -1,4 +1,4 @@
-"""Keeps a gradio page to its own host: what the browser loads, and what the server fetches."""
+"""Restrict a gradio page to its own host: what browsers load, and what the server fetches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 2**20
-"""Bytes of a request that is no upload."""
+"""Largest size in bytes of a request that is not an upload."""
 _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
 class OwnHostOnly:
-    """Middleware: browsers are told to load nothing from elsewhere, and addresses are refused.
+    """Middleware that forbids browsers to load from other hosts, and refuses URLs in requests.
 
-    Where gradio takes files it takes addresses, too, which the server would fetch; and files inside
-    JSON, to which the limit of uploads does not apply.
+    Wherever gradio accepts files, it also accepts URLs, which the server would fetch, and files
+    inside JSON, to which the upload limit does not apply.
 
     Args:
-        app: What answers requests that pass.
+        app: The application that answers the requests that pass.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,7 +46,7 @@ class OwnHostOnly:
             refused = refused or body is None or _has_address(body)
             receive = _again(body or b'', receive)
         if refused:
-            answer = PlainTextResponse('addresses and large messages are not taken', 403)
+            answer = PlainTextResponse('URLs and large messages are not accepted', 403)
             await answer(scope, receive, send_with_policy)
         else:
             await self.app(scope, receive, send_with_policy)
@@ -63,7 +63,7 @@ async def _read(request: Request) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return a function that gives a body, then what else is received."""
+    """Return a receive function that first returns a body that was already read."""
     messages = [dict(type='http.request', body=body, more_body=False)]
 
     async def replay() -> Message:
@@ -73,7 +73,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _has_address(body: bytes) -> bool:
-    """Whether a file in JSON is an address of another host."""
+    """Whether JSON contains a file whose path is a URL."""
     found = False
 
     def look(item: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +83,6 @@ def _has_address(body: bytes) -> bool:
 
     try:
         json.loads(body, object_hook=look)
-    except ValueError:  # what is no JSON holds no file
+    except ValueError:  # not JSON, so it contains no file
         return False
     return found

@@ -1,4 +1,4 @@
-"""The page and its server."""
+"""The web page and its server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SYSTEM_FONTS = dict(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace'
 _PICTURE = dict(show_label=False, buttons=[], format='png')
 _EVERYWHERE = ('0.0.0.0', '::')
 _SECONDS = 3600
-"""How long pictures of a visitor who does nothing are kept."""
+"""Lifetime of the pictures of an inactive visitor."""
 
 
 @contextmanager
@@ -41,19 +41,19 @@ def serve_page(
     port: int = 7860,
     max_upload_mb: int = 20,
 ) -> Iterator[gr.Blocks]:
-    """Serve the page while the block runs; all its files are in a folder that is removed then.
+    """Serve the page inside a ``with`` block; its files are in a folder that is removed at the end.
 
     Args:
-        models: What may be chosen.
-        samples: Image files that may be picked.
-        nearest: Where to look for similar images.
-        host: Address that is listened on.
-        port: The port.
-        max_upload_mb: Limit of an uploaded file.
+        models: Models to choose from.
+        samples: Image files to choose from.
+        nearest: Search for similar images; None disables it.
+        host: Address to listen on.
+        port: Port to listen on.
+        max_upload_mb: Largest size of an uploaded file in megabytes.
 
     Raises:
-        OSError: The port is taken.
-        ValueError: No models, or two of one name; or a sample is no image.
+        OSError: The port is in use.
+        ValueError: There are no models, or two with the same name; or a sample is not an image.
     """
     by_name = {model.name: model for model in models}
     if not models or len(by_name) < len(models):
@@ -82,14 +82,14 @@ def serve_page(
 
 
 def _middleware(host: str) -> list[Middleware]:
-    # other sites must not get in by a name of theirs that leads to this machine
+    # against DNS rebinding: another site's host name may resolve to this machine
     names = ['*'] if host in _EVERYWHERE else [host, 'localhost']
     return [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(OwnHostOnly)]
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a folder, the only one that gradio writes to and serves from."""
+    """Create a temporary folder, the only one that gradio writes to and serves from."""
     with TemporaryDirectory(prefix='mmdynamicvis-page-') as folder:
         names = 'GRADIO_TEMP_DIR', 'GRADIO_EXAMPLES_CACHE'
         before = {name: os.environ.pop(name) for name in names if name in os.environ}
@@ -103,7 +103,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _copy(samples: Sequence[Path], folder: Path) -> list[str]:
-    """Write samples as the page takes them."""
+    """Write samples as PNG files into a folder from which gradio may serve."""
     copies = []
     for path in samples:
         copies.append(str(folder / f'{path.stem}_{len(copies)}.png'))
@@ -117,12 +117,12 @@ def _build(
     names = list(models)
 
     def look(image: dict[str, Any] | None, name: str, position: int) -> list[Any]:
-        """Return predictions, table, all stages, slider, the stage shown, similar images."""
+        """Return predictions, table, all stages, slider, the current stage, similar images."""
         if image is None:
             return [None, None, [], gr.Slider(visible=False), None, None]
         try:
             path = Path(image['path']).resolve()
-            if not path.is_relative_to(folder):  # gradio lets some pass
+            if not path.is_relative_to(folder):  # gradio does not check all paths
                 raise ValueError(f'{path} is no upload')
             pixels = read_upload(path)
             view = models[name](pixels)
@@ -167,7 +167,7 @@ def _build(
         with gr.Column(visible=nearest is not None):
             gr.Markdown('### Nearest images')
             similar = gr.Gallery(show_label=False, buttons=[], columns=8, height=170, format='png')
-        # what gradio itself would make of a file is not needed, and fails without a clear word
+        # gradio's own decoding of the file is not needed, and fails without a clear message
         gr.on(
             [image.change, model.change],
             look,

@@ -1,4 +1,4 @@
-"""Images that anybody may have sent."""
+"""Reading of uploaded images, which are not trusted."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mmdynamicvis.visualization.pictures import Picture
 
 FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
 MAX_PIXELS = 4096**2
-"""A small file may hold any number of pixels of one color."""
+"""Limit against small files that decompress to a huge image."""
 
 
 def read_upload(path: str | Path) -> Picture:
-    """Return an image file as R, G, B, upright.
+    """Return an image file as R, G, B, (H, W, 3) uint8, with its EXIF orientation applied.
 
     Raises:
-        ValueError: It is no image, damaged, or has too many pixels or more than 8 bits per band;
-            the message names it.
+        ValueError: The file is not an image, is damaged, or has too many pixels or more than 8
+            bits per band; the message names it.
     """
     name = Path(path).name
     try:
@@ -28,7 +28,7 @@ def read_upload(path: str | Path) -> Picture:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(
                     f'{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are '
-                    'taken: cut it, or use tools/infer_scene.py for large scenes'
+                    'supported: crop it, or use tools/infer_scene.py for large scenes'
                 )
             if is_deep(image):
                 raise ValueError(f'{name} has more than 8 bits per band: convert it to 8 bits')
@@ -36,14 +36,14 @@ def read_upload(path: str | Path) -> Picture:
     except Image.UnidentifiedImageError as error:
         raise ValueError(f'{name} is no image ({", ".join(FORMATS)})') from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f'{name} has more than {MAX_PIXELS:,} pixels: cut it') from error
-    # Pillow's decoders fail in ways of their own
+        raise ValueError(f'{name} has more than {MAX_PIXELS:,} pixels: crop it') from error
+    # Pillow's decoders raise different exceptions
     except (OSError, SyntaxError) as error:
         raise ValueError(f'{name} is damaged: {error}') from error
 
 
 def fit(picture: Picture, side: int) -> Picture:
-    """Return a picture with the longer side ``side`` pixels long, the other at least one."""
+    """Return a picture resized to ``side`` pixels along its longer side."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(scale * width)), max(1, round(scale * height))

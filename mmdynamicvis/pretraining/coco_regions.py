@@ -1,4 +1,4 @@
-"""Region annotations in COCO's format, for the pretraining."""
+"""Region annotations in COCO format for pretraining."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ REFUSED = (
     'box',
     'box from 0 to 1',
 )
-"""Why an annotation is refused; one whose box is empty or outside its image is left out."""
+"""Reasons to refuse an annotation; boxes that are empty or outside their image are skipped."""
 
 
 @DATASETS.register_module()
 class CocoRegions(CocoDataset):
-    """mmdet's ``CocoDataset`` for training that resumes exactly, and that says what is wrong.
+    """mmdet's ``CocoDataset`` with exact resumption and validation of annotations.
 
-    Any dataset with boxes in COCO's format: give ``ann_file``, ``data_prefix`` and
-    ``metainfo=dict(classes=...)``. Every sample is augmented with random numbers of its own, which
-    follow from the seed, the epoch and the image where ``mmdynamicvis.ResumableSampler`` draws it.
-    As in mmdet, boxes are clipped to the image; boxes outside it, narrower than a pixel or with an
-    area of zero are left out. Where ``area`` is missing, it is that of the box.
+    Works for any dataset with boxes in COCO format: give ``ann_file``, ``data_prefix`` and
+    ``metainfo=dict(classes=...)``. With ``mmdynamicvis.ResumableSampler``, the augmentation of a
+    sample is seeded by ``seed``, the epoch and the index of the image. As in mmdet, boxes are
+    clipped to the image, and boxes outside it, narrower than a pixel or with an area of zero are
+    skipped. A missing ``area`` is computed from the box.
 
     Args:
-        seed: Of the augmentations.
-        **kwargs: The arguments of mmdet's ``CocoDataset``.
+        seed: Seed of the augmentations.
+        **kwargs: Arguments of mmdet's ``CocoDataset``.
 
     Raises:
-        ValueError: The file is not COCO's, has no boxes, has other classes or has them in another
-            order, or has an annotation of no image or no category, with the id of another, or with
-            a box that is not finite or from 0 to 1; the message names it.
+        ValueError: The file is not in COCO format, has no boxes, or its classes differ from
+            ``metainfo`` or are in another order; or an annotation has an unknown image or category,
+            a repeated id, or a box that is not finite or in relative coordinates (0 to 1). The
+            message names the file and the annotations.
     """
 
     METAINFO: dict = {}
@@ -58,7 +59,7 @@ class CocoRegions(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotations."""
+        """Validate and read the annotations."""
         content = load_coco(self.ann_file)
         classes = list(self.metainfo.get('classes', ()))
         fix = 'give metainfo.classes in the order of the categories'
@@ -70,21 +71,21 @@ class CocoRegions(CocoDataset):
         return super().load_data_list()
 
     def filter_data(self) -> list[dict]:
-        """Leave out what ``filter_cfg`` says; images and boxes must be there."""
+        """Apply ``filter_cfg``, then require that images exist and that there are boxes."""
         data_list = super().filter_data()
         require_images(self.ann_file, data_list)
         require_boxes(self.ann_file, data_list, self.metainfo['classes'])
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Read one image's annotations."""
+        """Parse the annotations of one image."""
         for annotation in raw_data_info['raw_ann_info']:
             if annotation.get('area') is None:
                 annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
         return super().parse_data_info(raw_data_info)
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Load and augment one sample, with random numbers of its own."""
+        """Load and augment one sample, with its own seed in training."""
         if not self.test_mode:
             seed_sample(self.seed, idx)
         return super().prepare_data(int(idx))

@@ -1,8 +1,8 @@
-"""The categories of fMoW, the functional map of the world.
+"""The categories of fMoW, the Functional Map of the World.
 
-Source: the README of github.com/fMoW/dataset and arXiv 1711.07846. The 62 stand in alphabetical
-order, so that their indices are those of the dataset's own list; regions without any of them,
-``false_detection``, come last.
+Source: the README of github.com/fMoW/dataset and arXiv 1711.07846. The 62 categories are in
+alphabetical order, so that their indices are those of the dataset's own list. The class of regions
+without any of them, ``false_detection``, comes last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Regions of all processes."""
+"""Gathering of regions from all processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.nn.functional import pad
 def gather_regions(regions_RE: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor]:
     """Return the regions of all processes, in the order of ranks, with gradients.
 
-    Every process may have another number of regions, or none. A loss over the result that is the
-    same in all processes has, after DistributedDataParallel's averaging, the gradients of one
-    process with the joint batch. Without distributed training the arguments are returned.
+    Processes may have different numbers of regions, also none. If all processes compute the same
+    loss from the result, then after DistributedDataParallel's averaging the gradients equal those
+    of a single process with the joint batch. Without distributed training the arguments are
+    returned unchanged.
 
     Args:
         regions_RE: Embeddings (R, E) of this process.
@@ -30,7 +31,7 @@ def gather_regions(regions_RE: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor
     dist.all_gather(counts, count)
     counts = torch.cat(counts).tolist()
 
-    # collectives need equal shapes; what is added is cut off again
+    # collectives need equal shapes, so pad, and remove the padding afterwards
     n_missing = max(counts) - len(labels_R)
     labels = [labels_R.new_empty(max(counts)) for _ in counts]
     dist.all_gather(labels, pad(labels_R, (0, n_missing)))

@@ -1,4 +1,4 @@
-"""Initial meta-embeddings of categories: their file, and how features get the wanted width."""
+"""Files of initial meta-embeddings of categories, and projection of features to their width."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from mmdynamicvis.models.weights import import_safetensors, save_weights
 
 _TENSOR = 'meta_embeddings'
 _REMEDY = 'write it with tools/text_meta_embeddings.py'
-_VANISHED = 1e-6  # of a unit vector; below it, its direction is rounding
+_VANISHED = 1e-6  # length below which the direction of a projected unit vector is rounding error
 
 
 def save_meta_embeddings(
     path: str | os.PathLike, embeddings_CE: Tensor, classes: Sequence[str]
 ) -> None:
-    """Write meta-embeddings and the names of their categories to a .safetensors file.
-
-    The file appears when it is complete: it is written beside its place and then renamed.
+    """Write meta-embeddings and the names of their categories to a .safetensors file, atomically.
 
     Args:
         path: .safetensors file to write.
-        embeddings_CE: (C, E), one row per category; kept as float32.
-        classes: The C names.
+        embeddings_CE: (C, E), one row per category; stored as float32.
+        classes: The C names of the categories.
 
     Raises:
-        ValueError: The shape does not fit the names, a name is there twice, or a value is not
+        ValueError: The number of rows and names differ, a name is repeated, or a value is not
             finite.
     """
     path = Path(path)
@@ -40,14 +38,14 @@ def save_meta_embeddings(
 
 
 def load_meta_embeddings(path: str | os.PathLike, classes: Sequence[str], dim: int) -> Tensor:
-    """Read the meta-embeddings (C, dim), float32, of ``classes``, in their order.
+    """Read the meta-embeddings of ``classes``, (C, dim) float32, in the order of ``classes``.
 
-    Nothing in the file is executed.
+    No code in the file is executed.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not one of ``save_meta_embeddings`` or damaged, or it is of other
-            categories or of another width.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file was not written by ``save_meta_embeddings`` or is damaged, or its
+            categories or its width differ.
     """
     path = Path(path)
     embeddings_CE, names = _read(path)
@@ -67,23 +65,23 @@ def load_meta_embeddings(path: str | os.PathLike, classes: Sequence[str], dim: i
 
 
 def project_keeping_cosines(features_CF: Tensor, dim: int) -> Tensor:
-    """Bring features to another width without changing the angles between them.
+    """Project features to another width while preserving the cosines between them.
 
-    If the features span at most ``dim`` dimensions, as the features of ``dim`` categories or fewer
-    do, all cosines stay. Otherwise the normalized features are replaced by their best approximation
-    in ``dim`` dimensions, and cosines change. A fixed random rotation then spreads every direction
-    over all coordinates; without it, most coordinates would be nearly or exactly 0.
+    If the features span at most ``dim`` dimensions, as those of up to ``dim`` categories always do,
+    all cosines are preserved. Otherwise the normalized features are replaced by their best
+    rank-``dim`` approximation, and cosines change. A fixed random rotation then spreads every
+    direction over all coordinates; without it, most coordinates would be nearly or exactly 0.
 
     Args:
         features_CF: (C, F), any floating dtype; the length of a row does not matter.
         dim: Width of the result.
 
     Returns:
-        (C, dim), float32 on the CPU, rows of length 1. The same features give the same result.
+        (C, dim) float32 on the CPU, with rows of length 1. The result is deterministic.
 
     Raises:
-        ValueError: ``dim`` is not positive, a feature is zero or not finite, or nothing is left of
-            one in ``dim`` dimensions.
+        ValueError: ``dim`` is not positive, a feature is zero or not finite, or the projection of
+            a feature vanishes.
     """
     if dim < 1:
         raise ValueError(f'dim is {dim}; it must be positive')
@@ -106,12 +104,12 @@ def _rotation(dim: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     gaussian = torch.randn(dim, dim, generator=generator, dtype=torch.float64)
     orthogonal, triangular = torch.linalg.qr(gaussian)
-    # Only with a positive diagonal is the decomposition unique.
+    # The decomposition is unique only with a positive diagonal.
     return orthogonal * triangular.diagonal().sign()
 
 
 def _unit_rows(rows: Tensor, shortest: float, problem: str) -> Tensor:
-    """Bring rows to length 1; a row no longer than ``shortest`` is an error."""
+    """Normalize rows to length 1; raise ValueError for a row of at most ``shortest``."""
     lengths = rows.norm(dim=1, keepdim=True)
     too_short = (lengths.squeeze(1) <= shortest).nonzero().flatten().tolist()
     if too_short:
@@ -122,7 +120,7 @@ def _unit_rows(rows: Tensor, shortest: float, problem: str) -> Tensor:
 def _read(path: Path) -> tuple[Tensor, list[str]]:
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist; {_REMEDY}')
-    import_safetensors(path)  # says how to install it
+    import_safetensors(path)  # its error says how to install the package
     from safetensors import SafetensorError, safe_open
 
     try:

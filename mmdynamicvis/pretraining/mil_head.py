@@ -1,4 +1,4 @@
-"""Head of the region pretraining: a classifier, and meta-embeddings to contrast regions with."""
+"""Head for region pretraining: a classifier, and meta-embeddings for the contrastive loss."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class MILHead(BaseModule):
     Args:
         classes: Names of the categories, in the order of their labels.
         in_channels: Width E of the region embeddings.
-        label_smoothing: Of the classifier's cross entropy.
-        mil_weight: Weight of the MIL-NCE loss; 0 trains the classifier alone.
-        meta_embeddings: .safetensors file of initial meta-embeddings, made by
-            ``tools/text_meta_embeddings.py``; random unless given.
-        init_cfg: mmengine's initialization.
+        label_smoothing: Label smoothing of the classifier's cross entropy.
+        mil_weight: Weight of the MIL-NCE loss; 0 trains only the classifier.
+        meta_embeddings: .safetensors file of initial meta-embeddings, written by
+            ``tools/text_meta_embeddings.py``; by default they are random.
+        init_cfg: Initialization of mmengine.
 
     Raises:
-        ValueError: There are no classes or one is named twice, a number is out of its range, or the
-            file of meta-embeddings is of other classes or of another width.
+        ValueError: There are no classes or one is repeated, an argument is out of range, or the
+            meta-embeddings have other classes or another width.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MILHead(BaseModule):
 
     @property
     def num_classes(self) -> int:
-        """Number of categories, where mmdet's ``NumClassCheckHook`` looks for it."""
+        """Number of categories, under the name that mmdet's ``NumClassCheckHook`` expects."""
         return len(self.classes)
 
     def forward(self, regions_RE: Tensor) -> Tensor:
@@ -76,14 +76,17 @@ class MILHead(BaseModule):
         return self.fc(regions_RE)
 
     def loss(self, regions_RE: Tensor, labels_R: Tensor) -> dict[str, Tensor]:
-        """Return the losses over the regions of all processes, the same in each.
+        """Return the losses over the regions of all processes, which are equal in all of them.
 
         Args:
-            regions_RE: Embeddings (R, E) of this process's regions, R may be 0.
+            regions_RE: Embeddings (R, E) of this process's regions; R may be 0.
             labels_R: Their categories (R,), int64.
+
+        Returns:
+            Scalars ``loss_cls`` and, unless ``mil_weight`` is 0, ``loss_mil``.
         """
         regions_RE, labels_R = gather_regions(regions_RE, labels_R)
-        # a sum over a count: without any region, the mean would be NaN
+        # sum divided by count, because the mean over no regions would be NaN
         loss_cls = cross_entropy(
             self(regions_RE), labels_R, label_smoothing=self.label_smoothing, reduction='sum'
         ) / max(len(labels_R), 1)

@@ -14,16 +14,16 @@ def mil_nce_loss(
 ) -> Tensor:
     r"""Contrast regions with the meta-embeddings of their categories, in both directions.
 
-    With the logits :math:`l_{rc} = scale \cos(v_r, t_c)`, a region is to find its category among
-    all categories, and a category its regions, as one bag, among all regions:
+    With the logits :math:`l_{rc} = scale \cos(v_r, t_c)`, each region is matched to its category
+    among all categories, and each category to its regions, as one bag, among all regions:
 
     .. math::
         L = -\frac{1}{2 R} \sum_r \log \frac{\exp l_{r y_r}}{\sum_c \exp l_{rc}}
             -\frac{1}{2 |P|} \sum_{c \in P} \log
             \frac{\sum_{r: y_r = c} \exp l_{rc}}{\sum_r \exp l_{rc}}
 
-    P are the categories that have a region. Log-sum-exps keep it finite for every scale; it is
-    computed in float32 at least. No argument is modified.
+    P is the set of categories that have a region. The loss is computed with log-sum-exps, which
+    keep it finite for every scale, and at least in float32. No argument is modified.
 
     | argument | shape | dtype |
     |---|---|---|
@@ -46,7 +46,7 @@ def mil_nce_loss(
 
     own_RC = one_hot(labels_R, len(categories_CE)).bool()
     present_C = own_RC.any(0)
-    # finite where a category has no regions, for the gradient's sake
+    # not -inf, which would give NaN gradients for categories without regions
     own_logits_RC = logits_RC.masked_fill(~own_RC, torch.finfo(dtype).min / 2)
     distance_C = logits_RC.logsumexp(0) - own_logits_RC.logsumexp(0)
     to_regions = torch.where(present_C, distance_C, 0).sum() / present_C.sum()

@@ -23,25 +23,28 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class MILPretrainer(BaseModel):
-    """Learns from the categories of boxes: backbone, FPN, region extractor, head.
+    """Trains backbone, FPN, region extractor and head on the categories of boxes.
 
-    A region's embedding is the mean of what the extractor returns for its box. The parts serve
-    other tasks afterwards: ``python tools/convert_checkpoint.py CHECKPOINT FILE.safetensors --parts
-    backbone neck roi_extractor`` writes them into one file, from which a detector loads each with
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='neck.')``.
+    The embedding of a region is the spatial mean of the extractor's features for its box. The parts
+    can be used for other tasks afterwards: ``python tools/convert_checkpoint.py CHECKPOINT
+    FILE.safetensors --parts backbone neck roi_extractor`` writes them to one file, from which a
+    detector loads each with ``init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='neck.')``.
 
     Args:
         backbone: Config of the backbone.
         neck: Config of a feature pyramid.
-        roi_extractor: Config of a region extractor with mmdet's interface, over the first levels of
-            the pyramid.
-        head: Config of the head, :class:`MILHead` for example.
-        selection_weight: Weight of a loss that lets the backbone, a DynamicVis of the default
-            design, select tokens inside boxes: of the selected tokens of each stage that drops
-            some, the logistic loss of the scores, those inside and those outside counting equally.
-            What is wrongly selected is thus scored lower, until another takes its place.
-        data_preprocessor: Config of mmdet's ``DetDataPreprocessor`` or one like it.
-        init_cfg: mmengine's initialization.
+        roi_extractor: Config of a region extractor with mmdet's interface, which uses the first
+            levels of the pyramid.
+        head: Config of the head, for example :class:`MILHead`.
+        selection_weight: Weight of a loss that teaches the backbone (a DynamicVis of the default
+            design) to select tokens inside boxes: the logistic loss of the scores of the selected
+            tokens in each selecting stage, with equal weight for the tokens inside and outside
+            boxes. Wrongly selected tokens thus get lower scores, until others replace them.
+        data_preprocessor: Config of mmdet's ``DetDataPreprocessor`` or a similar one.
+        init_cfg: Initialization of mmengine.
+
+    Raises:
+        ValueError: ``selection_weight`` is not 0, but no stage of the backbone selects.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class MILPretrainer(BaseModel):
         Args:
             inputs: Normalized images (B, C, H, W).
             data_samples: One per image; ``gt_instances`` has ``bboxes`` (R_i, 4), corners x1, y1,
-                x2, y2 in pixels of the input, and ``labels`` (R_i,). Images without boxes are fine.
+                x2, y2 in pixels of the input, and ``labels`` (R_i,). Images may have no boxes.
             mode: 'loss', 'predict' or 'tensor'.
 
         Returns:
@@ -114,13 +117,13 @@ class MILPretrainer(BaseModel):
         return losses
 
     def embed(self, inputs: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """Return the embeddings (R, E) of all boxes, (R_i, 4) per image, in their order."""
+        """Return the embeddings (R, E) of all boxes, (R_i, 4) per image, in order."""
         features = self.neck(self.backbone(inputs))
         # mmcv's RoIAlign has no kernel for bfloat16
         features = [f.to(torch.promote_types(f.dtype, torch.float32)) for f in features]
         rois = [torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)]
-        # One region more, the first image, whose embedding is thrown away: with no boxes at all the
-        # parameters get zero gradients, and not none, which other processes would wait for.
+        # Add one region, the whole first image, and discard its embedding. Without any boxes, the
+        # parameters then get zero gradients instead of none, for which other processes would wait.
         whole = inputs.new_tensor([[0, 0, 0, inputs.shape[3], inputs.shape[2]]])
         rois_R5 = torch.cat([*rois, whole.to(rois[0].dtype)])
         n_levels = self.roi_extractor.num_inputs
@@ -141,13 +144,15 @@ class MILPretrainer(BaseModel):
 def selection_loss(selection: StageSelection, boxes: Sequence[Tensor], stride: int) -> Tensor:
     """Return the logistic loss, a scalar, of the scores of a stage's selected tokens.
 
+    Tokens inside and outside boxes have equal weight.
+
     Args:
-        selection: Of a batch of B images.
+        selection: Selection of a stage for a batch of B images.
         boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.
-        stride: Pixels from one token to the next.
+        stride: Stride of the stage in pixels.
 
     Raises:
-        ValueError: The backbone is of the published design, which has no such scores.
+        ValueError: The backbone has the published design, whose selections have no scores.
     """
     if selection.kept_scores is None:
         raise ValueError(

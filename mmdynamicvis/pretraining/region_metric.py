@@ -1,4 +1,4 @@
-"""How well the categories of regions are found."""
+"""Metrics of region classification."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MAX_CLASSES_WITH_NUMBERS = 20
 
 @METRICS.register_module()
 class RegionMetric(BaseMetric):
-    """Precision, recall and F1 of region classification, in percent, by torchmetrics.
+    """Precision, recall and F1 of region classification, in percent, computed by torchmetrics.
 
     ``region/precision``, ``region/recall`` and ``region/f1-score`` are means over the categories
-    that occur, ``region/accuracy`` is over regions. The log has a table per category. Every region
-    counts once, however unevenly the processes share them.
+    that occur; ``region/accuracy`` is over all regions. A table per category is logged. Every
+    region counts exactly once, however unevenly regions are distributed among processes.
 
     Args:
-        confusion_matrix: Draw the confusion matrix into the Runner's visualizer.
-        prefix: Before the names.
+        confusion_matrix: Draw the confusion matrix with the Runner's visualizer.
+        prefix: Prefix of the names of metrics.
 
     Raises:
         ImportError: torchmetrics is not installed.
-        ValueError: The dataset does not name its classes.
+        ValueError: The dataset's ``metainfo`` has no classes.
     """
 
     default_prefix = 'region'
@@ -55,14 +55,14 @@ class RegionMetric(BaseMetric):
                 self._counts().update(sample['pred_instances']['labels'], truth)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics over all processes and start anew."""
-        # not by mmengine's gathering of results, which cuts them to the size of the dataset
+        """Return the metrics over all processes, and reset the counters."""
+        # mmengine's gathering of results would truncate them to the size of the dataset
         values = self._counts().compute()
         self._counts().reset()
         return {f'{self.prefix}/{name}': v for name, v in self.compute_metrics(values).items()}
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
-        """Log and draw what torchmetrics found; return the means."""
+        """Log and draw the results of torchmetrics; return the means."""
         if is_main_process():
             MMLogger.get_current_instance().info(self._table(results))
             if self.confusion_matrix:
@@ -72,7 +72,7 @@ class RegionMetric(BaseMetric):
         return {name: 100 * results[name].item() for name in names}
 
     def _counts(self) -> MetricCollection:
-        """Return the counters; the classes are known only once the evaluation has begun."""
+        """Return the counters, created on first use because the classes are known only then."""
         if self._metrics is None:
             self._metrics = _build_metrics(len(self._classes())).to(get_device())
         return self._metrics
@@ -96,7 +96,7 @@ class RegionMetric(BaseMetric):
         return 'regions by category\n' + '\n'.join(lines)
 
     def _draw(self, confusion: Tensor) -> np.ndarray:
-        """Return a picture (H, W, 3) uint8: rows are the truth, as shares of its regions."""
+        """Return a picture (H, W, 3) uint8; colors are fractions of the regions of a true class."""
         classes = list(self._classes())
         shares = confusion.float() / confusion.sum(1, keepdim=True).clamp_min(1)
         side = 3 + 0.25 * len(classes)

@@ -1,4 +1,4 @@
-"""The samples in a shard: an image and a JSON with its regions, streamed and decoded."""
+"""Streaming and decoding of the samples in a shard, each an image and a JSON with its regions."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mmdynamicvis.pretraining.region_shards import open_address, webdataset
 
 
 def read_shard(address: str, num_samples: int, wanted: range) -> Iterator[dict[str, Any]]:
-    """Stream samples of a shard as they are stored.
+    """Stream undecoded samples of a shard.
 
     Args:
-        address: Path or http(s) address of the tar file.
-        num_samples: Number of samples that the index gives for it.
-        wanted: Positions in the shard of the samples to return.
+        address: Path or http(s) URL of the tar file.
+        num_samples: Number of samples in the shard according to the index.
+        wanted: Indices in the shard of the samples to return.
 
     Yields:
-        ``__key__``, ``__url__`` and the bytes ``jpg`` and ``json``.
+        Dicts with ``__key__``, ``__url__`` and the bytes ``jpg`` and ``json``.
 
     Raises:
         OSError: The shard cannot be read.
-        ValueError: It is truncated, or has fewer or more samples than it should have.
+        ValueError: The shard is truncated, or its number of samples differs from ``num_samples``.
     """
     n_read = 0
     for sample in _stream(address):
@@ -73,24 +73,24 @@ def _stream(address: str) -> Iterator[dict[str, Any]]:
 
 
 def decode_sample(sample: Mapping[str, Any], labels: Mapping[str, int]) -> dict[str, Any]:
-    """Decode a sample of :func:`read_shard` into what mmdet's transforms take.
+    """Decode a sample of :func:`read_shard` to the input of mmdet's transforms.
 
-    Boxes are clipped to the image; what is outside of it, inverted or empty is left out.
+    Boxes are clipped to the image; boxes that are outside it, inverted or empty are skipped.
 
     Args:
-        sample: As it is stored.
-        labels: Index of each category.
+        sample: Undecoded sample.
+        labels: Name of each category -> its index.
 
     Returns:
-        ``img`` (H, W, 3) uint8 in the order B, G, R as it is stored, whatever its EXIF orientation;
-        ``img_shape``, ``ori_shape``, ``height``, ``width``; ``img_id``, the key, and ``img_path``;
-        and ``instances`` as in mmdet, for ``mmdet.LoadAnnotations``: per box ``bbox``, x1, y1, x2,
-        y2 in pixels, ``bbox_label`` and ``ignore_flag``.
+        ``img`` (H, W, 3) uint8 in the order B, G, R, as stored, with EXIF orientation ignored;
+        ``img_shape``, ``ori_shape``, ``height``, ``width``; ``img_id`` (the key) and ``img_path``;
+        and ``instances`` as in mmdet, for ``mmdet.LoadAnnotations``: per box ``bbox`` (x1, y1, x2,
+        y2 in pixels), ``bbox_label`` and ``ignore_flag``.
 
     Raises:
-        OSError: The image is broken. This and the following name shard and key.
-        ValueError: Image or JSON are missing, the JSON is broken or lacks boxes or labels, a box is
-            not finite, or a category is unknown.
+        OSError: The image is damaged. All messages name shard and key.
+        ValueError: Image or JSON are missing, the JSON is invalid or lacks boxes or labels, a box
+            is not finite, or a category is unknown.
     """
     where = f'{sample["__url__"]}/{sample["__key__"]}'
     for suffix in ('jpg', 'json'):
@@ -111,7 +111,7 @@ def decode_sample(sample: Mapping[str, Any], labels: Mapping[str, int]) -> dict[
 
 
 def _decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode by torchvision, which refuses a truncated file and is faster than Pillow."""
+    """Decode with torchvision, which refuses truncated files and is faster than Pillow."""
     try:
         stored = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         rgb_CHW = decode_image(stored, ImageReadMode.RGB)
@@ -152,7 +152,7 @@ def _parse_regions(
 
 def _parse_boxes(boxes: list, where: str) -> NDArray[np.float32]:
     try:
-        # None becomes NaN; what is beyond float32 becomes infinite
+        # None becomes NaN, and values beyond the range of float32 become infinite
         with np.errstate(over='ignore'):
             boxes_R4 = np.array(boxes or np.empty((0, 4)), dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The index of a folder of WebDataset shards: which tar files there are, and what is in them."""
+"""The index of a folder of WebDataset shards: the tar files, their samples and classes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class ShardIndex:
     classes: tuple[str, ...] = ()
     """Names of the categories; empty in the published layout, which does not have them."""
     source: dict[str, Any] = field(default_factory=dict)
-    """Where the samples come from, for people to read."""
+    """Origin of the samples, for human readers."""
     folder: str = ''
-    """Folder or http(s) address that the index was read from."""
+    """Folder or http(s) URL that the index was read from."""
 
     @property
     def num_samples(self) -> int:
@@ -49,22 +49,22 @@ class ShardIndex:
         return sum(shard.num_samples for shard in self.shards)
 
     def address(self, shard: Shard) -> str:
-        """Return the path or address of a shard."""
+        """Return the path or URL of a shard."""
         return f'{self.folder}/{shard.name}'
 
     @classmethod
     def read(cls, folder: str | os.PathLike) -> ShardIndex:
         """Read and check the index of a folder.
 
-        The published layout, a ``meta.json`` with ``num_samples`` alone, is read by counting the
-        samples in every ``*.tar`` of a local folder.
+        For the published layout, whose ``meta.json`` has only ``num_samples``, the samples in every
+        ``*.tar`` of a local folder are counted.
 
         Args:
-            folder: A folder, or its http(s) or file address.
+            folder: A folder, or its http(s) or file URL.
 
         Raises:
             OSError: The index or a shard does not exist or cannot be read.
-            ValueError: The index is broken, or does not agree with itself or with the shards.
+            ValueError: The index is invalid, or inconsistent with itself or with the shards.
         """
         folder = _normal(os.fspath(folder))
         where, meta = f'{folder}/{META}', _read_meta(folder)
@@ -82,7 +82,7 @@ class ShardIndex:
         return index
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write ``meta.json`` into a folder; it appears when it is complete."""
+        """Write ``meta.json`` into a folder, atomically."""
         shards = [
             {name: value for name, value in asdict(shard).items() if value is not None}
             for shard in self.shards
@@ -131,7 +131,7 @@ def webdataset() -> ModuleType:
     """Import webdataset, which is optional.
 
     Raises:
-        ImportError: It is not installed.
+        ImportError: webdataset is not installed.
     """
     try:
         return import_module('webdataset')
@@ -140,23 +140,23 @@ def webdataset() -> ModuleType:
 
 
 def open_address(address: str) -> BinaryIO:
-    """Open a local file, or stream an http(s) address without keeping it."""
+    """Open a local file, or stream an http(s) URL without storing it."""
     return webdataset().gopen(address) if is_remote(address) else Path(address).open('rb')
 
 
 def is_remote(address: str) -> bool:
-    """Whether this is an http(s) address and no path."""
+    """Whether this is an http(s) URL, not a path."""
     return urlparse(address).scheme in _REMOTE
 
 
 def _normal(folder: str) -> str:
-    """Return an address without a final slash, or an absolute path."""
+    """Return a URL without a final slash, or an absolute path."""
     address = urlparse(folder)
     if '://' not in folder:
         return str(Path(folder).absolute())
     if address.scheme == 'file':
         return str(Path(url2pathname(address.path)))
-    # webdataset knows more schemes, one of which runs commands
+    # webdataset supports further schemes, one of which runs shell commands
     if address.scheme not in _REMOTE:
         raise ValueError(f'{folder}: shards are read from a folder or an http, https, file address')
     return folder.rstrip('/')
@@ -209,7 +209,7 @@ def _count_shards(folder: str) -> tuple[Shard, ...]:
 
 
 def _count_samples(path: Path) -> int:
-    """Count the images by the headers; the data between them are not read."""
+    """Count the images from the headers of the tar file, without reading the data."""
     try:
         with tarfile.open(path, 'r:') as tar:
             count = sum(member.name.lower().endswith('.jpg') for member in tar)

@@ -1,4 +1,4 @@
-"""Samples streamed from shards, in an order that a killed training can go on with."""
+"""A dataset that streams samples from shards, in an order that supports exact resumption."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mmdynamicvis.registry import DATASETS
 
 
 def rank_share(num_samples: int, rank: int, world_size: int, drop_rest: bool) -> range:
-    """Return the samples of a rank: a contiguous part of all of them.
+    """Return the samples of a rank, a contiguous part of all samples.
 
-    With ``drop_rest`` all ranks get equally many and fewer than ``world_size`` samples are left
-    out; without, every sample is in one share and shares differ by at most one.
+    With ``drop_rest``, all ranks get the same number of samples, and fewer than ``world_size``
+    samples are dropped. Without it, every sample is in one share, and shares differ by at most one.
     """
     if drop_rest:
         num_samples -= num_samples % world_size
@@ -31,11 +31,11 @@ def rank_share(num_samples: int, rank: int, world_size: int, drop_rest: bool) ->
 
 
 def worker_share(share: range, worker: int, n_workers: int, batch_size: int) -> range:
-    """Return the samples of a worker: a contiguous part of its rank's share.
+    """Return the samples of a worker, a contiguous part of its rank's share.
 
-    A rank's batches go round robin to its workers, and a DataLoader collects each batch within one
-    worker. So a worker gets as many samples as its batches have; only the last batch of the rank
-    may have fewer than ``batch_size``.
+    The batches of a rank are distributed round robin among its workers, and a DataLoader collects
+    each batch within one worker. A worker therefore gets exactly the samples of its batches; only
+    the last batch of the rank may have fewer than ``batch_size``.
     """
     n_batches = -(-len(share) // batch_size)
     each, more = divmod(n_batches, n_workers)
@@ -43,18 +43,18 @@ def worker_share(share: range, worker: int, n_workers: int, batch_size: int) -> 
 
     def start(worker: int) -> int:
         first = (worker * each + min(worker, more)) * batch_size
-        # the worker that has the last batch; those after it have begun earlier by what it lacks
+        # workers after the one with the last, incomplete batch start earlier by its missing samples
         return first - lacking if worker > (n_batches - 1) % n_workers else first
 
     return share[start(worker) : start(worker + 1)]
 
 
 def shard_pieces(counts: Sequence[int], samples: range) -> Iterator[tuple[int, range]]:
-    """Yield which positions of which shard hold the samples, shard by shard.
+    """Yield (index of a shard, indices of samples in it) for a range of samples.
 
     Args:
         counts: Number of samples of each shard.
-        samples: Positions in the sequence of all shards.
+        samples: Indices in the concatenation of all shards.
     """
     for shard, (count, end) in enumerate(zip(counts, accumulate(counts), strict=True)):
         start = end - count
@@ -73,35 +73,37 @@ class _Progress(NamedTuple):
 class RegionStream(IterableDataset):
     """Images with regions from WebDataset shards, for training and testing.
 
-    In training, an epoch goes through the shards in an order that follows from the seed and the
-    epoch. Every rank takes an equal, contiguous part of that sequence and shuffles it through a
-    buffer. No sample comes twice in an epoch, and fewer than one per rank do not come: as the
-    order changes, others each time. With ``test_mode`` every sample comes exactly once, in the
-    order of the shards, whatever the number of ranks, workers and shards.
+    In training, the order of the shards depends on the seed and the epoch. Every rank gets an
+    equal, contiguous part of that sequence and shuffles it through a buffer. No sample is repeated
+    within an epoch. Samples that do not divide evenly among ranks, fewer than one per rank, are
+    dropped; since the order changes, different ones are dropped in each epoch. With ``test_mode``,
+    every sample is returned exactly once, in the order of the shards, regardless of the numbers of
+    ranks, workers and shards.
 
-    The batches of an epoch follow from the seed, the epoch, the batch size and the numbers of ranks
-    and workers, and the augmentation of a sample from the seed, the epoch and its key. So a
-    resumed training (``mmdynamicvis.ExactResumeHook``) gets the same batches bit for bit as an
-    uninterrupted one; what is behind it is read, but not decoded, again.
+    The batches of an epoch depend only on the seed, the epoch, the batch size and the numbers of
+    ranks and workers; the augmentation of a sample depends only on the seed, the epoch and its key.
+    A resumed training (``mmdynamicvis.ExactResumeHook``) therefore gets bit for bit the same
+    batches as an uninterrupted one. Samples of batches that are already done are read again, but
+    not decoded.
 
-    A remote folder is streamed and not kept. Boxes are clipped to the image; boxes outside of it,
-    inverted or empty are left out. Images without boxes stay.
+    A remote folder is streamed without being stored. Boxes are clipped to the image; boxes that are
+    outside it, inverted or empty are skipped. Images without boxes are kept.
 
     Args:
-        shards: Folder of the shards and their ``meta.json``, or its http(s) or file address.
-        pipeline: Transforms; as for mmdet's ``CocoDataset`` but without loading of the image, so
-            the first is ``dict(type='mmdet.LoadAnnotations', with_bbox=True)``. None may drop a
-            sample.
-        metainfo: ``classes``, the category names in the order of their labels, and what else the
-            dataset is to tell about itself; by default the classes of ``meta.json``.
-        test_mode: Go through every sample once, in order.
-        seed: Of the order and the augmentations.
-        shuffle_buffer: Number of samples, undecoded, that each worker keeps to shuffle them.
+        shards: Folder of the shards and their ``meta.json``, or its http(s) or file URL.
+        pipeline: Transforms as for mmdet's ``CocoDataset``, but without loading of the image: the
+            first is ``dict(type='mmdet.LoadAnnotations', with_bbox=True)``. No transform may drop
+            a sample.
+        metainfo: ``classes``, the category names in the order of their labels, and any further
+            metainfo of the dataset; by default the classes of ``meta.json``.
+        test_mode: Return every sample once, in order.
+        seed: Seed of the order and the augmentations.
+        shuffle_buffer: Number of undecoded samples that each worker buffers for shuffling.
 
     Raises:
-        OSError: A shard or its index cannot be read, or an image is broken.
-        ValueError: There are more ranks than shards in training, class names are unknown, or
-            something in the shards is wrong; the message names it.
+        OSError: A shard or its index cannot be read, or an image is damaged.
+        ValueError: There are more ranks than shards in training, there are no class names, or the
+            content of a shard is invalid; the message names it.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class RegionStream(IterableDataset):
         self.seed = seed
         self.shuffle_buffer = shuffle_buffer
         self.rank, self.world_size = get_dist_info()
-        # shared with the processes that load, which may outlive an epoch
+        # in shared memory for the worker processes, which may outlive an epoch
         self._progress = torch.full((len(_Progress._fields),), -1).share_memory_()
         self._check()
 
@@ -142,7 +144,7 @@ class RegionStream(IterableDataset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What is known about the data: ``classes`` at least."""
+        """Metainfo of the dataset, with at least ``classes``."""
         return dict(self._metainfo)
 
     def __len__(self) -> int:
@@ -150,15 +152,18 @@ class RegionStream(IterableDataset):
         return len(self._share())
 
     def set_progress(self, epoch: int, batches_done: int, batch_size: int) -> None:
-        """Set what the next iteration goes through; to be called before it in the main process.
+        """Set epoch and position of the next iteration; to be called in the main process before it.
 
-        A test always goes through everything, and needs only the ``batch_size``, to have full
-        batches with several workers.
+        With ``test_mode`` all samples are returned anyway, and only ``batch_size`` is used, so that
+        batches are full with several workers.
 
         Args:
             epoch: Number of the epoch.
-            batches_done: How many batches of it are behind.
-            batch_size: Of the DataLoader.
+            batches_done: Number of batches that are already done in it.
+            batch_size: Batch size of the DataLoader.
+
+        Raises:
+            ValueError: A number is negative, or ``batch_size`` is not positive.
         """
         if epoch < 0 or batches_done < 0 or batch_size < 1:
             raise ValueError(
@@ -168,15 +173,15 @@ class RegionStream(IterableDataset):
         self._progress.copy_(torch.tensor(_Progress(epoch, batches_done, batch_size)))
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterate over this worker's samples, from where the progress is now."""
+        """Iterate over this worker's samples, starting at the current position."""
         progress = self._current()
         info = get_worker_info()
         process, n_workers = (info.id, info.num_workers) if info else (0, 1)
-        # The DataLoader takes the first batch from process 0, wherever the epoch continues.
+        # The DataLoader takes the first batch from process 0, also in the middle of an epoch.
         worker = (process + progress.batches_done) % n_workers
         batches_behind = -(-(progress.batches_done - worker) // n_workers)
         samples = self._stored(progress, worker, n_workers)
-        # after the shuffle, so that the order stays
+        # skip after shuffling, so that the order stays the same
         rest = islice(samples, max(batches_behind, 0) * progress.batch_size, None)
         labels = {name: label for label, name in enumerate(self._metainfo['classes'])}
         return (self._prepare(sample, labels, progress.epoch) for sample in rest)
@@ -198,7 +203,7 @@ class RegionStream(IterableDataset):
         return rank_share(n, self.rank, self.world_size, drop_rest=not self.test_mode)
 
     def _stored(self, progress: _Progress, worker: int, n_workers: int) -> Iterator[dict]:
-        """Return the undecoded samples of a worker in an epoch, in their order."""
+        """Return the undecoded samples of a worker in an epoch, in order."""
         shards = list(self.index.shards)
         if not self.test_mode:
             random.Random(f'{self.seed} {progress.epoch}').shuffle(shards)
@@ -214,11 +219,11 @@ class RegionStream(IterableDataset):
         return iter(webdataset().shuffle(self.shuffle_buffer, rng=rng)(samples))
 
     def _prepare(self, sample: dict[str, Any], labels: dict[str, int], epoch: int) -> Any:
-        """Decode a sample and send it through the pipeline."""
+        """Decode a sample and apply the pipeline."""
         decoded = decode_sample(sample, labels)
         path = decoded['img_path']
         if not self.test_mode:
-            # so that it does not matter which worker does it, and after what
+            # so that the augmentation does not depend on the worker or on earlier samples
             seed_everything(self.seed, epoch, sample['__key__'])
         results = self.pipeline(decoded)
         if results is None:

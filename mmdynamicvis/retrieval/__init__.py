@@ -1,4 +1,4 @@
-"""Image retrieval: binary codes, exact search, and the test by mAP@k. Datasets need mmpretrain."""
+"""Image retrieval: binary codes, exact search, evaluation by mAP@k. Datasets require mmpretrain."""
 
 from mmdynamicvis.retrieval.codes import CODES, binarize, trivial_hash
 from mmdynamicvis.retrieval.features import PooledFeatures

@@ -1,4 +1,4 @@
-"""Classes of BigEarthNet: 43 of CORINE land cover, and the 19 of arXiv 2001.06372."""
+"""Classes of BigEarthNet: 43 of CORINE Land Cover, and the 19 of arXiv 2001.06372."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _MERGED: dict[str, tuple[str, ...]] = {
     'Inland waters': ('Water courses', 'Water bodies'),
     'Marine waters': ('Coastal lagoons', 'Estuaries', 'Sea and ocean'),
 }
-"""Class of the 19 -> those of the 43 that it holds."""
+"""Class of the 19 -> the classes of the 43 that it merges."""
 
 TO_19 = {name: merged for merged, names in _MERGED.items() for name in names}
-"""Class of the 43 -> that of the 19; eleven have none."""
+"""Class of the 43 -> class of the 19; eleven of the 43 have none."""
 
 CLASSES_19 = tuple(_MERGED)
 

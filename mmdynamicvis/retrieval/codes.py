@@ -1,7 +1,7 @@
-"""Binary codes of vectors: signs are 32 times smaller, 64 bits also faster to search.
+"""Binary codes of vectors. Signs are 32 times smaller than float32; 64 bits are also faster.
 
 As in "Multi-Spectral Remote Sensing Image Retrieval using Geospatial Foundation Models"
-(arXiv 2403.02059), whose protocol table 12 of the DynamicVis paper follows.
+(arXiv 2403.02059), whose protocol is used for table 12 of the DynamicVis paper.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ def binarize(vectors_NC: Tensor) -> Tensor:
 
 
 def trivial_hash(vectors_NC: Tensor, bits: int = 64) -> Tensor:
-    """Return codes of few bits: signs of the means over groups of channels.
+    """Return short codes: signs of the means over groups of channels.
 
-    Bit i is of the channels i, i + bits, i + 2 bits and so on.
+    Bit i is the sign of the mean over channels i, i + bits, i + 2 bits, etc.
 
     Args:
         vectors_NC: (N, C) floating point; C is a multiple of ``bits``.
@@ -36,4 +36,4 @@ def trivial_hash(vectors_NC: Tensor, bits: int = 64) -> Tensor:
 
 
 CODES = dict(float=lambda vectors_NC: vectors_NC, binary=binarize, hash64=trivial_hash)
-"""Name -> function from vectors (N, C) to what is searched."""
+"""Name -> function from vectors (N, C) to the vectors or codes to search."""

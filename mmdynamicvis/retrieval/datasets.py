@@ -1,4 +1,4 @@
-"""Datasets of retrieval, under mmpretrain."""
+"""Retrieval datasets based on mmpretrain."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mmdynamicvis.retrieval.bigearthnet_classes import CLASSES_19, CLASSES_43, T
 
 @DATASETS.register_module()
 class QueriesAndDatabase(ConcatDataset):
-    """Two datasets in one, whose samples know their ``role``: 'query' or 'database'.
+    """Concatenates two datasets and adds the ``role`` 'query' or 'database' to their samples.
 
     Args:
-        queries: Config of the dataset of the queries.
-        database: Config of the dataset that is searched.
+        queries: Config of the dataset of queries.
+        database: Config of the dataset to search.
     """
 
     def __init__(self, queries: dict, database: dict) -> None:
         super().__init__([queries, database], ignore_keys=['classes'])
 
     def __getitem__(self, index: int) -> dict:
-        """Return what the dataset's pipeline does, with the role in its data sample."""
+        """Return the sample of the dataset, with the role in the metainfo of its data sample."""
         item = super().__getitem__(index)
         role = 'query' if index % len(self) < len(self.datasets[0]) else 'database'
         item['data_samples'].set_field(role, 'role', field_type='metainfo')
@@ -35,7 +35,7 @@ class QueriesAndDatabase(ConcatDataset):
 
 
 class _Tables(BaseDataset):
-    """What both datasets share: a csv file of samples, and folders that it names."""
+    """Base class of datasets whose samples are listed in a CSV file."""
 
     def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
@@ -55,16 +55,16 @@ class _Tables(BaseDataset):
 class BigEarthNet(_Tables):
     """BigEarthNet (Sentinel-2, version 1.0): patches of 120 px at 10 m, several classes each.
 
-    Published layout: ``BigEarthNet-v1.0/<patch>/<patch>_B04.tif`` and so on, with
+    Published layout: ``BigEarthNet-v1.0/<patch>/<patch>_B04.tif`` etc., with
     ``<patch>_labels_metadata.json``; split files (train.csv, val.csv, test.csv) have the name of a
-    patch in their first column. Load bands by ``LoadBandFiles``.
+    patch in their first column. Load the bands with ``LoadBandFiles``.
 
     Args:
         ann_file: Split file.
-        num_classes: 43, the original ones, or 19 (arXiv 2001.06372); patches without any of the 19
-            are left out.
+        num_classes: 43 (original classes) or 19 (arXiv 2001.06372); in the latter case, patches
+            without any of the 19 classes are skipped.
         data_prefix: Folder of the patches.
-        **kwargs: Of mmpretrain's ``BaseDataset``.
+        **kwargs: Further arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: A file is missing; the message names it.
@@ -85,7 +85,7 @@ class BigEarthNet(_Tables):
         super().__init__(ann_file, data_prefix=data_prefix, classes=classes, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one dict per patch: ``img_path``, its folder, and ``gt_label``, class indices."""
+        """Return one dict per patch: ``img_path`` (its folder) and ``gt_label`` (class indices)."""
         samples = []
         for patch, *_ in self._rows():
             folder = Path(self.img_prefix) / patch
@@ -99,7 +99,9 @@ class BigEarthNet(_Tables):
             raise FileNotFoundError(f'{path} does not exist, which {self.ann_file} asks for')
         names = json.loads(path.read_text(encoding='utf-8'))['labels']
         if unknown := set(names) - set(CLASSES_43):
-            raise ValueError(f'{path} has labels {sorted(unknown)}, which BigEarthNet has not')
+            raise ValueError(
+                f'{path} has labels {sorted(unknown)}, which BigEarthNet does not have'
+            )
         if self.num_classes == 19:
             names = {TO_19[name] for name in names if name in TO_19}
         return sorted(self.class_to_idx[name] for name in names)
@@ -114,8 +116,8 @@ class ForestNet(_Tables):
 
     Args:
         ann_file: Split file.
-        num_classes: 12, the original labels, or 4, the merged ones.
-        **kwargs: Of mmpretrain's ``BaseDataset``.
+        num_classes: 12 (original labels) or 4 (merged labels).
+        **kwargs: Further arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: The split file is missing.
@@ -147,7 +149,7 @@ class ForestNet(_Tables):
         super().__init__(ann_file, classes=self.LABELS[num_classes], **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one dict per image: ``img_path`` and ``gt_label``, one class index."""
+        """Return one dict per image: ``img_path`` and ``gt_label`` (a class index)."""
         header, *rows = self._rows()
         if missing := {self.column, 'example_path'} - set(header):
             raise ValueError(f'{self.ann_file} has no column {sorted(missing)}, but {header}')

@@ -1,4 +1,4 @@
-"""A model that returns vectors, for the Runner."""
+"""A model for mmengine's Runner that returns feature vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class PooledFeatures(BaseModel):
-    """The mean over a backbone's last map, as the vector of an image; nothing is trained.
+    """Returns the spatial mean of a backbone's last map as the vector of an image; not trainable.
 
     Args:
         backbone: Config of a backbone that returns maps (B, C, H, W).
@@ -36,10 +36,15 @@ class PooledFeatures(BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         mode: str = 'tensor',
     ) -> Any:
-        """Return the vectors (B, C), or for 'predict' the samples with a ``feature`` (C,) each.
+        """Return the vectors (B, C); with mode 'predict' the samples, with a ``feature`` (C,) each.
+
+        Args:
+            inputs: Normalized images (B, C, H, W).
+            data_samples: Samples of the images, for mode 'predict'.
+            mode: 'tensor' or 'predict'.
 
         Raises:
-            NotImplementedError: The mode is 'loss'.
+            NotImplementedError: The mode is another one, such as 'loss'.
         """
         vectors_BC = self.backbone(inputs)[-1].mean((2, 3))
         if mode == 'tensor':

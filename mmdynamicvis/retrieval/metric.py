@@ -1,4 +1,4 @@
-"""Retrieval as a test: queries against a database, by mean average precision."""
+"""Evaluation of retrieval by mean average precision."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from mmdynamicvis.retrieval.vector_index import Distance, VectorIndex
 class RetrievalMetric(BaseMetric):
     """mAP@k and precision@k of queries against a database, for vectors and for their codes.
 
-    Computed by torchmetrics as in the protocol that the DynamicVis paper follows (table 12; arXiv
-    2403.02059): the precision at each hit among the first k is averaged over those hits; a query
-    without a hit counts 0. Equal distances are in the order of the database.
+    Computed by torchmetrics following the protocol of the DynamicVis paper (table 12; arXiv
+    2403.02059): the precision at each hit among the first k results is averaged over these hits; a
+    query without a hit counts as 0. Ties are in the order of the database.
 
-    Samples have ``feature``, (C,), ``gt_label``, class indices, and ``role``, 'query' or
-    'database', as ``PooledFeatures`` and ``QueriesAndDatabase`` give them.
+    Samples have ``feature``, (C,), ``gt_label`` (class indices) and ``role`` ('query' or
+    'database'), as returned by ``PooledFeatures`` and ``QueriesAndDatabase``.
 
     Args:
-        k: How many are retrieved per query.
-        codes: Of 'float', 'binary' (signs) and 'hash64' (signs of 64 means).
-        distance: Of float vectors: 'cosine' or 'euclidean'. Codes are compared by Hamming.
-        match: 'any': one shared label makes a hit; 'exact': all labels must be the same.
-        **kwargs: Of mmengine's ``BaseMetric``.
+        k: Number of results per query.
+        codes: Any of 'float', 'binary' (signs) and 'hash64' (signs of 64 means).
+        distance: Distance of float vectors, 'cosine' or 'euclidean'. Codes are compared by Hamming
+            distance.
+        match: 'any': one shared label makes a hit; 'exact': all labels must be equal.
+        **kwargs: Further arguments of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: A code or match is unknown; at the end, that queries or database are empty.
+        ValueError: A code or ``match`` is unknown; at the end, there are no queries or no database.
     """
 
     default_prefix = 'retrieval'
@@ -57,7 +58,7 @@ class RetrievalMetric(BaseMetric):
         self.match = match
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep vectors, labels and roles of a batch."""
+        """Collect the vectors, labels and roles of a batch."""
         for sample in data_samples:
             labels = torch.as_tensor(sample['gt_label']).flatten().tolist()
             self.results.append((sample['feature'].cpu(), labels, sample['role']))
@@ -96,12 +97,12 @@ def score(hits_Qk: Tensor, k: int) -> dict[str, float]:
     """Return mAP@k and precision@k in percent.
 
     Args:
-        hits_Qk: Whether what was retrieved is a hit, the nearest first, bool.
-        k: The k in the names and of the precision, the number of columns or more.
+        hits_Qk: (Q, columns) bool, whether each result is a hit, nearest first.
+        k: The k of mAP@k and precision@k, at least the number of columns.
     """
     from torchmetrics.retrieval import RetrievalMAP, RetrievalPrecision
 
-    # they stand in their order already; torchmetrics takes no score of 0 or below for a find
+    # results are already sorted; torchmetrics ignores scores of 0 or below
     ranks_Qk = torch.arange(hits_Qk.shape[1], 0, -1).expand(hits_Qk.shape).float()
     queries_Qk = torch.arange(len(hits_Qk))[:, None].expand(hits_Qk.shape)
     values = {}

@@ -1,4 +1,4 @@
-"""Exact nearest neighbors among vectors or binary codes."""
+"""Exact nearest-neighbor search in vectors or binary codes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from torch import Tensor
 
 Distance = Literal['cosine', 'euclidean', 'hamming']
 _QUERIES, _VECTORS = 256, 2**16
-"""How many are compared at once: 64 MB of distances."""
+"""Number of queries and vectors compared at once: 64 MB of distances."""
 _CODES = 4096
-"""How many codes are unpacked at once: they stay in the cache."""
+"""Number of codes unpacked at once, so that they stay in the CPU cache."""
 _PAIRS = 2**22
-"""How many numbers of vectors are compared in float64 at once."""
+"""Number of vector elements compared in float64 at once."""
 _LARGEST = 1e17
-"""Of values: the squares of larger ones, summed, would pass what float32 holds."""
+"""Largest absolute value: sums of squares of larger values would overflow float32."""
 
 
 class VectorIndex:
-    """Vectors that are searched exactly; ties go to the vector that was added first.
+    """Exact search in a set of vectors; ties are in the order in which vectors were added.
 
-    Matrix products in float32 find all vectors that may be among the nearest, within the bound of
-    their rounding; distances of those are computed in float64, so that their order does not depend
-    on how a matrix product rounds.
+    Matrix products in float32 find all candidates that, within the bound of the rounding error, may
+    be among the nearest. Their distances are computed in float64, so the order does not depend on
+    the rounding of matrix products.
 
     Args:
-        distance: 'cosine' (1 - cosine; 1 for vectors of zeros) or 'euclidean' for floating-point
-            vectors, 'hamming' (bits that differ) for bool ones, whose number is a multiple of 8.
-        engine: Has no effect, and goes with release 0.3.
+        distance: 'cosine' (1 - cosine; 1 for zero vectors) or 'euclidean' for floating-point
+            vectors; 'hamming' (number of differing bits) for bool codes, whose length is a multiple
+            of 8.
+        engine: Has no effect; will be removed in release 0.3.
 
     Raises:
         ValueError: The distance is unknown.
@@ -40,8 +41,8 @@ class VectorIndex:
     def __init__(self, distance: Distance = 'cosine', engine: str | None = None) -> None:
         if engine is not None:
             warnings.warn(
-                f'engine={engine!r} has no effect: there is one engine. The argument goes with '
-                'release 0.3',
+                f'engine={engine!r} has no effect: there is one engine. The argument will be '
+                'removed in release 0.3',
                 DeprecationWarning,
                 stacklevel=2,
             )
@@ -55,11 +56,14 @@ class VectorIndex:
         return sum(map(len, self._parts))
 
     def add(self, vectors_NC: Tensor) -> None:
-        """Add vectors, (N, C) floating point, or bool for 'hamming'.
+        """Add vectors.
+
+        Args:
+            vectors_NC: (N, C) floating point, or bool for 'hamming'.
 
         Raises:
-            ValueError: They are of another type or length than what is there, not finite, or too
-                large to be squared.
+            ValueError: The dtype is wrong, the length differs from that of earlier vectors, or
+                values are not finite or too large.
         """
         self._parts.append(self._prepare(vectors_NC))
 
@@ -67,22 +71,23 @@ class VectorIndex:
         """Find the nearest vectors.
 
         Args:
-            queries_QC: (Q, C), of the type of the vectors.
-            k: How many, at most as many as there are.
+            queries_QC: (Q, C), of the dtype of the vectors.
+            k: Number of results per query, at most the number of vectors.
 
         Returns:
-            Distances (Q, k) float32, the nearest first, and places in the order of addition (Q, k)
-            int64. Equal distances are in that order, too.
+            Distances (Q, k) float32, nearest first, and indices of the vectors in the order of
+            addition, (Q, k) int64. Ties are in that order, too.
 
         Raises:
-            ValueError: ``k`` is not within 1 and the number of vectors, or the queries do not fit.
+            ValueError: ``k`` is not between 1 and the number of vectors, or the queries do not
+                match the vectors.
         """
         if not 1 <= k <= len(self):
             raise ValueError(f'k is {k}; the index has {len(self)} vectors')
         queries = self._prepare(queries_QC)
         if len(self._parts) > 1:
             self._parts = [torch.cat(self._parts)]
-        # products in less than float32 would miss what their rounding is taken for
+        # the error bound does not hold for products under autocast
         with torch.autocast('cpu', enabled=False):
             found = [self._nearest(chunk, k) for chunk in queries.split(_QUERIES)]
         distances, places = (torch.cat(part) for part in zip(*found, strict=True))
@@ -100,7 +105,7 @@ class VectorIndex:
         return distances.view(len(queries_QC), k), places.view(len(queries_QC), k)
 
     def _blocks(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield blocks of the vectors, and the place of the first one of each."""
+        """Yield (index of the first vector, vectors) of blocks."""
         (vectors,) = self._parts
         for first in range(0, len(vectors), _VECTORS):
             yield first, vectors[first : first + _VECTORS]
@@ -108,9 +113,11 @@ class VectorIndex:
     def _candidates(
         self, queries: Tensor, vectors: Tensor, k: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pairs (M,) among which the k nearest of each query are, by query, then place.
+        """Return M pairs that include the k nearest vectors of each query, sorted by query.
 
-        Rows of the queries, places of the vectors, and the distances, float64.
+        Returns:
+            Indices of queries (M,), indices of vectors (M,), ascending for each query, and their
+            distances (M,) float64.
         """
         if self.distance == 'hamming':
             coarse_QN, margin_Q1 = _hamming(queries, vectors), 0
@@ -126,7 +133,7 @@ class VectorIndex:
         return rows, places, torch.cat(exact)
 
     def _prepare(self, vectors_NC: Tensor) -> Tensor:
-        """Return what is compared: bytes of bits, vectors of length 1, or the vectors."""
+        """Return the vectors as they are stored: packed bits, unit vectors or copies."""
         vectors_NC = vectors_NC.detach().cpu()
         is_code = self.distance == 'hamming'
         kind = 'bool' if is_code else 'floating point'
@@ -151,27 +158,28 @@ class VectorIndex:
 
 
 def _unit(vectors_NC: Tensor) -> Tensor:
-    """Return vectors of length 1; those of zeros stay."""
+    """Return vectors normalized to length 1; zero vectors stay zero."""
     tiny = torch.finfo(vectors_NC.dtype).tiny
-    # first by the largest number, lest squares vanish or overflow
+    # divide by the largest value first, so that squares do not underflow or overflow
     scaled_NC = vectors_NC / vectors_NC.abs().amax(1, keepdim=True).clamp(min=tiny)
     return scaled_NC.div_(scaled_NC.norm(dim=1, keepdim=True).clamp(min=tiny))
 
 
 def _coarse(queries_QC: Tensor, vectors_NC: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
-    """Return numbers (Q, N) that order the vectors of a query but for rounding.
+    """Return approximate sort keys, (Q, N) float32, and a bound of their error, (Q, 1).
 
-    Also how much larger than that of the k-th nearest the number of a nearer one can be, (Q, 1).
+    Up to rounding, the keys of a query are in the order of the distances. The key of a vector among
+    the k nearest exceeds the k-th smallest key by at most the bound.
     """
     coarse_QN = queries_QC @ vectors_NC.T
     if distance == 'cosine':
         coarse_QN.neg_()
         largest = queries_Q1 = torch.ones(len(queries_QC), 1)
-    else:  # half of the squared distance, without what all vectors of a query share
+    else:  # half the squared distance, without the term that is constant for a query
         lengths_N = vectors_NC.norm(dim=1)
         torch.sub(lengths_N.square() / 2, coarse_QN, out=coarse_QN)
         largest, queries_Q1 = lengths_N.max(), queries_QC.norm(dim=1, keepdim=True)
-    # a sum of n products is off by n roundings of the product of both lengths at most, in any order
+    # a sum of n products, in any order, has an error of at most n roundings of |query| |vector|
     precise = torch.get_float32_matmul_precision() == 'highest'
     unit = 2.0**-24 if precise else 2.0**-8
     tiny = torch.finfo(torch.float32).tiny
@@ -185,15 +193,15 @@ def _exact(queries_MC: Tensor, vectors_MC: Tensor, distance: Distance) -> Tensor
     if distance == 'euclidean':
         return (queries_MC - vectors_MC).square().sum(1).sqrt()
     squares_M = queries_MC.square().sum(1) * vectors_MC.square().sum(1)
-    # of zeros, the cosine is 0; rounding may bring others above 1
+    # the cosine with a zero vector is 0; rounding may raise a cosine above 1
     cosine_M = (queries_MC * vectors_MC).sum(1) / squares_M.sqrt().clamp(min=1e-30)
     return (1 - cosine_M).clamp(min=0)
 
 
 def _hamming(queries_QB: Tensor, codes_NB: Tensor) -> Tensor:
-    """Return how many bits differ, (Q, N) float32."""
+    """Return the numbers of differing bits, (Q, N) float32."""
     queries_QC = _bits(queries_QB)
-    # a bit that is set differs from a query's 0, and makes up for what its 1 counts already
+    # distance = sum of query bits + sum over set code bits of (+1 if the query bit is 0, else -1)
     weights_CQ = (1 - 2 * queries_QC).T
     parts = [(_bits(part) @ weights_CQ).T for part in codes_NB.split(_CODES)]
     return torch.cat(parts, 1).add_(queries_QC.sum(1, keepdim=True))
@@ -206,9 +214,9 @@ def _bits(codes_NB: Tensor) -> Tensor:
 def _first(
     rows: Tensor, places: Tensor, distances: Tensor, k: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the k pairs of each row with the least distance, of equal ones those that come first.
+    """Return the k pairs of each row with the smallest distances; the first pairs win ties.
 
-    The rows are ascending in what is returned, the distances within a row.
+    The result is sorted by row, and by distance within a row.
     """
     order = distances.argsort(stable=True)
     order = order[rows[order].argsort(stable=True)]

@@ -1,4 +1,4 @@
-"""Rotated detection: what mmrotate lacks."""
+"""Components for rotated detection that mmrotate lacks."""
 
 from mmdynamicvis.rotated_detection.datasets import (
     DOTATextDataset,

@@ -1,4 +1,4 @@
-"""Rotated boxes in DOTA's text format, and those of HRSC2016."""
+"""Datasets of rotated boxes: DOTA's text format and HRSC2016."""
 
 from __future__ import annotations
 
@@ -15,32 +15,30 @@ from mmdynamicvis.registry import DATASETS
 
 @DATASETS.register_module()
 class DOTATextDataset(DOTADataset):
-    """mmrotate's ``DOTADataset`` that says what is wrong, and is in the order of the file names.
+    """mmrotate's ``DOTADataset`` with validation of annotations, sorted by file name.
 
-    All lines are checked before the first is used, so that a mistake shows before training.
-    Arguments are those of mmrotate's class.
+    All lines are checked before training. Arguments are those of mmrotate's class.
 
     Raises:
-        ValueError: A line has another number of fields than 10, a corner that is no finite number,
-            no area, an unknown category or no difficulty; the message names file and line. Or
-            images do not exist, or there is no box to train on.
+        ValueError: A line is invalid, see :func:`mmdynamicvis.data.dota.check_dota`; the message
+            names file and line. Also if images do not exist, or there is no box to train on.
     """
 
     METAINFO = DOTADataset.METAINFO
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotations, or without ``ann_file`` (a test set) the names of the images."""
+        """Read the annotations, or, without ``ann_file`` (a test set), only list the images."""
         if self.ann_file:
             check_dota(self.ann_file, self.metainfo['classes'])
         data_list = sorted(super().load_data_list(), key=lambda data: data['img_id'])
         if not self.ann_file:
             for data in data_list:
-                # mmrotate gives each a box without corners, which no transform can read
+                # mmrotate adds a box without corners, which transforms cannot read
                 data['instances'] = []
         return data_list
 
     def filter_data(self) -> list[dict]:
-        """Leave out what ``filter_cfg`` says; images must be there, and boxes to train on."""
+        """Apply ``filter_cfg``, then require that images exist and, in training, boxes."""
         data_list = super().filter_data()
         source = self.ann_file or self.data_prefix['img_path']
         require_images(source, data_list)
@@ -51,12 +49,12 @@ class DOTATextDataset(DOTADataset):
 
 @DATASETS.register_module()
 class HRSC2016Dataset(HRSCDataset):
-    """mmrotate's ``HRSCDataset`` with the height of each image, for which it takes the width."""
+    """mmrotate's ``HRSCDataset`` with the true height of images; mmrotate's uses the width."""
 
     METAINFO = HRSCDataset.METAINFO
 
     def parse_data_info(self, img_info: dict) -> dict:
-        """Read one image's annotations."""
+        """Parse the annotations of one image."""
         data_info = super().parse_data_info(img_info)
         root = ElementTree.fromstring(get(img_info['xml_path'], backend_args=self.backend_args))
         data_info['height'] = int(root.findtext('Img_SizeHeight'))
@@ -65,7 +63,7 @@ class HRSC2016Dataset(HRSCDataset):
 
 @DATASETS.register_module()
 class NWPURotatedDataset(DOTATextDataset):
-    """NWPU VHR-10 with boxes derived from its masks: 10 classes, 650 images, 0.08 to 2 m/px."""
+    """NWPU VHR-10 with rotated boxes derived from masks: 10 classes, 650 images, 0.08 to 2 m/px."""
 
     METAINFO = {
         'classes': (

@@ -1,4 +1,4 @@
-"""Oriented proposals in bfloat16 training."""
+"""An oriented RPN head for detectors trained in bfloat16."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class Float32OrientedRPNHead(OrientedRPNHead):
-    """mmrotate's ``OrientedRPNHead`` whose outputs are float32, or float64, under autocast too.
+    """mmrotate's ``OrientedRPNHead`` that returns float32 (or float64) outputs even under autocast.
 
-    mmdet makes anchors in the type of the scores: in bfloat16 they would be off by up to 2 px at a
-    coordinate of 1000, and mmrotate's coder, which goes through numpy, has no bfloat16. Same
-    arguments, same weights.
+    mmdet creates anchors in the dtype of the scores: in bfloat16, coordinates near 1000 px would be
+    rounded by up to 2 px. Also, mmrotate's coder uses numpy, which has no bfloat16. Arguments and
+    weights are those of ``OrientedRPNHead``.
     """
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,20 +14,20 @@ from mmdynamicvis.registry import MODELS
 class RotatedTTAModel(DetTTAModel):
     """mmdet's ``DetTTAModel`` for rotated boxes, which mmrotate lacks.
 
-    Views may be flipped and of several sizes; not rotated. ``tta_cfg`` is as in mmdet, with
+    Views may be flipped and of different sizes, but not rotated. ``tta_cfg`` is as in mmdet, with
     ``nms=dict(type='nms_rotated', iou_threshold=...)``.
     """
 
     def merge_aug_bboxes(
         self, aug_bboxes: list[Tensor], aug_scores: list[Tensor], img_metas: list[dict]
     ) -> tuple[Tensor, Tensor]:
-        """Put the boxes of all views into the coordinates of the original image.
+        """Map the boxes of all views to the coordinates of the original image and concatenate them.
 
         Args:
-            aug_bboxes: (n, 5) per view: center, width and height in pixels of the original size,
-                angle in radians, clockwise.
+            aug_bboxes: (n, 5) per view: center x and y, width and height in pixels of the original
+                size, and angle in radians, clockwise.
             aug_scores: (n,) per view.
-            img_metas: What was done to the image, per view.
+            img_metas: Metainfo of each view, with its flip.
 
         Returns:
             The boxes (N, 5) and scores (N,) of all views.

@@ -1,4 +1,7 @@
-"""Scenes of any size: rasters in, GeoTIFF or vector files out. Needs rasterio and geopandas."""
+"""Inference on rasters of any size, written as GeoTIFF or vector files.
+
+Requires rasterio and geopandas.
+"""
 
 from mmdynamicvis.scenes.dense import segment_scene
 from mmdynamicvis.scenes.infer import infer_scene

@@ -1,4 +1,4 @@
-"""Maps of classes of whole scenes: tiles blended into each other, written as GeoTIFF."""
+"""Semantic segmentation of whole scenes: overlapping tiles are blended and written as GeoTIFF."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mmdynamicvis.scenes.tiles import DEFAULT_PACE, NOT_FINITE, Pace, predict_ti
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 NO_CLASS = 255
-"""Where the map of classes has no data."""
+"""Value of nodata pixels in the class map."""
 
 Scores = Callable[[Sequence[Window]], Sequence[np.ndarray]]
-"""Takes windows of one size; returns (classes, H, W) float32 logits of each."""
+"""Function from windows of one size to the logits of each, (classes, H, W) float32."""
 
 
 def segment_scene(
@@ -36,34 +36,34 @@ def segment_scene(
     settings: dict[str, Any] | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Path | None:
-    """Write the map of classes of a scene, on its grid.
+    """Write the class map of a scene, on the grid of the scene.
 
     Logits of overlapping tiles are averaged with weights that rise from the edge of a tile as a
-    squared sine. What a tile says is kept in a folder beside the output, ``OUTPUT.work``, until it
-    has been blended; in memory are the tiles around one block of 512 pixels.
+    squared sine. The logits of a tile are stored in a folder next to the output, ``OUTPUT.work``,
+    until they have been blended. Memory holds only the tiles around one block of 512 pixels.
 
     Args:
         scene: The scene.
         predict: The model.
-        output: GeoTIFF to write. One band, uint8: the class, 255 without data.
+        output: GeoTIFF to write. One uint8 band with the class index, 255 for nodata.
         classes: Names of the classes.
         palette: R, G, B of each class.
-        tile: Side of the windows that the model gets, in pixels.
-        overlap: Pixels that neighboring windows share.
-        probabilities: Write the softmax instead: a float32 band per class, nan without data.
-        cog: Write a cloud-optimised GeoTIFF.
-        settings: What else the result depends on, of JSON types: a run only continues one of the
-            same settings.
-        pace: How the scene is worked through.
+        tile: Side in pixels of the windows passed to the model.
+        overlap: Number of pixels shared by neighboring windows.
+        probabilities: Write the softmax instead: one float32 band per class, NaN for nodata.
+        cog: Write a cloud-optimized GeoTIFF.
+        settings: Other settings that affect the result, of JSON types: a run is continued only
+            with the same settings.
+        pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output; None if ``pace.max_tiles`` ended the run before.
+        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
 
     Raises:
-        OSError: A file cannot be read or written, the output exists, or another run writes it.
-        ValueError: The grid is impossible, the output has another suffix or is a file of the scene,
-            the model returns something else than logits of these classes, there are more than 255
-            of them, or the work folder is of another run.
+        OSError: A file cannot be read or written, the output exists, or another run is writing it.
+        ValueError: Tile or overlap is invalid; the output has an unsupported suffix or is a file
+            of the scene; the model does not return logits of these classes; there are more than
+            255 classes; or the work folder belongs to a run with other settings.
     """
     check_output(output, scene)
     if not 1 <= len(classes) <= NO_CLASS:
@@ -88,9 +88,9 @@ def segment_scene(
                 f'the model returned {scores.shape} for a window of {nodata.shape} pixels and '
                 f'{len(classes)} classes; it must return (classes, H, W) logits'
             )
-        # a class may be excluded by -inf
+        # a model may exclude a class by -inf
         if not np.isfinite(scores.max(0)[~nodata]).all():
-            raise ValueError(f'the model returned logits that are no numbers. {NOT_FINITE}')
+            raise ValueError(f'the model returned logits that are not finite. {NOT_FINITE}')
         return dict(nodata=nodata, scores=scores)
 
     bands = Bands(['class'], 'uint8', NO_CLASS, 'mode', palette)
@@ -112,9 +112,9 @@ def segment_scene(
 
 
 class _Blending:
-    """Blocks of the output, each made when all tiles over it are there.
+    """Computes blocks of the output as soon as all tiles that overlap them are predicted.
 
-    Tiles that no later block needs are removed.
+    Tiles that no later block needs are deleted.
     """
 
     def __init__(self, grid: Grid, work: WorkFolder, classes: int, probabilities: bool) -> None:
@@ -129,11 +129,11 @@ class _Blending:
         ]
 
     def needed(self) -> set[int]:
-        """Return the tiles over blocks that are not yet made."""
+        """Return the indices of the tiles that overlap unfinished blocks."""
         return {index for row in self.rows for index in self._over(row)}
 
     def advance(self) -> None:
-        """Make the blocks of all rows that have their tiles."""
+        """Compute the blocks of all rows whose tiles are complete."""
         while self.rows and all(self.work.has(tile_name(i)) for i in self._over(self.rows[0])):
             row = self.rows.pop(0)
             for box in row:
@@ -169,7 +169,7 @@ class _Blending:
             classes_HW = scores_KHW.argmax(0).astype(np.uint8)
             classes_HW[nodata_HW] = NO_CLASS
             return classes_HW[None]
-        # without weight there is no data
+        # nodata pixels may have no weight
         scores_KHW /= np.where(nodata_HW, np.nan, weight_HW)
         scores_KHW = np.exp(scores_KHW - scores_KHW.max(0))
         return scores_KHW / scores_KHW.sum(0)
@@ -180,7 +180,7 @@ def _name(box: Box) -> str:
 
 
 def _ramp(length: int, overlap: int) -> np.ndarray:
-    """Return the weights along a tile: they add up to 1 where two tiles share ``overlap``."""
+    """Return the (length,) weights along a tile; those of two tiles sum to 1 in the overlap."""
     if not overlap:
         return np.ones(length, np.float32)
     places = np.arange(length) + 0.5

@@ -1,4 +1,4 @@
-"""Where the tiles of a scene lie."""
+"""Tiling of a scene."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """Pixels from ``top`` and ``left`` up to ``bottom`` and ``right``, which are outside."""
+    """Rectangle of pixels; ``bottom`` and ``right`` are exclusive."""
 
     top: int
     left: int
@@ -25,7 +25,7 @@ class Box(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def overlaps(self, other: Box) -> bool:
-        """Whether a pixel is in both."""
+        """Whether both boxes share a pixel."""
         return (
             self.top < other.bottom
             and other.top < self.bottom
@@ -34,7 +34,7 @@ class Box(NamedTuple):
         )
 
     def shared_with(self, other: Box) -> Box:
-        """Return the pixels of both, of which there must be some."""
+        """Return the intersection, which must not be empty."""
         return Box(*map(max, self[:2], other[:2]), *map(min, self[2:], other[2:]))
 
     def inside(self, outer: Box) -> tuple[slice, slice]:
@@ -45,19 +45,19 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Tiles that cover a scene and overlap, counted row by row.
+    """Overlapping tiles that cover a scene, indexed row by row.
 
-    The last tile of a row and of a column ends with the scene, and overlaps the one before by
-    more. Where the scene is smaller than a tile, the tile has its size.
+    The last tile of each row and column is aligned with the edge of the scene, so it may overlap
+    its neighbor by more. Along a side shorter than a tile, the tile is as long as the scene.
 
     Args:
         height: Rows of the scene.
         width: Columns of the scene.
         tile: Rows and columns of a tile.
-        overlap: Pixels that neighbors share.
+        overlap: Number of pixels shared by neighboring tiles.
 
     Raises:
-        ValueError: ``tile`` is not positive, or ``overlap`` not from 0 to half of it.
+        ValueError: ``tile`` is not positive, or ``overlap`` is not between 0 and half of it.
     """
 
     height: int
@@ -91,7 +91,7 @@ class Grid:
         return self._starts(self.width)
 
     def over(self, box: Box) -> list[int]:
-        """Return the tiles that have pixels in ``box``."""
+        """Return the indices of the tiles that overlap ``box``."""
         rows, columns = (
             [i for i, start in enumerate(starts) if start < end and start + self.tile > begin]
             for starts, begin, end in (
@@ -102,7 +102,7 @@ class Grid:
         return [row * len(self.lefts) + column for row in rows for column in columns]
 
     def block_rows(self, side: int) -> Iterator[list[Box]]:
-        """Cut the scene into blocks of ``side`` pixels that do not overlap, row by row."""
+        """Yield the rows of a partition of the scene into blocks of ``side`` x ``side`` pixels."""
         for top in range(0, self.height, side):
             yield [self._box(top, left, side) for left in range(0, self.width, side)]
 

@@ -1,4 +1,4 @@
-"""From a raster, a config and a checkpoint to a file of predictions."""
+"""Inference on a raster with a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,41 +36,43 @@ def infer_scene(
     device: str | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Path | None:
-    """Predict a scene of any size in tiles.
+    """Run a model on a scene of any size, tile by tile.
 
-    Memory is bounded by the tile and not by the scene. A run that was killed continues where it
-    was when it is started again; its finished tiles are in ``OUTPUT.work`` until the output is
-    complete.
+    Memory depends on the size of a tile, not on that of the scene. A run that was killed continues
+    when it is started again: results of finished tiles are kept in ``OUTPUT.work`` until the
+    output is complete.
 
     Args:
         scene: GeoTIFF or another raster; for change detection the rasters of the two dates.
-        output: File to write: .tif for classes of pixels, .gpkg or .geojson for objects.
-        config: Config of mmseg or open-cd for classes of pixels, of mmdet or mmrotate for objects.
-        checkpoint: Weights of its model.
-        tile: Side of the windows in pixels; by default that of what the model sees at once in the
-            config's test.
-        overlap: Pixels that neighboring windows share, a quarter of ``tile`` by default.
-        bands: Bands that the model takes, in its order and counted from 1. By default those of the
-            config's ``LoadGeoTIFF``; where the config loads images from files, those that the
-            raster calls blue, green and red, and 3, 2, 1 if it does not.
-        nodata: Number of pixels without data, where the raster does not say.
-        alpha: What a band is that the raster calls alpha, where it is not clear: 'mask' or 'band',
-            see ``LoadGeoTIFF``.
-        scaling: (low, high), the numbers that become 0 and 255: for models of 8-bit images on
-            rasters of 16 bits.
-        probabilities: Write a float32 band of probabilities per class, instead of the classes.
-        cog: Write a cloud-optimised GeoTIFF.
-        min_score: Objects of a lower score are left out.
-        min_agreement: Share of their area from which on objects of two tiles are one.
-        device: Where the model runs; an accelerator by default, if there is one.
-        pace: Batch size, readers, and where to stop.
+        output: File to write: .tif for segmentation, .gpkg or .geojson for objects.
+        config: Config of mmseg or open-cd for segmentation, of mmdet or mmrotate for objects.
+        checkpoint: Weights of the config's model.
+        tile: Side of the windows in pixels; by default the input size of the model in the config's
+            test.
+        overlap: Number of pixels shared by neighboring windows; by default a quarter of ``tile``.
+        bands: Bands of the raster in the order of the model's channels, counted from 1. By default
+            those of the config's ``LoadGeoTIFF``; if the config loads image files, the bands that
+            the raster calls blue, green and red, or else 3, 2, 1.
+        nodata: Value of nodata pixels, for rasters that do not state one.
+        alpha: How to interpret a band that the raster calls alpha, if that is ambiguous: 'mask' or
+            'band', see ``LoadGeoTIFF``.
+        scaling: (low, high): the values that map to 0 and 255, to run models for 8-bit images on
+            16-bit rasters.
+        probabilities: Write one float32 band of probabilities per class instead of the class map.
+        cog: Write a cloud-optimized GeoTIFF.
+        min_score: Objects with a lower score are dropped.
+        min_agreement: Overlap from which objects of two tiles count as the same, see
+            :func:`mmdynamicvis.scenes.merging.merge`.
+        device: Device of the model; by default an accelerator if there is one.
+        pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output; None if ``pace.max_tiles`` ended the run before.
+        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
 
     Raises:
-        OSError: A file is missing, damaged or no raster, or the output cannot be written.
-        ValueError: What is given does not fit together; the message says what and how to mend it.
+        OSError: A file is missing, damaged or not a raster, or the output cannot be written.
+        ValueError: The arguments do not match each other or the model; the message says what is
+            wrong and how to fix it.
     """
     output = Path(output)
     rasters = [scene] if isinstance(scene, (str, Path)) else scene

@@ -1,4 +1,4 @@
-"""Objects that several tiles found, kept once."""
+"""Merging of objects that were found in several tiles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import shapely
 from mmdynamicvis.scenes.grid import Grid
 
 Kind = Literal['boxes', 'rotated boxes', 'masks']
-"""What shapes are, so that what is put together from parts is so again."""
+"""Kind of the shapes; an object that is joined from parts gets a shape of the same kind."""
 
 MARGIN = 1 / 64
-"""Part of a tile's side: what comes so near to the end of its tile may be cut."""
+"""Fraction of a tile's side: objects this close to the edge of their tile may be cut off."""
 
 _WHOLE = {
     'boxes': shapely.envelope,
@@ -33,31 +33,32 @@ def merge(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep each object once.
 
-    Objects of different tiles and one class are the same if they agree in the area that both tiles
-    see: what they have in common there is ``min_agreement`` of what either covers, or of the
-    smaller one if the end of its tile may have cut one of them. As in non-maximum suppression the
-    best object goes before those that are the same, and whole objects go before cut ones. What is
-    cut in every tile, being larger than the overlap, becomes one object with the highest score of
-    its parts. Objects within one tile are not merged: that is the model's NMS.
+    Two objects of one class from different tiles count as the same if they agree inside the area
+    that both tiles cover: there, the area of their intersection is at least ``min_agreement`` of
+    the area of their union, or of the smaller one if either object may be cut off by the edge of
+    its tile. As in non-maximum suppression, the object with the highest score replaces the others;
+    whole objects take precedence over cut ones. An object that is larger than the overlap and so
+    is cut in every tile is joined from its parts and gets their highest score. Objects within one
+    tile are not merged: that is the model's NMS.
 
     Args:
-        shapes: (N,) polygons in pixels of the scene.
-        labels: (N,) classes.
+        shapes: (N,) shapely polygons in pixels of the scene.
+        labels: (N,) class indices.
         scores: (N,) confidences.
-        tiles: (N,) tiles that the objects were found in.
+        tiles: (N,) indices of the tiles in which the objects were found.
         grid: The tiles.
-        kind: What the shapes are.
-        min_agreement: Share in (0, 1].
+        kind: Kind of the shapes.
+        min_agreement: Fraction in (0, 1].
 
     Returns:
-        Shapes, labels and scores of the objects that remain, in the order given.
+        Shapes, labels and scores of the remaining objects, in the order given.
     """
     boxes = np.array([grid[index] for index in tiles]).reshape(-1, 4)
     cut = _cut(shapes, boxes, grid)
     pairs = _same(shapes, labels, tiles, boxes, cut, min_agreement)
     gone = _suppressed(pairs, scores, cut)
 
-    # of what no whole object stands for, the parts of one object
+    # join the parts of objects that were not found whole in any tile
     left = ~gone
     groups = _groups(len(shapes), pairs[left[pairs].all(1)])
     shapes, scores = shapes.copy(), scores.copy()
@@ -71,7 +72,7 @@ def merge(
 
 
 def _cut(shapes: np.ndarray, boxes: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return (N,) bool: the shape reaches an end of its tile that is none of the scene."""
+    """Return (N,) bool: the shape reaches an edge of its tile that is not an edge of the scene."""
     left, top, right, bottom = shapely.bounds(shapes).reshape(-1, 4).T
     margin = MARGIN * grid.tile
     return (
@@ -90,7 +91,7 @@ def _same(
     cut: np.ndarray,
     min_agreement: float,
 ) -> np.ndarray:
-    """Return (P, 2) indices of objects of different tiles that are the same."""
+    """Return (P, 2) pairs of indices: objects of different tiles that count as the same."""
     pairs = shapely.STRtree(shapes).query(shapes, predicate='intersects')
     first, second = pairs[:, pairs[0] < pairs[1]]
     candidates = (tiles[first] != tiles[second]) & (labels[first] == labels[second])
@@ -111,7 +112,7 @@ def _same(
 
 
 def _suppressed(pairs: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> np.ndarray:
-    """Return (N,) bool: a whole object of higher rank is the same."""
+    """Return (N,) bool: the shape is replaced by a whole object that takes precedence."""
     same_as: dict[int, list[int]] = {}
     for first, second in pairs.tolist():
         same_as.setdefault(first, []).append(second)
@@ -125,7 +126,7 @@ def _suppressed(pairs: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> np.nd
 
 
 def _groups(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Return (count,) the lowest index that each is connected to by pairs."""
+    """Return (count,) connected components: the lowest index that each item is connected to."""
     groups = np.arange(count)
     while True:
         lowest = groups.copy()

@@ -1,4 +1,4 @@
-"""Trained models of the hosts on windows of scenes."""
+"""Host models applied to windows of scenes."""
 
 from __future__ import annotations
 
@@ -33,29 +33,28 @@ from mmdynamicvis.scenes.reading import Window
 from mmdynamicvis.scenes.tiles import NOT_FINITE
 
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
-"""Scope of a config -> what its models find."""
+"""Scope of a config -> what its models predict."""
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
 AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', dtype='uint8')
-"""How a raster is read that stands for an image file: blue, green and red, as the loaders give."""
+"""Arguments of LoadGeoTIFF that replace a loader of image files, whose channels are B, G, R."""
 TILE = 512
 
 
 class SceneModel:
     """A model and the part of its config's test pipeline that comes after loading.
 
-    Windows are resized, padded and packed as images are in the config's own test. Where that cuts
-    images into crops (``mode='slide'``), each window replaces one crop; unlike the host's average
-    of crops, windows are blended, so that no seams appear.
+    Windows are resized, padded and packed like images in the config's own test. If the config
+    tests on crops (``mode='slide'``), each window replaces one crop; unlike the host, which
+    averages crops, windows are blended, so no seams appear.
 
     Args:
         config: Config of mmseg, open-cd, mmdet or mmrotate.
-        checkpoint: Weights of its model; nothing in the file is executed.
-        device: Where the model runs; an accelerator by default, if there is one.
+        checkpoint: Weights of the config's model; no code in the file is executed.
+        device: Device of the model; by default an accelerator if there is one.
 
     Raises:
         FileNotFoundError: The config or the checkpoint does not exist.
-        ValueError: The checkpoint is of another model, or the config is of another host or loads
-            images in an unknown way.
+        ValueError: The checkpoint does not fit the model, or the config belongs to another host.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class SceneModel:
         """Names of the classes.
 
         Raises:
-            ValueError: The config's dataset has none.
+            ValueError: The config's dataset defines no classes.
         """
         if not self.metainfo.get('classes'):
             raise ValueError(
@@ -102,14 +101,14 @@ class SceneModel:
 
     @property
     def tile(self) -> int:
-        """Side in pixels of what the model sees at once in the config's test."""
+        """Side in pixels of the model's input in the config's test."""
         if self._resized:
             return self._resized
         size = self._crop() or self.cfg.model.backbone.get('img_size', TILE)
         return size if isinstance(size, int) else max(size)
 
     def warn_of_seams(self, tile: int) -> None:
-        """Warn if windows of so many pixels would be cut again."""
+        """Warn if the model would cut windows of ``tile`` pixels into crops, which have seams."""
         crop = self._crop()
         if crop and tile > crop and not self._resized:
             warnings.warn(
@@ -120,23 +119,23 @@ class SceneModel:
 
     @property
     def shapes(self) -> Kind:
-        """What the outlines of objects are."""
+        """Kind of the shapes that :meth:`objects` returns."""
         if getattr(self._model, 'with_mask', False):
             return 'masks'
         return 'rotated boxes' if scope_of(self.cfg) == 'mmrotate' else 'boxes'
 
     @property
     def dates(self) -> int:
-        """Images that the model takes at once."""
+        """Number of images per input, 2 for change detection."""
         kind = type_name(self._loader)
         if kind == 'LoadPair':
             return len(self._loader.get('keys', ('img_path', 'img_path2')))
         return 2 if kind == 'MultiImgLoadImageFromFile' else 1
 
     def check_bands(self, bands: int) -> None:
-        """Raise a ValueError if the model takes another number of bands."""
+        """Raise a ValueError if the model expects another number of bands."""
         mean = getattr(self._model.data_preprocessor, 'mean', None)
-        # of both dates in some preprocessors, of one in others
+        # some preprocessors have the means of both dates, others those of one
         if mean is not None and mean.numel() not in (bands, bands * self.dates):
             raise ValueError(
                 f'the model of {self.cfg.filename} has means of {mean.numel()} bands, and {bands} '
@@ -144,10 +143,10 @@ class SceneModel:
             )
 
     def reading(self) -> dict[str, Any]:
-        """Return the arguments of ``LoadGeoTIFF`` by which rasters are read.
+        """Return the arguments of ``LoadGeoTIFF`` that correspond to the config's loader.
 
         Raises:
-            ValueError: The pipeline begins with a transform that is not known.
+            ValueError: The pipeline begins with an unsupported transform.
         """
         loader = self._image_loader()
         if type_name(loader) in IMAGE_LOADERS:
@@ -160,7 +159,7 @@ class SceneModel:
         )
 
     def settings(self) -> dict[str, Any]:
-        """Return what predictions depend on."""
+        """Return digests of the config and the weights, for the settings of a run."""
         settings = dict(config=hashlib.sha256(self.cfg.dump().encode()).hexdigest())
         settings['checkpoint'] = self.checkpoint
         if Path(self.checkpoint).is_file():
@@ -169,47 +168,47 @@ class SceneModel:
 
     @property
     def _resized(self) -> int | None:
-        """Side to which the pipeline brings windows of any size."""
+        """Side to which the pipeline resizes windows; None if it does not resize."""
         return next((max(step['scale']) for step in self._steps if 'scale' in step), None)
 
     def _crop(self) -> int | None:
-        """Return the side of the crops in which the config's test sees images."""
+        """Return the side of the crops in the config's test; None if it tests whole images."""
         test_cfg = self.cfg.model.get('test_cfg') or {}
         return max(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
-        """Predict windows; what is predicted is in their own pixels.
+        """Run the model on windows; predictions are in pixels of each window.
 
         Raises:
-            ValueError: The backbone returns numbers that are not finite, of which detectors would
-                make windows without objects.
+            ValueError: The backbone returns values that are not finite; detectors would silently
+                find no objects in them.
         """
         samples = [self._pipeline(self._results(window)) for window in windows]
         self._finite = True
         predictions = self._model.test_step(pseudo_collate(samples))
         if not self._finite:
-            raise ValueError(f'the features of the model are no numbers. {NOT_FINITE}')
+            raise ValueError(f'the features of the model are not finite. {NOT_FINITE}')
         return [sample.cpu() for sample in predictions]
 
     def _look_for_nan(self, backbone: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
         self._finite = self._finite and all(bool(level.isfinite().all()) for level in outputs)
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
-        """Predict the classes of pixels: (classes, H, W) float32 of each window."""
+        """Return the logits of each window, (classes, H, W) float32."""
         return [self._logits(sample.seg_logits.data).numpy() for sample in self(windows)]
 
     def objects(self, windows: Sequence[Window]) -> list[Objects]:
-        """Predict the objects of each window."""
+        """Return the objects of each window."""
         return [self._objects(sample.pred_instances) for sample in self(windows)]
 
     def _objects(self, found: InstanceData) -> Objects:
         if self.shapes == 'masks':
             shapes = mask_outlines(found.masks.numpy())
         else:
-            # mmrotate's boxes are objects of their own
+            # mmrotate returns box objects, mmdet tensors
             shapes = box_outlines(getattr(found.bboxes, 'tensor', found.bboxes).numpy())
-        # a mask may be empty, and a box cut down to a line
+        # a mask may be empty, and a clipped box may have no area
         there = shapely.area(shapes) > 0
         labels, scores = found.labels.numpy(), found.scores.numpy()
         return Objects(shapes[there], labels[there], scores[there])
@@ -217,13 +216,13 @@ class SceneModel:
     def _logits(self, logits_KHW: Tensor) -> Tensor:
         if len(logits_KHW) > 1:
             return logits_KHW.float()
-        # mmseg gives the probability of the second of two classes, which has a threshold
+        # two classes with one logit: mmseg returns the probability of the second, and a threshold
         threshold = torch.tensor(self._model.decode_head.threshold)
         second_HW = (logits_KHW[0].logit(eps=1e-6) - threshold.logit()).float()
         return torch.stack([torch.zeros_like(second_HW), second_HW])
 
     def _results(self, window: Window) -> dict[str, Any]:
-        """Return what the config's loader would have."""
+        """Return the results that the config's loader would have returned."""
         if type_name(self._image_loader()) in IMAGE_LOADERS:
             window = [np.rint(image).astype(np.uint8) for image in window]
         stacked = type_name(self._loader) != 'MultiImgLoadImageFromFile'
@@ -238,5 +237,5 @@ class SceneModel:
 
 
 def _is_of_files(step: dict) -> bool:
-    """Whether a transform reads files, or is for what another one has read."""
+    """Whether a transform reads files or handles what a loader has read."""
     return type_name(step).startswith(('Load', 'MultiImgLoad')) or type_name(step) == 'IgnoreNodata'

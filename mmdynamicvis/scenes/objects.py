@@ -1,4 +1,4 @@
-"""Objects of whole scenes: found in tiles, each kept once, written as a vector file."""
+"""Detection in whole scenes: objects are found in tiles, merged, and written as a vector file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Objects(NamedTuple):
 
     Args:
         shapes: (N,) polygons of shapely; x and y in pixels from the window's upper left corner.
-        labels: (N,) index of the class.
-        scores: (N,) confidence.
+        labels: (N,) int class indices.
+        scores: (N,) float confidences.
     """
 
     shapes: np.ndarray
@@ -33,7 +33,7 @@ class Objects(NamedTuple):
 
 
 Find = Callable[[Sequence[Window]], Sequence[Objects]]
-"""Takes windows of one size; returns the objects of each."""
+"""Function from windows of one size to the objects of each."""
 
 
 def detect_scene(
@@ -50,36 +50,36 @@ def detect_scene(
     settings: dict[str, Any] | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Path | None:
-    """Write the objects of a scene, in its reference system.
+    """Write the objects of a scene in the scene's reference system.
 
-    What tiles say is kept in a folder beside the output, ``OUTPUT.work``, until the output is
-    complete; in memory are a few windows, and at the end all objects. What several tiles found is
-    kept once, see :func:`merge`.
+    The objects of a tile are stored in a folder next to the output, ``OUTPUT.work``, until the
+    output is complete. Memory holds a few windows, and at the end all objects. Objects found in
+    several tiles are merged, see :func:`merge`.
 
     Args:
         scene: The scene.
         predict: The model.
         output: .gpkg or .geojson to write, with ``label``, ``score`` and a polygon per object.
         classes: Names of the classes.
-        kind: What the model's shapes are.
-        tile: Side of the windows that the model gets, in pixels.
-        overlap: Pixels that neighboring windows share, 1 at least. Objects that are larger are put
-            together from parts.
-        min_score: Objects of a lower score are left out.
-        min_agreement: Share of their area from which on two objects are one.
-        settings: What else the result depends on, of JSON types: a run only continues one of the
-            same settings.
-        pace: How the scene is worked through.
+        kind: Kind of the model's shapes.
+        tile: Side in pixels of the windows passed to the model.
+        overlap: Number of pixels shared by neighboring windows, at least 1 if there are several.
+            Objects larger than that are joined from parts.
+        min_score: Objects with a lower score are dropped.
+        min_agreement: Overlap from which two objects count as the same, see :func:`merge`.
+        settings: Other settings that affect the result, of JSON types: a run is continued only
+            with the same settings.
+        pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output; None if ``pace.max_tiles`` ended the run before.
+        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
 
     Raises:
-        OSError: A file cannot be read or written, the output exists, or another run writes it.
-        ValueError: The grid is impossible, the output has another suffix, cannot hold the scene's
-            reference system or is a file of the scene, ``min_agreement`` is not in (0, 1], the
-            model returns a label that is no class, a number that is none or a polygon that crosses
-            itself, or the work folder is of another run.
+        OSError: A file cannot be read or written, the output exists, or another run is writing it.
+        ValueError: Tile or overlap is invalid; the output has an unsupported suffix, cannot
+            represent the scene's reference system or is a file of the scene; ``min_agreement`` is
+            not in (0, 1]; the model returns an unknown label, values that are not finite or an
+            invalid polygon; or the work folder belongs to a run with other settings.
     """
     check_output(output, scene)
     if not 0 < min_agreement <= 1:
@@ -87,7 +87,7 @@ def detect_scene(
     grid = Grid(scene.height, scene.width, tile, overlap)
     if not overlap and len(grid) > 1:
         raise ValueError(
-            'overlap is 0, so that an object over the edge of a window would become one in each: '
+            'overlap is 0, so that an object across the edge of a window would become one in each: '
             'give more pixels than most objects are long'
         )
     settings = dict(
@@ -118,10 +118,10 @@ def detect_scene(
 
 
 def _pack(objects: Objects, min_score: float, classes: int) -> dict[str, np.ndarray]:
-    # of no shape at all, too
+    # bounds of a missing shape are NaN, too
     bounds_N4 = shapely.bounds(np.asarray(objects.shapes, object)).reshape(-1, 4)
     if not (np.isfinite(objects.scores).all() and np.isfinite(bounds_N4).all()):
-        raise ValueError(f'the model returned scores or places that are no numbers. {NOT_FINITE}')
+        raise ValueError(f'the model returned scores or places that are not finite. {NOT_FINITE}')
     chosen = objects.scores >= min_score
     labels = objects.labels[chosen].astype(np.int64)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -152,7 +152,7 @@ def _unpack(arrays: dict[str, np.ndarray]) -> Objects:
 
 
 def _in_scene(work: WorkFolder, grid: Grid) -> tuple[Objects, np.ndarray]:
-    """Return the objects of all tiles in pixels of the scene, and the tile of each."""
+    """Return the objects of all tiles in pixels of the scene, and (N,) their tile indices."""
     found = [Objects(*(np.empty(0, dtype) for dtype in (object, np.int64, np.float32)))]
     tiles = [np.empty(0, np.int64)]
     for index in range(len(grid)):

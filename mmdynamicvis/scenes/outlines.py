@@ -1,4 +1,4 @@
-"""Polygons of what detectors find."""
+"""Polygons of detected boxes and masks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ def box_outlines(boxes: np.ndarray) -> np.ndarray:
     """Return a polygon per box.
 
     Args:
-        boxes: (N, 4) x and y of the upper left and the lower right corner, or (N, 5) center, width,
-            height and angle in radians, clockwise as seen in the image.
+        boxes: (N, 4) x and y of the upper left and the lower right corner, or (N, 5) center x and
+            y, width, height and angle in radians, clockwise as seen in the image.
+
+    Returns:
+        (N,) polygons of shapely.
 
     Raises:
-        ValueError: A number is not finite, of which shapely would make no polygon.
+        ValueError: A value is not finite.
     """
     if not np.isfinite(boxes).all():
         raise ValueError('boxes have numbers that are not finite')
@@ -30,10 +33,13 @@ def box_outlines(boxes: np.ndarray) -> np.ndarray:
 
 
 def mask_outlines(masks: np.ndarray) -> np.ndarray:
-    """Return a polygon or several per mask, along the edges of its pixels, with its holes.
+    """Return a multipolygon with holes per mask, along the edges of its pixels.
 
     Args:
         masks: (N, H, W) bool.
+
+    Returns:
+        (N,) multipolygons of shapely, empty for empty masks.
     """
     outlines = np.empty(len(masks), dtype=object)
     for i, mask in enumerate(masks.astype(np.uint8)):

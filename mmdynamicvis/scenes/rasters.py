@@ -1,4 +1,4 @@
-"""GeoTIFFs, written block by block and checked."""
+"""Writing of GeoTIFFs block by block, with verification."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mmdynamicvis.scenes.reading import Scene, cause
 from mmdynamicvis.scenes.work_folder import WorkFolder
 
 BLOCK = 512
-"""Side of a block of the written file in pixels."""
+"""Side in pixels of a block of the written file."""
 SUFFIXES = ('.tif', '.tiff')
 SIDE_FILES = ('.aux.xml', '.msk', '.ovr')
-"""Endings of files that GDAL would take for parts of the output."""
+"""Suffixes of files that GDAL would treat as parts of the output."""
 
 
 def check_output(path: Path, scene: Scene) -> None:
-    """Check that a GeoTIFF can be written, and that nothing is lost.
+    """Check that a GeoTIFF can be written without overwriting anything.
 
     Raises:
-        FileExistsError: It exists, or a file that would be taken for a part of it.
-        ValueError: The format is another one, or the file is one of the scene's.
+        FileExistsError: The file exists, or a file that GDAL would treat as a part of it.
+        ValueError: The suffix is not that of a GeoTIFF, or the file is a file of the scene.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f'output is {path}; maps of classes are written to *.tif')
@@ -39,15 +39,15 @@ def check_output(path: Path, scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Bands:
-    """What the bands of a raster are.
+    """Description of the bands of a raster.
 
     Args:
-        names: One per band.
-        dtype: Type of the numbers.
-        nodata: Number where there is no data.
-        resampling: GDAL's name of how overviews are made: 'mode' for numbers of which those between
-            two others mean something else, 'average' for quantities.
-        colors: R, G, B of each number, for a file of one band.
+        names: Names of the bands.
+        dtype: dtype of the pixels.
+        nodata: Value of nodata pixels.
+        resampling: GDAL's resampling method for overviews: 'mode' for class indices, 'average' for
+            quantities.
+        colors: R, G, B of each class index, for a raster of one band.
     """
 
     names: Sequence[str]
@@ -66,19 +66,19 @@ def write_raster(
     work: WorkFolder,
     cog: bool,
 ) -> None:
-    """Write a GeoTIFF with the place of a scene; it appears when it is complete.
+    """Write a GeoTIFF with the size and georeferencing of a scene, atomically.
 
     Args:
-        path: The file.
-        scene: What gives size and place.
-        grid: What gives the blocks.
-        bands: What the bands are.
-        block: Returns the numbers of a block, (bands, H, W).
-        work: Where the file is until it is complete.
-        cog: Write a cloud-optimised GeoTIFF, with overviews.
+        path: The file to write.
+        scene: The scene, which defines size and georeferencing.
+        grid: The tiling, which defines the blocks.
+        bands: Description of the bands.
+        block: Returns the pixels of a block, (bands, H, W).
+        work: Folder that holds the file until it is complete.
+        cog: Write a cloud-optimized GeoTIFF, with overviews.
 
     Raises:
-        OSError: The file could not be written, since the disk is full for example.
+        OSError: The file could not be written, for example because the disk is full.
     """
     profile = dict(
         driver='GTiff',
@@ -119,13 +119,13 @@ def _make_cog(path: Path, resampling: str) -> None:
     options = dict(compress='deflate', bigtiff='if_safer', overview_resampling=resampling)
     try:
         copy_raster(plain, path, driver='COG', **options)
-    # rasterio raises classes here that it does not export
+    # rasterio raises exceptions here whose classes it does not export
     except Exception as error:
         raise RasterioError(str(error)) from error
 
 
 def _compare(path: Path, boxes: Sequence[Box], block: Callable[[Box], np.ndarray]) -> None:
-    """Read a file back: GDAL does not report errors raised while closing a file."""
+    """Read a file back and compare: GDAL does not report errors raised while closing a file."""
     with rasterio.open(path) as file:
         for box in boxes:
             if not np.array_equal(file.read(window=_window(box)), block(box), equal_nan=True):

@@ -1,4 +1,4 @@
-"""Windows of rasters, read by threads that are ahead of the model."""
+"""Reading of windows of rasters, in threads that run ahead of the model."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 GDAL_CACHE = 128 * 2**20
-"""Bytes of decoded blocks that GDAL may keep, which otherwise takes a part of all memory."""
+"""Bytes of decoded blocks that GDAL may cache; its default is a fraction of the machine's RAM."""
 SHIFT = 0.5
-"""Pixels by which rasters of one grid may differ in place."""
+"""Largest shift in pixels between rasters that are taken to have one grid."""
 
 
 class Scene:
-    """Rasters on one grid; windows may be read from several threads.
+    """One or several rasters on one grid; windows may be read from several threads.
 
-    A context: it limits GDAL's cache, and closes the files in the end.
+    As a context manager it limits GDAL's cache and closes the files at the end.
 
     Args:
         paths: A raster that GDAL reads, or one per date.
-        loader: Which bands are read, and which pixels have no data.
-        scaling: (low, high), the numbers of the file that become 0 and 255; those between are
-            scaled linearly, those beyond cut off. None: numbers stay as they are.
+        loader: Selects the bands and determines nodata pixels.
+        scaling: (low, high): the values in the file that map to 0 and 255. Values in between are
+            scaled linearly, values outside are clipped. None keeps the values unchanged.
 
     Raises:
-        OSError: A file is missing, damaged or no raster; the message names it.
-        ValueError: There is no file, a file lacks a band or has another dtype, its pixels have no
-            size, the rasters are not on one grid, or ``scaling`` does not grow.
+        OSError: A file is missing, damaged or not a raster; the message names it.
+        ValueError: There is no file; a file lacks a band, has another dtype than the loader
+            expects, or a degenerate transform; the rasters are not on one grid; or ``scaling`` is
+            not increasing.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Scene:
             )
 
     def __enter__(self) -> Scene:
-        # holds for all threads, and for what is written meanwhile
+        # applies to all threads, and to files written in the meantime
         self._limits = rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE)
         self._limits.__enter__()
         return self
@@ -101,12 +102,12 @@ class Scene:
 
     @property
     def points(self) -> str:
-        """What places the scene where it is not its transform: how many points, or RPCs."""
+        """The ground control points or RPCs of a scene without a transform, as text; else ''."""
         return '' if self._points is None else str(self._points)
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where the pixels lie, as arguments of ``rasterio.open`` for a file of the same grid."""
+        """Georeferencing, as arguments of ``rasterio.open`` for a file on the same grid."""
         if self._points is not None:
             return self._points.profile()
         return dict(crs=self.crs, transform=self.transform)
@@ -115,15 +116,16 @@ class Scene:
         """Read a window.
 
         Returns:
-            The image of each date, and where any date has no data, (H, W) bool.
+            The image of each date, (H, W, bands) float32, and the nodata mask, (H, W) bool, which
+            is true where any date is nodata.
         """
         images, nodata = zip(*(self._read_file(file, box) for file in self._files()), strict=True)
         return [self._scale(image) for image in images], np.any(nodata, axis=0)
 
     def settings(self) -> dict[str, Any]:
-        """Return what predictions depend on: the files as they are now, and how they are read."""
+        """Return the state of the files and how they are read, for the settings of a run."""
         return dict(
-            # a name in an archive, or of a part of a file, is not on disk
+            # the name of a file inside an archive, or of a subdataset, is not a path on disk
             rasters=[os.path.realpath(p) if Path(p).is_file() else p for p in self.paths],
             file={name: _state(name) for name in self.files},
             reading=repr(self.loader),
@@ -131,7 +133,7 @@ class Scene:
         )
 
     def _files(self) -> list[rasterio.DatasetReader]:
-        """Return the files of this thread: those of GDAL serve one thread each."""
+        """Return the open files of this thread; GDAL's file handles are not thread-safe."""
         if not hasattr(self._of_thread, 'files'):
             self._of_thread.files = [self._open(path) for path in self.paths]
             self._open_files += self._of_thread.files
@@ -165,7 +167,7 @@ class Scene:
 
     @staticmethod
     def _compare(first: rasterio.DatasetReader, other: rasterio.DatasetReader) -> None:
-        """Raise an error if the pixels of two files do not lie on each other."""
+        """Raise an error if the pixels of two files are not aligned."""
         for what, of in (
             ('shape', lambda file: file.shape),
             ('reference system', lambda file: str(file.crs)),
@@ -181,27 +183,27 @@ class Scene:
                 'their pixels do not lie on each other. Bring them to one grid first, by gdalwarp '
                 'for example'
             )
-        # of the corners of the other, in pixels of the first
+        # positions of the other raster's corners, in pixels of the first
         corners = np.array([(0, 0), (other.width, 0), (0, other.height)])
         places = [~first.transform * (other.transform * corner) for corner in corners]
         shift = np.abs(places - corners).max()
         if shift > SHIFT:
             raise ValueError(
-                f'{other.name} is {shift:.1f} pixels beside {first.name}. Bring them to one grid '
-                'first, by gdalwarp for example'
+                f'{other.name} is shifted by {shift:.1f} pixels against {first.name}. Bring them '
+                'to one grid first, by gdalwarp for example'
             )
 
 
 @dataclass(frozen=True)
 class _Points:
-    """What places a raster that has neither a reference system nor a transform of its own."""
+    """Georeferencing of a raster that has neither a reference system nor a transform."""
 
     gcps: tuple[tuple[float, ...], ...]
     """Row, column, x, y and z of each ground control point."""
     crs: CRS | None
-    """Of the points."""
+    """Reference system of the points."""
     rpcs: dict[str, Any] | None
-    """Those of rasterio are equal to themselves alone."""
+    """As a dict, because rasterio's RPC objects are compared by identity."""
 
     @classmethod
     def of(cls, file: rasterio.DatasetReader) -> _Points | None:
@@ -224,10 +226,10 @@ class _Points:
 
 
 def _all_files(path: str) -> set[str]:
-    """Return all files on disk that GDAL reads a raster from.
+    """Return all files that GDAL reads for a raster.
 
-    That is masks and metadata beside it, the sources of a .vrt, and theirs. Of what lies in an
-    archive, the archive; of what lies elsewhere, the name that GDAL has for it.
+    These include masks and metadata next to it and, recursively, the sources of a .vrt. A file
+    inside an archive is represented by the archive, a remote file by GDAL's name for it.
     """
     found, left = set(), [path]
     while left:
@@ -235,7 +237,7 @@ def _all_files(path: str) -> set[str]:
         try:
             with rasterio.open(name) as file:
                 files = {name, *file.files}
-        except RasterioError:  # metadata, or a source that is missing
+        except RasterioError:  # a metadata file, or a missing source
             files = {name}
         left += files - found - {name}
         found |= files
@@ -251,7 +253,7 @@ def _on_disk(name: str) -> str:
 
 
 def _state(path: str) -> list[int]:
-    """Return what changes when a file does: size and time; nothing of what is not on disk."""
+    """Return size and modification time of a file; an empty list if it is not on disk."""
     if not Path(path).is_file():
         return []
     stat = Path(path).stat()
@@ -259,7 +261,7 @@ def _state(path: str) -> list[int]:
 
 
 def cause(error: BaseException) -> BaseException:
-    """Return what GDAL met first."""
+    """Return the first error in a chain of causes, which is GDAL's own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -271,8 +273,8 @@ def read_ahead(
     """Yield each item and what ``read`` returns for it, in order.
 
     Args:
-        read: Called in ``readers`` threads, for no more than twice as many items ahead.
-        items: What is read.
+        read: Function called in ``readers`` threads, at most ``2 * readers`` items ahead.
+        items: The items to read.
         readers: Number of threads.
     """
     pool = ThreadPoolExecutor(readers)

@@ -1,4 +1,4 @@
-"""Prediction tile by tile, with the results in a work folder."""
+"""Prediction tile by tile, with results stored in a work folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ Prediction = TypeVar('Prediction')
 
 @dataclass(frozen=True)
 class Pace:
-    """How a scene is worked through; the result does not depend on it but for rounding.
+    """How a scene is processed; this affects results only by rounding.
 
     Args:
-        batch_size: Tiles that the model gets at once. Results depend on it in their last bits.
-        readers: Threads that read ahead of the model.
-        max_tiles: End after so many tiles, to the next full batch; the next run continues.
-        progress: Show a bar on the terminal.
+        batch_size: Number of tiles per batch. The last bits of results depend on it.
+        readers: Number of threads that read ahead of the model.
+        max_tiles: Stop after this number of tiles, rounded up to full batches; the next run
+            continues.
+        progress: Show a progress bar on the terminal.
 
     Raises:
         ValueError: A number is not positive.
@@ -48,8 +49,8 @@ class Pace:
 
 DEFAULT_PACE = Pace()
 NOT_FINITE = (
-    'A single pixel far outside of what it was trained on does that to a whole window: if the '
-    'raster has a number for pixels without data and does not say so, give it (nodata=...)'
+    'A single pixel far outside the range of the training data can cause this for a whole window: '
+    'if the raster has a nodata value that it does not state, give it (nodata=...)'
 )
 
 
@@ -69,22 +70,22 @@ def predict_tiles(
 ) -> Iterator[None]:
     """Predict the tiles of ``needed`` that have no result yet; yield after each batch.
 
-    Batches are the same whether or not the run was interrupted. Close the iterator when done: its
-    threads read the scene.
+    Batches have the same tiles whether or not the run was interrupted, so that results are
+    identical. Close the iterator when done: its threads read the scene.
 
     Args:
-        scene: What is read.
+        scene: The scene to read.
         grid: The tiles.
-        predict: The model; it does not get tiles that are wholly without data.
-        pack: Makes the arrays to keep from a prediction, None for a tile without data, and from
-            where there is no data, (H, W) bool.
-        work: Where results are kept.
-        needed: Tiles that must have a result in the end.
-        pace: How many at once, and how many at all.
+        predict: The model; tiles that are entirely nodata are not passed to it.
+        pack: Converts a prediction (None for a tile that is entirely nodata) and the nodata mask
+            of its tile, (H, W) bool, to the arrays to store.
+        work: Folder for the results.
+        needed: Indices of the tiles that must have a result in the end.
+        pace: Batch size, readers, and when to stop.
 
     Raises:
-        ValueError: The model or ``pack`` raised it, or there are not as many predictions as
-            windows; the message names the windows.
+        ValueError: The model or ``pack`` raised it, or the number of predictions differs from the
+            number of windows; the message names the scene and the windows.
     """
 
     def read(batch: range) -> list[tuple[Window, np.ndarray]]:
@@ -95,7 +96,7 @@ def predict_tiles(
     if pace.progress and todo:
         bar = ProgressBar(sum(map(len, todo)), file=sys.stderr)
     try:
-        # closed: no thread may read when the scene's files are closed after an error
+        # stop the threads even after an error, before the scene's files are closed
         with closing(read_ahead(read, todo, pace.readers)) as read_batches:
             for batch, windows in read_batches:
                 with_data = [i for i, (_, nodata) in enumerate(windows) if not nodata.all()]
@@ -115,14 +116,14 @@ def predict_tiles(
                 if bar is not None:
                     bar.update(len(batch))
                 yield
-    finally:  # so that an error has a line of its own
+    finally:  # end the progress bar's line before an error is printed
         if bar is not None:
             sys.stderr.write('\n')
 
 
 @contextmanager
 def _naming(scene: Scene, boxes: Sequence[Box]) -> Iterator[None]:
-    """Put scene and windows before the message of an error that is raised in the block."""
+    """Prepend scene and windows to the message of a ValueError raised in the block."""
     try:
         yield
     except ValueError as error:

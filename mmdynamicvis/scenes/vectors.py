@@ -1,4 +1,4 @@
-"""Polygons with attributes, in the reference system of a scene."""
+"""Writing of polygons with attributes in the reference system of a scene."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mmdynamicvis.scenes.work_folder import WorkFolder
 
 DRIVERS = {'.gpkg': 'GPKG', '.geojson': 'GeoJSON'}
 SIDE_FILES = ('-journal', '-wal')
-"""Endings of files that would be taken for changes of a GeoPackage."""
+"""Suffixes of files that SQLite would treat as pending changes of a GeoPackage."""
 
 
 def check_output(path: Path, scene: Scene) -> None:
-    """Check that objects can be written with their place, and that nothing is lost.
+    """Check that objects can be written with georeferencing, without overwriting anything.
 
     Raises:
-        FileExistsError: The file exists, or one that would be taken for a part of it.
-        ValueError: The format is another one or cannot hold the scene's place, or the file is one
-            of the scene's.
+        FileExistsError: The file exists, or one that would be treated as a part of it.
+        ValueError: The suffix is unsupported, the format cannot represent the scene's
+            georeferencing, or the file is a file of the scene.
     """
     suffix = path.suffix.lower()
     if suffix not in DRIVERS:
@@ -47,7 +47,7 @@ def check_output(path: Path, scene: Scene) -> None:
 
 
 def _code(scene: Scene) -> tuple[str, str] | None:
-    """Return authority and code of a scene's reference system, as geopandas looks for them."""
+    """Return authority and code of a scene's reference system, as geopandas determines them."""
     return None if scene.crs is None else pyproj.CRS.from_wkt(scene.crs.to_wkt()).to_authority()
 
 
@@ -58,17 +58,18 @@ def write_vectors(
     attributes: Mapping[str, np.ndarray],
     work: WorkFolder,
 ) -> None:
-    """Write polygons; the file appears when it is complete.
+    """Write polygons atomically.
 
     Args:
-        path: .gpkg or .geojson.
-        scene: What gives reference system and transform; without them, units are pixels.
+        path: .gpkg or .geojson file to write.
+        scene: The scene, which defines reference system and transform; without a transform,
+            coordinates are in pixels.
         shapes: (N,) polygons in pixels of the scene.
         attributes: (N,) values of each field.
-        work: Where the file is until it is complete.
+        work: Folder that holds the file until it is complete.
 
     Raises:
-        OSError: The file could not be written, since the disk is full for example.
+        OSError: The file could not be written, for example because the disk is full.
     """
     affine = np.array(scene.transform).reshape(3, 3)[:2]
     placed = shapely.transform(shapes, lambda xy: xy @ affine[:, :2].T + affine[:, 2])
@@ -78,7 +79,7 @@ def write_vectors(
         try:
             frame.to_file(temporary, driver=DRIVERS[path.suffix.lower()], engine='pyogrio')
             written = pyogrio.read_info(temporary, force_feature_count=True)['features']
-        except RuntimeError as error:  # those of pyogrio
+        except RuntimeError as error:  # base class of pyogrio's errors
             raise OSError(f'cannot write {path}: {error}. Is the disk full?') from error
         if written != len(frame):
             raise OSError(f'{path} got {written} of {len(frame)} objects. Is the disk full?')

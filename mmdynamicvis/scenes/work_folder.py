@@ -1,4 +1,4 @@
-"""Results of finished parts on disk, so that a run that was killed continues."""
+"""Intermediate results on disk, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mmdynamicvis.fileio import PARTIAL, only_writer, replacing, shorten
 
 
 class WorkFolder:
-    """Arrays by name, each written atomically.
+    """Folder of named results (dicts of arrays), each written atomically.
 
-    A context: inside, the folder is there and no other run is in it. Settings may change as long as
-    there are no results.
+    Use it as a context manager, which creates the folder and locks it against other runs. Settings
+    may change as long as there are no results.
 
     Args:
-        path: The folder; made if it does not exist.
-        settings: What the results depend on, of JSON types.
+        path: The folder; created if it does not exist.
+        settings: Settings that affect the results, of JSON types.
 
     Raises:
-        BlockingIOError: Another run is in the folder.
-        ValueError: The folder holds results of other settings, which the message names, or files
-            that no run has written.
+        BlockingIOError: Another run uses the folder.
+        ValueError: The folder holds results of other settings (the message names the differences),
+            or files that no run has written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self._journal = path / 'settings.json'
-        # as they are read back: tuples become lists
+        # converted to what is read back from JSON: tuples become lists
         self._settings = json.loads(json.dumps(settings))
         self._lock = ExitStack()
 
@@ -52,7 +52,9 @@ class WorkFolder:
 
     def _begin(self) -> None:
         if not self._journal.exists() and [*self.path.glob('[!.]*')]:
-            raise ValueError(f'{self.path} is no folder of a run, and would be removed: move it')
+            raise ValueError(
+                f'{self.path} is not the folder of a run, but would be removed: move it'
+            )
         for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
             shutil.rmtree(partial)
         if any(self._results()):
@@ -66,8 +68,8 @@ class WorkFolder:
             return json.loads(self._journal.read_text())
         except ValueError as error:
             raise ValueError(
-                f'{self._journal} is damaged, so that nobody knows of which settings the results '
-                f'beside it are: remove {self.path}, and start again'
+                f'{self._journal} is damaged, so the settings of the results next to it are '
+                f'unknown: remove {self.path}, and start again'
             ) from error
 
     def _compare(self, before: dict, now: dict) -> None:
@@ -84,11 +86,11 @@ class WorkFolder:
             )
 
     def replacing(self, path: Path) -> AbstractContextManager[Path]:
-        """Give a path to write to in this folder; it becomes ``path`` if all went well."""
+        """Write ``path`` atomically, through a temporary file in this folder."""
         return replacing(path, self.path)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a result."""
+        """Whether the result exists."""
         return self._file(name).exists()
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
@@ -101,8 +103,8 @@ class WorkFolder:
         """Read a result.
 
         Raises:
-            OSError: The file is damaged, by a power failure for example; it is removed then, so
-                that the next run makes it again.
+            OSError: The file is damaged, for example by a power failure. It is then removed, so
+                that the next run computes it again.
         """
         path = self._file(name)
         try:
@@ -116,11 +118,11 @@ class WorkFolder:
             ) from error
 
     def discard(self, name: str) -> None:
-        """Remove a result, if it is there."""
+        """Remove a result if it exists."""
         self._file(name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove all results, and the folder unless somebody has put other files into it."""
+        """Remove all results, and the folder too unless it has files of another origin."""
         for path in [*self._results(), self._journal]:
             path.unlink(missing_ok=True)
         left = sorted(path.name for path in self.path.iterdir())
@@ -140,7 +142,7 @@ class WorkFolder:
 
 
 def _flat(settings: dict) -> dict:
-    """Return settings with those in inner dicts beside the others."""
+    """Return settings with inner dicts flattened to keys such as 'outer inner'."""
     flat = {}
     for key, value in settings.items():
         inner = value if isinstance(value, dict) else {'': value}

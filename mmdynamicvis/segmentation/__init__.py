@@ -1,4 +1,4 @@
-"""Semantic segmentation: what mmseg lacks."""
+"""Components for semantic segmentation that mmseg lacks."""
 
 from mmdynamicvis.segmentation.bands_visualization import BandsVisualizationHook
 from mmdynamicvis.segmentation.data_preprocessor import BandsDataPreprocessor

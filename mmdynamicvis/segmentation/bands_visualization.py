@@ -1,4 +1,4 @@
-"""Pictures of predictions on images with any number of bands."""
+"""Visualization of predictions on images with any number of bands."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mmdynamicvis.visualization.pictures import as_picture
 
 @HOOKS.register_module()
 class BandsVisualizationHook(SegVisualizationHook):
-    """mmseg's ``SegVisualizationHook`` for GeoTIFFs; the host's reads images of one or three bands.
+    """mmseg's ``SegVisualizationHook`` for GeoTIFFs with any number of bands.
 
-    Three bands are shown, stretched as by ``as_picture``; pixels without data are black. Of several
-    dates, the first is shown.
+    The host's hook reads only images of one or three bands. Three bands are shown, stretched by
+    ``as_picture``; nodata pixels are black. For image pairs, the first date is shown.
 
     Args:
         bands: Bands to show as red, green and blue, counted from 1.
@@ -34,7 +34,8 @@ class BandsVisualizationHook(SegVisualizationHook):
             raise ValueError(f'bands is {bands}; give three, for red, green and blue')
         super().__init__(**kwargs)
         self.tested = 0
-        options = dict(bands=list(bands), alpha='band')  # the model's own loader says what it is
+        # the loader of the model has already decided how to interpret an alpha band
+        options = dict(bands=list(bands), alpha='band')
         self.load = TRANSFORMS.build(dict(type='mmdynamicvis.LoadGeoTIFF', **options))
 
     def after_val_iter(

@@ -1,4 +1,4 @@
-"""Normalization of images with any number of bands, of one date or of several."""
+"""Normalization of images with any number of bands and one or several dates."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class BandsDataPreprocessor(SegDataPreProcessor):
-    """mmseg's ``SegDataPreProcessor`` for any number of bands; the host's takes one or three.
+    """mmseg's ``SegDataPreProcessor`` for any number of bands; mmseg's supports one or three.
 
     Args:
-        mean: Mean of each band of one image, in the units of the file, after the change to R, G, B
-            if that is asked for.
-        std: Standard deviation of each band of one image.
+        mean: Mean of each band of one image, in the units of the file and in the channel order
+            after ``bgr_to_rgb``.
+        std: Standard deviation of each band of one image, likewise.
         bgr_to_rgb: Reverse the channel order of each image.
-        num_dates: Images that are stacked in one input, as ``LoadPair`` does; each is normalized
+        num_dates: Number of images stacked in one input, as by ``LoadPair``; all are normalized
             alike.
-        **kwargs: Padding, as in mmseg's class; in normalized units, so that 0 is the mean.
+        **kwargs: Arguments of mmseg's class for padding. Padding values are in normalized units,
+            so 0 is the mean.
 
     Raises:
-        ValueError: ``mean`` and ``std`` differ in length, a deviation is not positive, or an input
-            has another number of bands.
+        ValueError: ``mean`` and ``std`` differ in length, a standard deviation is not positive, or
+            an input has a wrong number of bands.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Datasets of one target class: their names, classes, palettes and file names."""
+"""Datasets with one target class: names, classes, palettes and file suffixes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmdynamicvis.registry import DATASETS
 
 
 class BinarySegDataset(BaseSegDataset):
-    """mmseg's ``BaseSegDataset``, which looks for every file before training.
+    """mmseg's ``BaseSegDataset`` with a check that all files exist before training.
 
     Raises:
         ValueError: There are no images, or images or masks are missing; the message names them.
@@ -37,7 +37,7 @@ class BinarySegDataset(BaseSegDataset):
 
 @DATASETS.register_module()
 class MassachusettsRoadsSegDataset(BinarySegDataset):
-    """Massachusetts roads: 1171 images of 1500 x 1500 px at 1 m/px, masks of 0 and 255."""
+    """Massachusetts Roads: 1171 images of 1500 x 1500 px at 1 m/px, masks of 0 and 255."""
 
     METAINFO = {'classes': ('background', 'road'), 'palette': [(0, 0, 0), (255, 255, 255)]}
 
@@ -49,7 +49,7 @@ class MassachusettsRoadsSegDataset(BinarySegDataset):
 
 @DATASETS.register_module()
 class WHUSegDataset(BinarySegDataset):
-    """WHU aerial buildings: 8188 tiles of 512 x 512 px at 0.3 m/px, masks of one bit."""
+    """WHU aerial buildings: 8188 tiles of 512 x 512 px at 0.3 m/px, 1-bit masks."""
 
     METAINFO = {'classes': ('background', 'building'), 'palette': [(0, 0, 0), (255, 255, 255)]}
 

@@ -1,4 +1,4 @@
-"""A Dice loss that leaves ignored pixels out."""
+"""A Dice loss that excludes ignored pixels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mmdynamicvis.registry import MODELS
 
 @MODELS.register_module()
 class MaskedDiceLoss(DiceLoss):
-    """mmseg's ``DiceLoss`` with softmax, in which ignored pixels have no part.
+    """mmseg's ``DiceLoss`` with softmax that excludes ignored pixels.
 
-    In mmseg's, what is predicted at ignored pixels is in the denominator, so that the loss drives
-    probabilities there down. The sums run over all classes and pixels of an image together.
+    In mmseg's loss, predictions at ignored pixels enter the denominator, so the loss lowers
+    probabilities there. The sums run over all classes and pixels of an image together.
 
     Args:
         loss_weight: Weight of the loss.
-        **kwargs: ``naive_dice``, ``eps``, ``reduction`` and ``loss_name`` of mmseg's.
+        **kwargs: ``naive_dice``, ``eps``, ``reduction`` and ``loss_name`` of mmseg's class.
     """
 
     def __init__(self, loss_weight: float = 1.0, **kwargs: Any) -> None:
@@ -32,12 +32,15 @@ class MaskedDiceLoss(DiceLoss):
 
         Args:
             pred: (B, C, H, W) logits.
-            target: (B, H, W) classes, and ``ignore_index`` where nothing counts.
-            *args: ``weight`` and others of mmseg's.
-            ignore_index: Label of pixels that do not count.
-            **kwargs: As ``args``.
+            target: (B, H, W) class indices, or ``ignore_index`` at ignored pixels.
+            *args: ``weight`` and further arguments of mmseg's loss.
+            ignore_index: Label of pixels that are ignored.
+            **kwargs: Further arguments of mmseg's loss.
+
+        Returns:
+            The loss, a scalar unless ``reduction`` is 'none'.
         """
         counts = target != ignore_index
-        # one more than the classes is none of them
+        # the index C is none of the classes, so no class has a target there
         target = target.where(counts, pred.shape[1])
         return super().forward(pred.softmax(1) * counts.unsqueeze(1), target, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Precision, recall, F1 and IoU of one class, beside mmseg's means over classes."""
+"""Precision, recall, F1 and IoU of one class, in addition to mmseg's means over classes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from mmdynamicvis.registry import METRICS
 
 @METRICS.register_module()
 class TargetMetric(IoUMetric):
-    """mmseg's ``IoUMetric`` that also gives the target class alone, as papers on roads do.
+    """mmseg's ``IoUMetric`` that also reports the target class alone, as in papers on roads.
 
-    Pixels are counted over all images together, and not averaged per image; all values are in
-    percent. ``target/precision``, ``target/recall``, ``target/f1`` and ``target/iou`` come beside
-    the host's ``mIoU``, ``aAcc`` and so on. Every pixel counts alike, at the boundary of an
-    object and of the image; those of the label ``ignore_index`` count nowhere. Where nothing of
-    the target is annotated nor predicted, F1 and IoU are not a number; precision, where nothing is
-    predicted; recall, where nothing is annotated.
+    Pixels are counted over all images together, not averaged per image; all values are in percent.
+    ``target/precision``, ``target/recall``, ``target/f1`` and ``target/iou`` are added to mmseg's
+    ``mIoU``, ``aAcc``, etc. All pixels count equally, also at the boundaries of objects and images;
+    pixels with the label ``ignore_index`` are excluded. Precision is NaN if no pixel is predicted
+    as the target, recall if none is annotated, and F1 and IoU if there is neither.
 
-    mmseg counts in float32, which stops at 2^24 pixels of a class in one image, and leaves out
-    labels beyond the classes silently; here counts are exact, and such labels an error.
+    mmseg counts in float32, which is exact only up to 2^24 pixels of a class in one image, and
+    silently skips labels beyond the classes. Here counts are exact, and such labels are an error.
 
     Args:
-        target: Name of the target class; the last one by default.
+        target: Name of the target class; by default the last class.
         iou_metrics: As in mmseg.
-        **kwargs: The other arguments of mmseg's ``IoUMetric``.
+        **kwargs: Further arguments of mmseg's ``IoUMetric``.
 
     Raises:
-        ValueError: Prediction and label differ in size, a label is no class, or the dataset has no
-            class of that name.
+        ValueError: Prediction and label differ in size, a label is not a class, or the dataset has
+            no class ``target``.
     """
 
     def __init__(
@@ -52,13 +51,14 @@ class TargetMetric(IoUMetric):
         """Count the pixels of each class.
 
         Args:
-            pred_label: (H, W) predicted classes.
-            label: (H, W) annotated classes.
+            pred_label: (H, W) predicted class indices.
+            label: (H, W) annotated class indices.
             num_classes: Number of classes.
-            ignore_index: Label of pixels that do not count.
+            ignore_index: Label of pixels that are ignored.
 
         Returns:
-            Intersection, union, predicted and annotated pixels, each (num_classes,) int64.
+            Numbers of intersection, union, predicted and annotated pixels per class, each
+            (num_classes,) int64.
         """
         if pred_label.shape != label.shape:
             raise ValueError(
@@ -70,8 +70,8 @@ class TargetMetric(IoUMetric):
         if label.numel() and label.max() >= num_classes:
             wrong = label[label >= num_classes].unique().tolist()
             raise ValueError(
-                f'labels {wrong} are no classes: there are {num_classes}, and {ignore_index} is '
-                'ignored'
+                f'labels {wrong} are no classes: there are {num_classes} classes, and '
+                f'{ignore_index} is ignored'
             )
         hits = label[pred_label == label]
         intersect, predicted, annotated = (
@@ -80,7 +80,7 @@ class TargetMetric(IoUMetric):
         return intersect, predicted + annotated - intersect, predicted, annotated
 
     def compute_metrics(self, results: list[tuple[Tensor, ...]]) -> dict[str, float]:
-        """Compute the means over classes and the values of the target, in percent."""
+        """Compute mmseg's means over classes and the values of the target class, in percent."""
         metrics = super().compute_metrics(results)
         if self.format_only:
             return metrics

@@ -1,4 +1,4 @@
-"""Pictures of what the model looks at."""
+"""Pictures of selected tokens and of search results."""
 
 from mmdynamicvis.visualization.pictures import as_picture, write_animation, write_picture
 from mmdynamicvis.visualization.search_results import show_search_results

@@ -1,4 +1,4 @@
-"""Pictures to look at from images as models take them, and their files."""
+"""Conversion of images with any bands to RGB pictures, and writing of picture files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DARKEST, _BRIGHTEST = 2, 98  # percentiles
 def as_picture(image_CHW: NDArray, bands: Sequence[int] | None = None) -> Picture:
     """Return bands of an image as red, green and blue.
 
-    Whole numbers from 0 to 255 stay as they are. Of others, the range between the percentiles 2 and
-    98 of the shown bands together is stretched to that of a picture.
+    Integers from 0 to 255 are kept as they are. Other values are stretched to 0 to 255 between the
+    2nd and 98th percentiles of all shown bands together.
 
     Args:
-        image_CHW: (bands, H, W).
-        bands: Which are red, green and blue, counted from 0; the first three by default, or the
-            first alone where there are fewer.
+        image_CHW: (bands, H, W), any dtype.
+        bands: Indices of the red, green and blue bands, counted from 0; by default the first three,
+            or only the first if there are fewer than three.
 
     Raises:
         ValueError: The image lacks a band.
@@ -48,26 +48,31 @@ def as_picture(image_CHW: NDArray, bands: Sequence[int] | None = None) -> Pictur
 
 
 def write_picture(picture: Picture, path: str | Path) -> None:
-    """Write a picture as .png, .jpg and so on; it appears when it is complete.
+    """Write a picture as .png, .jpg, etc., atomically.
 
     Raises:
-        ValueError: OpenCV has no format of that name.
+        ValueError: OpenCV does not support the suffix.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _, content = cv2.imencode(path.suffix, picture[..., ::-1])
     except cv2.error as error:
-        raise ValueError(f'{path}: no picture format {path.suffix!r}; take .png') from error
+        raise ValueError(f'{path}: no picture format {path.suffix!r}; use .png') from error
     with replacing(path) as temporary:
         temporary.write_bytes(content.tobytes())
 
 
 def write_animation(pictures: Sequence[Picture], path: str | Path, seconds: float = 1.0) -> None:
-    """Write pictures of one size as an animated .gif or .png, each shown for some seconds.
+    """Write pictures of one size as an animated .gif or .png, atomically.
+
+    Args:
+        pictures: The frames.
+        path: File to write.
+        seconds: Duration of each frame.
 
     Raises:
-        ValueError: The file's name ends with something else.
+        ValueError: The suffix is neither .gif nor .png.
     """
     path = Path(path)
     if path.suffix.lower() not in ('.gif', '.png'):

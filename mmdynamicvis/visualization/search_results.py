@@ -1,4 +1,4 @@
-"""Queries of an image search and what was found, as a picture."""
+"""A picture of the queries and results of an image search."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def show_search_results(
     results: Sequence[Sequence[Picture | None]],
     titles: Sequence[Sequence[str]],
 ) -> Picture:
-    """Composes one row per query: the query, and beside it what was found, the nearest first.
+    """Compose one row per query: the query, then its results, nearest first.
 
     Args:
         queries: RGB pictures, uint8 (H, W, 3) each.
-        results: As many pictures for each query as for the others; None for an image that is gone.
-        titles: Text over each result.
+        results: The same number of pictures for each query; None for an image that no longer
+            exists.
+        titles: Text above each result.
 
     Returns:
         RGB picture, uint8 (H', W', 3).

@@ -1,4 +1,4 @@
-"""The tokens that the stages of DynamicVis selected, drawn over the image."""
+"""Drawing of the tokens selected by the stages of DynamicVis over the image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mmdynamicvis.fileio import replacing
 from mmdynamicvis.models.dynamicvis import StageSelection
 from mmdynamicvis.visualization.pictures import Picture
 
-# How much of the light is left on tokens that were not selected, and of the image under the heat.
+# Brightness of tokens that are not selected, and weight of the image under the heat map.
 _DIMMED = 0.4
 _UNDER_HEAT = 0.6
-# The heat starts at purple: black would look like a token that was left out.
+# The heat map starts at purple, because black would look like a token that is not selected.
 _COLDEST = 0.3
 _TILE_INCHES = 1.7
 _LEGEND = (
@@ -30,14 +30,14 @@ _LEGEND = (
 def draw_selected_tokens(
     image: Picture, indices: ArrayLike, importance: ArrayLike, grid: tuple[int, int]
 ) -> Picture:
-    """Draws the selected tokens of one stage over the image that the model saw.
+    """Draw the selected tokens of one stage over the model's input image.
 
-    Selected tokens are tinted from purple (the least important of them) to yellow (the most
-    important one); the others are gray and dimmed.
+    Selected tokens are tinted from purple (lowest importance among them) to yellow (highest); the
+    others are gray and dimmed.
 
     Args:
         image: RGB, uint8 (H, W, 3).
-        indices: Places of the selected tokens in row-major order of the grid, int (K,).
+        indices: Indices of the selected tokens in row-major order of the grid, int (K,).
         importance: Importance of every token, (rows * columns,).
         grid: Rows and columns of tokens; the grid is spread evenly over the image.
 
@@ -45,14 +45,14 @@ def draw_selected_tokens(
         RGB picture, uint8 (H, W, 3).
 
     Raises:
-        ValueError: An argument has the wrong shape or type, or an index is not in the grid.
+        ValueError: An argument has a wrong shape or dtype, or an index is outside the grid.
     """
     indices, importance = np.asarray(indices), np.asarray(importance, dtype=np.float64)
     _check(image, indices, importance, grid)
 
     selected = np.zeros(importance.size, bool)
     selected[indices] = True
-    # Importances are a softmax, in which one token may hold nearly everything: ranks stay readable.
+    # Color by rank: importance is a softmax, in which a single token may have nearly all the mass.
     rank = importance[indices].argsort().argsort() / max(1, len(indices) - 1)
     heat = np.zeros(importance.size)
     heat[indices] = _COLDEST + (1 - _COLDEST) * rank
@@ -76,14 +76,14 @@ def show_selected_tokens(
     titles: Sequence[str],
     title_colors: Sequence[str] | None = None,
 ) -> Picture:
-    """Composes one row per image: the image, and beside it what each stage selected.
+    """Compose one row per image: the image, then the selected tokens of each stage.
 
     Args:
-        images: RGB images that the model saw as one batch, uint8 (H, W, 3) each.
-        selections: What each stage selected, as `DynamicVis.forward_with_selection` returns it for
-            that batch; None for a stage without selection.
-        titles: Text over each image.
-        title_colors: Matplotlib color of each title, black unless given.
+        images: RGB images that the model got as one batch, uint8 (H, W, 3) each.
+        selections: Selection of each stage for that batch, as returned by
+            `DynamicVis.forward_with_selection`; None for a stage without selection.
+        titles: Text above each image.
+        title_colors: Matplotlib color of each title; by default black.
 
     Returns:
         RGB picture, uint8 (H', W', 3).
@@ -118,15 +118,15 @@ def show_selected_tokens(
 
 
 def draw_stages(image: Picture, selections: Sequence[StageSelection | None]) -> list[Picture]:
-    """Returns pictures to be shown one after the other: the image, then what each stage selected.
+    """Return a sequence of pictures: the image, then the selected tokens of each stage.
 
     Args:
-        image: RGB image that the model saw, uint8 (H, W, 3).
-        selections: What each stage selected, of a batch of this image alone; None for a stage
-            without selection, which shows the image.
+        image: RGB input image of the model, uint8 (H, W, 3).
+        selections: Selection of each stage for a batch of only this image; None for a stage
+            without selection, for which the image is shown.
 
     Returns:
-        One picture more than there are stages, with a line of text below, all of one size.
+        1 + number of stages pictures of one size, each with a caption below.
     """
     captions = ['the image', *(_describe(i, stage) for i, stage in enumerate(selections, start=1))]
     stages = [image if stage is None else _draw_stage(image, stage, 0) for stage in selections]
@@ -172,7 +172,15 @@ def _check(image: Picture, indices: NDArray, importance: NDArray, grid: tuple[in
 
 
 def write_arrays(selections: dict[int, StageSelection], rows: Sequence[int], path: Path) -> None:
-    """Write what the stages selected of some images of a batch; of one, without the first axis."""
+    """Write the selections of some images of a batch as an .npz file, atomically.
+
+    Args:
+        selections: Stride in pixels -> selection of the stage for the batch.
+        rows: Indices of the images in the batch.
+        path: File to write, with ``strideS_indices``, (len(rows), K) int64, and
+            ``strideS_importance``, (len(rows), rows, columns) float32; for a single image without
+            the first axis.
+    """
     arrays = {}
     for stride, selection in selections.items():
         indices, importance = (part[list(rows)].cpu().numpy() for part in selection[:2])

@@ -144,7 +144,7 @@ def test_geotiffs_that_do_not_match_are_an_error(geotiffs, bands, dtype, crs, me
 def test_geotiffs_of_another_place_are_an_error(geotiffs):
     write_geotiff(geotiffs['img_path'], np.ones((3, 8, 8), np.uint16))
     write_geotiff(geotiffs['img_path2'], np.ones((3, 8, 8), np.uint16), left=6e5 + 20)
-    with pytest.raises(ValueError, match=r'b\.tif lies 2\.0 pixels beside .*a\.tif'):
+    with pytest.raises(ValueError, match=r'b\.tif is shifted by 2\.0 pixels against .*a\.tif'):
         LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
 
 

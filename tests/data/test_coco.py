@@ -79,8 +79,8 @@ def test_accepts(write, fine):
     [
         (dict(bbox=[100, 10, 20, 20]), r'box \[100, 10, 20, 20\], outside its image of 100 x 80'),
         (dict(bbox=[10, -30, 20, 20]), r'box \[10, -30, 20, 20\], outside its image of 100 x 80'),
-        (dict(bbox=[10, 10, 0, 20]), r'box \[10, 10, 0, 20\]; nothing is in it'),
-        (dict(bbox=[10, 10, 20, -1]), r'box \[10, 10, 20, -1\]; nothing is in it'),
+        (dict(bbox=[10, 10, 0, 20]), r'box \[10, 10, 0, 20\]; it is empty'),
+        (dict(bbox=[10, 10, 20, -1]), r'box \[10, 10, 20, -1\]; it is empty'),
         (dict(bbox=[0.1, 0.2, 1, 0.5]), r'box \[0.1, 0.2, 1, 0.5\], from 0 to 1; .* in pixels'),
         (dict(area=0), 'area 0; it must be a positive number'),
         (dict(area=float('nan')), 'area nan'),

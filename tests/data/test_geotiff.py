@@ -88,7 +88,7 @@ def test_near_infrared_that_is_called_alpha(tmp_path, image, dtype):
     """Where it is 0, there is water."""
     image[3, 2, 5] = 0
     path = write(tmp_path / 'a.tif', image[:4].astype(dtype), photometric='RGB', alpha='YES')
-    with pytest.raises(ValueError, match=r'a\.tif calls band 4 alpha, and it has numbers from \d+'):
+    with pytest.raises(ValueError, match=r'a\.tif calls band 4 alpha, but it has values from \d+'):
         load(path, bands=[1, 2, 3])
     assert not load(path, bands=[1, 2, 3], alpha='band')['nodata'].any()
     nodata = load(path, bands=[1, 2, 3], alpha='mask')['nodata']
@@ -145,7 +145,9 @@ def test_containers_name_their_rasters(tmp_path):
             file.createDimension(name, 8)
         for name in ('red', 'green'):
             file.createVariable(name, 'f4', ('y', 'x'))[:] = 1
-    with pytest.raises(ValueError, match=r'a\.nc is no raster, but holds 2\. .*netcdf:.*:green'):
+    with pytest.raises(
+        ValueError, match=r'a\.nc is not one raster, but has 2 of them\. .*netcdf:.*:green'
+    ):
         load(tmp_path / 'a.nc', bands=[3, 2, 1])
 
 
@@ -166,7 +168,7 @@ def test_numbers_that_are_not_finite(tmp_path, image):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(bands=[1, 6]), r'a\.tif has 5 bands, and \[1, 6\] are asked for'),
+        (dict(bands=[1, 6]), r'a\.tif has 5 bands, but \[1, 6\] are requested'),
         (dict(dtype='uint8'), r'a\.tif has dtype uint16, not uint8'),
         (dict(nodata_fill=[1.0, 2.0]), 'nodata_fill has 2 values for 5 bands'),
     ],

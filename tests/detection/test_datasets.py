@@ -49,7 +49,7 @@ def test_classes_in_another_order_are_refused(nwpu):
     ('values', 'problem'),
     [
         (dict(bbox=[100, 100, 20, 20]), 'outside its image'),
-        (dict(bbox=[10, 10, 0, 20]), 'nothing is in it'),
+        (dict(bbox=[10, 10, 0, 20]), 'it is empty'),
         (dict(category_id=99), 'category_id 99, which no category has'),
         (dict(segmentation=[[1, 1, 9, 9]]), 'three points'),
         (dict(segmentation=[]), 'has no mask'),

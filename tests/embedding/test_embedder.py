@@ -151,7 +151,7 @@ def test_bands_of_a_raster(tmp_path: Path) -> None:
     assert torch.equal(embedder([tmp_path / 'scene.tif']), embedder([chosen.astype(np.float32)]))
     with pytest.raises(ValueError, match=r'scene.tif has 6 bands, the backbone takes 4.*bands='):
         Embedder(tmp_path / 'four.safetensors', **options)([tmp_path / 'scene.tif'])
-    with pytest.raises(ValueError, match='takes 4 bands, mean has 3 numbers'):
+    with pytest.raises(ValueError, match='takes 4 bands, but mean has 3 values'):
         Embedder(tmp_path / 'four.safetensors', device='cpu')
 
 
@@ -165,7 +165,9 @@ def test_other_units_than_those_of_the_mean_are_refused(embedder: Embedder, tmp_
     with pytest.raises(ValueError, match=r'scene\.tif has dtype uint16, not uint8'):
         embedder([path])
     for array in (image, torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32))):
-        with pytest.raises(ValueError, match='values up to 10200, and the mean is of images of 8'):
+        with pytest.raises(
+            ValueError, match='values up to 10200, but the mean is that of 8-bit images'
+        ):
             embedder([array])
     units = dict(mean=[5000.0] * 3, std=[3000.0] * 3)
     assert Embedder(arch='tiny', device='cpu', **units)([path]).shape == (1, 384)
@@ -208,7 +210,7 @@ def write_unfit_images(folder: Path) -> dict[str, str]:
         'huge.tif': 'is NaN or infinite',
         'short.jpg': 'cannot load image',
         'text.png': 'cannot load image',
-        'thin.png': 'is of 80 x 16 pixels, the backbone takes 32',
+        'thin.png': 'has 80 x 16 pixels, but the backbone needs at least 32',
     }
 
 
@@ -245,7 +247,7 @@ def test_what_a_machine_cannot_hold_is_left_out(embedder: Embedder, tmp_path: Pa
 
 def test_small_images_can_be_resized(checkpoint: Path) -> None:
     assert Embedder(checkpoint, device='cpu', size=(32, 64))([random_image(8, 9)]).shape == (1, 20)
-    with pytest.raises(ValueError, match='takes 32 pixels on'):
+    with pytest.raises(ValueError, match='needs 32 pixels'):
         Embedder(checkpoint, device='cpu', size=(16, 64))
 
 

@@ -176,7 +176,7 @@ def test_refuses_weights_of_another_model(config: Path, weights: Path) -> None:
 def test_refuses_configs_of_other_hosts(config: Path, classifier_weights: Path) -> None:
     cfg = Config.fromfile(config)
     cfg.default_scope = 'mmseg'
-    with pytest.raises(ValueError, match='no classifier of mmpretrain'):
+    with pytest.raises(ValueError, match='not that of a classifier of mmpretrain'):
         classifier(cfg, classifier_weights)
 
 

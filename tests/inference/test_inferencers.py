@@ -110,7 +110,7 @@ def test_dota_files(image, tmp_path):
 )
 def test_images_of_one_name_are_refused(tmp_path, write, paths):
     samples = [BaseDataElement(metainfo=dict(img_path=path)) for path in paths]
-    with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, and'):
+    with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, so their'):
         write(tmp_path / 'found', samples, CLASSES)
     assert not (tmp_path / 'found').exists()
 
@@ -159,7 +159,7 @@ def test_what_does_not_fit(checkout):
     with pytest.raises(ValueError, match=r'has no published weights: give a checkpoint'):
         load_inferencer(ROADS)
     bands = 'upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px'
-    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers take'):
+    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers support'):
         load_inferencer(bands, 'none.pth')
     pairs = Config(dict(default_scope='opencd'))
     with pytest.raises(ValueError, match="default_scope 'opencd'; there are inferencers of"):

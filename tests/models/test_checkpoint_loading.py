@@ -312,7 +312,7 @@ def test_a_model_takes_over_the_published_design(
         weights = convert_layout(weights, 'published')
     model = build(seed=1).train()
     model.load_state_dict(weights, strict=True)
-    assert 'the published design, which the model takes over' in log.text
+    assert 'the published design, to which the model switches' in log.text
     images = make_images(2, 3, 64, 64)
     for output, expected in zip(model.eval()(images), source(images), strict=True):
         assert torch.equal(output, expected)

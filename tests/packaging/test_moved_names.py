@@ -33,7 +33,7 @@ OLD_NAMES = [
 
 @pytest.mark.parametrize(('package', 'name'), OLD_NAMES)
 def test_names_of_packages_are_those_of_their_new_modules(package, name):
-    with pytest.warns(DeprecationWarning, match=f'{package}.{name} has become'):
+    with pytest.warns(DeprecationWarning, match=f'{package}.{name} has moved to'):
         component = getattr(import_module(package), name)
     assert component.__name__ == name
     assert not component.__module__.startswith(package)
@@ -42,7 +42,7 @@ def test_names_of_packages_are_those_of_their_new_modules(package, name):
 @pytest.mark.parametrize(('module', 'name'), OLD_MODULES.items())
 def test_old_modules_are_the_new_ones(module, name, monkeypatch):
     monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.warns(DeprecationWarning, match=f'{module} has become mmdynamicvis'):
+    with pytest.warns(DeprecationWarning, match=f'{module} has moved to mmdynamicvis'):
         old = import_module(module)
     assert old is import_module(old.__name__)
     assert old.__name__ != module

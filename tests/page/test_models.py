@@ -92,5 +92,5 @@ def test_what_cannot_be_shown(tmp_path: Path) -> None:
     checkpoint = tmp_path / 'some.pth'
     checkpoint.touch()
     bands = 'upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px'
-    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers take'):
+    with pytest.raises(ValueError, match='begins with LoadGeoTIFF; inferencers support'):
         PageModel(bands, checkpoint)

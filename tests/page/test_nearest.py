@@ -90,5 +90,5 @@ def test_indices_that_are_of_no_use(tmp_path: Path) -> None:
     _, vectors, settings = Embeddings.load(index)
     vectors = torch.zeros(1, vectors.shape[1])
     Embeddings([str(tmp_path / 'images/0.png')], vectors, settings).save(index)
-    with pytest.raises(ValueError, match='is of images of 4 bands; the page takes R, G, B'):
+    with pytest.raises(ValueError, match='has images of 4 bands; the page takes R, G, B'):
         NearestImages(index, tmp_path, 'cpu')

@@ -91,7 +91,7 @@ def test_bands_without_data_and_of_other_places(tmp_path: Path) -> None:
     assert (image[nodata] == 7).all()
     assert (image[~nodata] == 500).all()
     write_band(tmp_path / 'S/S_B05.tif', coarse, left=6e5 + 100)
-    with pytest.raises(ValueError, match=r'S_B05\.tif lies 5\.0 pixels beside .*S_B02'):
+    with pytest.raises(ValueError, match=r'S_B05\.tif is shifted by 5\.0 pixels against .*S_B02'):
         TRANSFORMS.build(cfg)(dict(img_path=str(tmp_path / 'S')))
 
 

@@ -165,7 +165,7 @@ def test_logits_that_are_no_numbers(tmp_path, value, probabilities):
         return logits
 
     options = dict(overlap=16, probabilities=probabilities)
-    message = r'scene\.tif, rows 36 to 100, columns 96 to 160: .* logits that are no numbers'
+    message = r'scene\.tif, rows 36 to 100, columns 96 to 160: .* logits that are not finite'
     with pytest.raises(ValueError, match=message):
         run(path, tmp_path / 'out.tif', predict=broken, **options)
     assert not (tmp_path / 'out.tif').exists()

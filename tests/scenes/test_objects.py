@@ -152,7 +152,7 @@ def test_a_killed_run_continues(tmp_path, monkeypatch, name):
             dict(classes=1),
             r'scene\.tif, rows 0 to 300, columns 0 to 420: .*labels from 0 to 1 for 1 classes',
         ),
-        (dict(tile=128, overlap=0), 'overlap is 0, so that an object over the edge of a window'),
+        (dict(tile=128, overlap=0), 'overlap is 0, so that an object across the edge of a window'),
     ],
 )
 def test_what_does_not_fit(tmp_path, options, message):
@@ -180,9 +180,9 @@ BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
 @pytest.mark.parametrize(
     ('shapes', 'scores', 'message'),
     [
-        ([shapely.box(0, 0, 5, 5)], [np.nan], 'scores or places that are no numbers'),
-        ([shapely.box(np.nan, 0, 5, 5)], [1], 'scores or places that are no numbers'),
-        ([shapely.Polygon()], [1], 'scores or places that are no numbers'),
+        ([shapely.box(0, 0, 5, 5)], [np.nan], 'scores or places that are not finite'),
+        ([shapely.box(np.nan, 0, 5, 5)], [1], 'scores or places that are not finite'),
+        ([shapely.Polygon()], [1], 'scores or places that are not finite'),
         ([BOW], [1], r'no clear inside \(Self-intersection\[25 25\]\): shapely.make_valid'),
         ([], None, 'returned 0 predictions for 1 windows'),
     ],

@@ -149,7 +149,7 @@ def test_damaged_files_are_named(tmp_path):
 
 def test_missing_bands_are_found_before_the_first_tile(tmp_path):
     path = write(tmp_path / 'a.tif', noise(20, 20, bands=1))
-    with pytest.raises(ValueError, match=r'a\.tif has 1 band, and \[3, 2, 1\] are asked for'):
+    with pytest.raises(ValueError, match=r'a\.tif has 1 band, but \[3, 2, 1\] are requested'):
         Scene(path, LoadGeoTIFF(bands=[3, 2, 1]))
 
 
@@ -161,7 +161,7 @@ def test_missing_bands_are_found_before_the_first_tile(tmp_path):
         (
             noise(20, 20),
             dict(transform=from_origin(600001, 5300000, 0.5, 0.5)),
-            r'b\.tif is 2\.0 pixels beside .*a\.tif',
+            r'b\.tif is shifted by 2\.0 pixels against .*a\.tif',
         ),
     ],
 )

@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / 'mine.txt').write_text('mine')
     (tmp_path / '.git').mkdir()
-    message = 'is no folder of a run, and would be removed: move it'
+    message = 'is not the folder of a run, but would be removed: move it'
     with pytest.raises(ValueError, match=message), WorkFolder(tmp_path, {}):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.git', 'mine.txt']

@@ -95,7 +95,11 @@ def test_large_images_are_counted_exactly():
 @pytest.mark.parametrize(
     ('prediction', 'label', 'message'),
     [
-        ([[0, 1]], [[0, 7]], r'labels \[7\] are no classes: there are 2, and 255 is ignored'),
+        (
+            [[0, 1]],
+            [[0, 7]],
+            r'labels \[7\] are no classes: there are 2 classes, and 255 is ignored',
+        ),
         ([[0, 1, 1]] * 2, [[0, 1]] * 2, r'prediction has \(2, 3\) pixels, the label \(2, 2\)'),
     ],
 )

@@ -118,7 +118,9 @@ def test_whu_cd_refuses_files_of_other_places(checkout, scenes, tmp_path, place,
                 file.transform = place
     result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
     assert result.returncode == 1
-    assert_in(rf'{scenes[which].name} lies \d+\.0 pixels beside .*before\.tif', result.stderr)
+    assert_in(
+        rf'{scenes[which].name} is shifted by \d+\.0 pixels against .*before\.tif', result.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def test_oscd_refuses_bands_of_another_place(checkout, oscd, tmp_path):
         file.transform = rasterio.transform.from_origin(6e5 + 100, 5.3e6, 20, 20)
     result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
     assert result.returncode == 1
-    assert_in(r'S2_B05\.tif lies 5\.0 pixels beside .*imgs_1/S2_B02\.tif', result.stderr)
+    assert_in(r'S2_B05\.tif is shifted by 5\.0 pixels against .*imgs_1/S2_B02\.tif', result.stderr)
 
 
 def test_oscd_refuses_unexpected_labels(checkout, oscd, tmp_path):

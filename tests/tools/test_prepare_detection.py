@@ -231,7 +231,10 @@ class TestCleanCoco:
     @pytest.mark.parametrize(
         ('categories', 'message'),
         [
-            ((1, 2), r'all annotations would be left out, .* would be: 4 x box from 0 to 1\. Mend'),
+            (
+                (1, 2),
+                r'all annotations would be left out, .* would be: 4 x box from 0 to 1\. Correct',
+            ),
             ((2,), 'all annotations of plane would be left out, so nothing is written'),
         ],
     )

@@ -233,7 +233,7 @@ def test_finished_and_foreign_folders_are_left_alone(tool, raw, shards, tmp_path
     published.mkdir()
     (published / '000000.tar').write_text('of others')
     (published / 'meta.json').write_text('{"num_samples": 1}')
-    with pytest.raises(FileExistsError, match=r'meta\.json is of shards of others'):
+    with pytest.raises(FileExistsError, match=r'meta\.json is not of this tool'):
         run(tool, raw, published, '--shards', 4, '--force')
     copy = Path(shutil.copytree(shards, tmp_path / 'copy'))
     (copy / '000099.tar').write_text('of others')

@@ -128,7 +128,7 @@ def test_what_may_happen_to_images(checkout: Path, tmp_path: Path) -> None:
     said = call(checkout, 'find', index, images[0], '-k', 3, '--picture', picture)
     assert str(images[3]) in said
     assert picture.stat().st_size > 0
-    call(checkout, 'find', index, folder / 'small.png', error=r'small\.png is of 16 x 16 pixels')
+    call(checkout, 'find', index, folder / 'small.png', error=r'small\.png has 16 x 16 pixels')
     Embeddings(second.names, second.vectors).save(index)
     call(checkout, 'find', index, images[0], error=r'does not say how it was made')
     Embeddings([], second.vectors[:0], second.settings).save(index)

@@ -1,11 +1,11 @@
-"""Measure the backbone on a CPU: parameters, operations, time, memory, import time.
+"""Measure the backbone on a CPU: parameters, operations, time, memory and import time.
 
     python tools/benchmark/backbone.py --out benchmarks/results/backbone_cpu.json
 
-Times are ratios to float32 matrix products of 2048 x 2048, taken in turns with the model in the
-same process; 36 GFLOP of them is the arithmetic of base at 512 x 512 pixels. Memory is the growth
-of the resident set of a fresh process. Nothing is timed unless the scan agrees with its float64
-oracle.
+Times are relative to float32 matrix products of 2048 x 2048, which alternate with the model in the
+same process; 36 GFLOP of them correspond to the arithmetic of base at 512 x 512 pixels. Memory is
+the growth of the resident set of a new process. Nothing is timed unless the scan agrees with its
+float64 oracle.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LIMITS = {
 
 
 def check_scan() -> None:
-    """Refuse to go on if the scan is wrong."""
+    """Exit with an error if the scan is wrong."""
     torch.manual_seed(0)
     x, dt = torch.randn(2, 1, 300, 40), torch.rand(2, 1, 300, 40)
     A, B, C = -torch.rand(40, 16), torch.randn(2, 1, 300, 16), torch.randn(2, 1, 300, 16)
@@ -57,13 +57,13 @@ def build(arch: str, size: int) -> tuple[DynamicVis, torch.Tensor]:
 
 
 def parameters(arch: str) -> float:
-    """Millions of parameters at the default image size of 512 pixels."""
+    """Return the number of parameters in millions at the default image size of 512 pixels."""
     return sum(p.numel() for p in DynamicVis(arch).parameters()) / 1e6
 
 
 @torch.no_grad()
 def gmac(arch: str, size: int) -> float:
-    """Multiply-accumulates (1e9) of what runs; norms and other elementwise work do not count."""
+    """Return the multiply-accumulates (1e9) of a forward pass, without elementwise operations."""
     model, image = build(arch, size)
     with FlopCounterMode(display=False) as counter:
         model(image)
@@ -72,7 +72,7 @@ def gmac(arch: str, size: int) -> float:
 
 @torch.no_grad()
 def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, float]:
-    """Median seconds of 36 GFLOP of matrix products, and of a forward per size, in turns."""
+    """Return median seconds of 36 GFLOP of matrix products and of a forward pass per size."""
     torch.set_num_threads(threads)
     matrix = torch.randn(MATMUL_SIZE, MATMUL_SIZE)
     runs: dict[str, Run] = {'36 GFLOP': lambda: matrix @ matrix}
@@ -85,7 +85,7 @@ def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, 
 
 
 def training_times(arch: str, size: int, batch: int, threads: int) -> dict[str, float]:
-    """Median seconds of a forward and backward pass on the eager and the fused ops, in turns."""
+    """Return median seconds of a forward and backward pass with eager and with fused ops."""
     torch.set_num_threads(threads)
     images = torch.randn(batch, 3, size, size)
 
@@ -102,14 +102,14 @@ def training_times(arch: str, size: int, batch: int, threads: int) -> dict[str, 
 
 @torch.no_grad()
 def memory_growth_mb(arch: str, size: int, threads: int) -> float:
-    """Peak growth of the resident set during the first forward of this process."""
+    """Return the peak growth of the resident set in the first forward pass of this process."""
     torch.set_num_threads(threads)
     model, image = build(arch, size)
     return growth_mb(lambda: model(image), 'cpu')
 
 
 def import_seconds() -> float:
-    """What DynamicVis adds to `import torch, mmengine.model`, the best of five processes."""
+    """Return the import time in addition to `import torch, mmengine.model`, the best of five."""
     code = (
         'import time, torch, mmengine.model; start = time.perf_counter(); '
         'from mmdynamicvis import DynamicVis; print(time.perf_counter() - start)'

@@ -1,4 +1,4 @@
-"""The figures to reach on an H200, and how they are read from the result files."""
+"""Target values on an H200, and how the measured values are read from the result files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure to reach.
+    """A target value.
 
     Args:
-        name: What is measured.
-        unit: Of the figure.
-        limit: What to reach.
-        at_least: Whether more is better.
-        value: Reads the figure; None if it was not measured.
+        name: Description of the measurement.
+        unit: Unit of the value.
+        limit: Target value.
+        at_least: Whether larger values are better.
+        value: Function that reads the value from results; None if it was not measured.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Bar:
     value: Callable[[dict[str, Rows]], float | None]
 
     def verdict(self, results: dict[str, Rows]) -> tuple[float | None, str]:
-        """Return the figure, and 'met', 'NOT met' or 'not measured'."""
+        """Return the measured value, and 'met', 'NOT met' or 'not measured'."""
         value = self.value(results)
         if value is None:
             return None, 'not measured'
@@ -43,7 +43,7 @@ def _find(rows: Rows, **conditions: Any) -> Rows:
 
 
 def _fair(rows: Rows) -> Rows:
-    """Return the rows with a figure; of the published scheme, those on mamba-ssm's kernels."""
+    """Return measured rows; those of the published scheme only if on mamba-ssm's kernels."""
     return [
         row
         for row in rows
@@ -69,7 +69,7 @@ def _milliseconds(results: dict[str, Rows]) -> float | None:
 
 
 def _megabytes(results: dict[str, Rows]) -> float | None:
-    # of the fastest mode; and all that torch held when no other model was there
+    # that of the fastest mode, or all that torch allocated in a run without other models
     row = _best(results, 'dynamicvis', 'bfloat16')
     alone = _find(results['growth'], model='dynamicvis', dtype='bfloat16', size=2048)
     found = [row['memory (MB)']] if row else []
@@ -132,7 +132,7 @@ def _bars() -> Iterator[Bar]:
     for dtype in ('float32', 'bfloat16'):
         faster = _times_faster('vit_b16', dtype)
         yield Bar(f'against ViT-B/16, 2048, {dtype}: faster', 'x', 10, True, faster)
-    # one block orders the tokens of an image, and few threads write what is kept
+    # a single block orders the tokens of an image, and few threads write the kept tokens
     for op, limit in (('selective_scan', 60), ('token_select', 40), ('token_update', 40)):
         for stage in (1, 2, 3, 4):
             for dtype in ('float32', 'bfloat16'):
@@ -145,11 +145,11 @@ def _bars() -> Iterator[Bar]:
 
 BARS = tuple(_bars())
 FILES = ('models', 'ops', 'training', 'first_use', 'growth', 'compiled')
-"""Result files that the bars are read from; their rows are keyed by these names."""
+"""Result files from which the bars are read; their rows are passed under these names."""
 
 
 def table(results: dict[str, Rows]) -> list[dict[str, Any]]:
-    """Return a row per bar: what was measured, what to reach, and the verdict."""
+    """Return a row per bar: measured value, target and verdict."""
     rows = []
     for bar in BARS:
         value, verdict = bar.verdict(results)

@@ -1,13 +1,13 @@
-"""Trains scene classifiers from scratch, several seeds each, and compares them.
+r"""Train scene classifiers from scratch, with several seeds each, and compare them.
 
     python tools/benchmark/classification.py aid150 --data-root data/aid150 --seeds 0 1 2 \
         --work-dir work_dirs/study --out benchmarks/results/classification_cpu.json \
         --curves docs/images/classification_curves.png
 
-Every contender trains by its own config, with the settings that did best on a part of the training
-images (configs/classification/README.md). A run that was interrupted goes on, and one that is
-finished is not repeated. Means come with 95 % intervals of Student's t over the seeds. Training
-steps on one batch are taken in turns for their time. One thread per training.
+Every contender trains with its own config, with the settings that were best on a part of the
+training images (configs/classification/README.md). An interrupted run continues, and a finished one
+is not repeated. Means are reported with 95% intervals of Student's t over the seeds. Training steps
+of the contenders on one batch are timed in alternation. Each training uses one thread.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ CONFIG_OF = {
     'aid150': ('dynamicvis_tiny_1xb32-10e_aid150-128px.py', 'resnet18_1xb32-10e_aid150-128px.py'),
     'eurosat': ('dynamicvis_tiny_1xb64-30e_eurosat-64px.py', 'resnet18_1xb64-10e_eurosat-64px.py'),
 }
-"""Of DynamicVis and ResNet-18 on each dataset."""
+"""Dataset -> configs of DynamicVis and ResNet-18."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that is compared, by what differs from a config."""
+    """A model to compare: which config, and the settings that differ from it."""
 
     baseline: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ CONTENDERS = {
 
 
 def interval(values: list[float]) -> float | None:
-    """Return the half width of the 95 % interval of a mean; None for a single value."""
+    """Return the half width of the 95% interval of a mean; None for a single value."""
     if len(values) < 2:
         return None
     return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
@@ -98,7 +98,7 @@ def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy over the time of the training steps."""
+    """Plot accuracy over the time of the training steps."""
     figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
     for row in rows:
         epoch_s = row['step_s'] * row['steps_per_epoch']
@@ -118,12 +118,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('data', choices=CONFIG_OF, help='dataset')
-    parser.add_argument('--data-root', type=Path, required=True, help='its folder')
+    parser.add_argument('--data-root', type=Path, required=True, help='folder of the dataset')
     parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--work-dir', type=Path, required=True, help='folder for the trainings')
-    parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
     return parser.parse_args()
 
@@ -140,7 +140,7 @@ def main() -> None:
             options = {'train_dataloader.num_workers': 1, **contender.options}
             run = Run(config, args.data_root.resolve(), folder, seed, METRIC, options)
             runs.setdefault(name, []).append(run)
-    # a seed of every contender before the next: what is interrupted can be compared, too
+    # one seed of every contender before the next seed, so that interrupted runs are comparable
     in_turn = [run for group in zip(*runs.values(), strict=True) for run in group]
     train_all(in_turn, args.jobs, args.data)
     rows = compare(args.data, runs, Record(args.out, 'cpu'))

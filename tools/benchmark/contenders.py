@@ -1,4 +1,4 @@
-"""The models that are timed side by side."""
+"""The models to compare."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ PAPER = {
     'resnet101': {2048: (67.20, 1050.65)},
     'vit_b16': {2048: (1581.18, 25253.80)},
 }
-"""Milliseconds and MB of the base model, batch 1, by pixels: arXiv 2503.16426, tables 13 and 14."""
+"""Model -> size in pixels -> (ms, MB) of base at batch 1, from arXiv 2503.16426, tables 13, 14."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A model to measure, in words that another process understands."""
+    """Picklable description of a model to measure."""
 
     name: str
     arch: str
@@ -51,7 +51,7 @@ class Spec:
         torch.manual_seed(0)
         model = CONTENDERS[self.name].build(self).to(self.device, DTYPES[self.dtype])
         images = torch.randn(self.batch, 3, self.size, self.size, device=self.device)
-        model.train(self.training)  # mmpretrain's returns nothing
+        model.train(self.training)  # mmpretrain's train() returns None
         return model, images.to(DTYPES[self.dtype])
 
 
@@ -60,9 +60,9 @@ class Contender:
     """How a model is built.
 
     Args:
-        build: Makes the float32 model on the CPU.
-        packages: One of them must be there.
-        get: How to get it.
+        build: Function that returns the float32 model on the CPU.
+        packages: Packages of which one must be installed.
+        get: How to install it, for messages.
     """
 
     build: Callable[[Spec], nn.Module]
@@ -85,21 +85,21 @@ def _published(spec: Spec) -> nn.Module:
 
 
 ZOOS = ('mmpretrain.models', 'timm')
-"""Where ViT and ResNet are taken from: the first that can be imported."""
+"""Packages that provide ViT and ResNet; the first that can be imported is used."""
 
 
 @functools.cache
 def zoo() -> str:
-    """Return one of :data:`ZOOS`; where mmpretrain is installed, its import may still fail.
+    """Return the first of :data:`ZOOS` that can be imported; an installed mmpretrain may fail.
 
     Raises:
-        ImportError: There is none; the message says why.
+        ImportError: None can be imported; the message says why.
     """
     reasons = []
     for name in ZOOS:
         try:
             importlib.import_module(name)
-        except Exception as error:  # of whatever the package needs
+        except Exception as error:  # dependencies of the package may raise anything
             reasons.append(f'{name}: {type(error).__name__}: {error}')
         else:
             return name
@@ -150,7 +150,7 @@ CONTENDERS = {
 
 
 def check(name: str, arch: str, device: str, backend: str) -> str:
-    """Return what is to be said of a model.
+    """Return a note about a model, for example which kernels it uses.
 
     Raises:
         ValueError: The comparison would be unfair.
@@ -174,14 +174,14 @@ def check(name: str, arch: str, device: str, backend: str) -> str:
 
 
 def tensors(output: Any) -> list[Tensor]:
-    """Return the tensors in what a model returns."""
+    """Return the tensors in a model's output."""
     if isinstance(output, Tensor):
         return [output]
     return [x for part in output for x in tensors(part)]
 
 
 def forward(model: nn.Module, images: Tensor) -> Callable[[], list[Tensor]]:
-    """Return a forward pass without gradients."""
+    """Return a function that runs a forward pass without gradients."""
 
     @torch.no_grad()
     def run() -> list[Tensor]:
@@ -191,7 +191,7 @@ def forward(model: nn.Module, images: Tensor) -> Callable[[], list[Tensor]]:
 
 
 def training_step(model: nn.Module, images: Tensor) -> Callable[[], list[Tensor]]:
-    """Return a forward pass, a backward pass and an AdamW step; it returns the loss."""
+    """Return a function that runs forward, backward and an AdamW step, and returns the loss."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
 
     def run() -> list[Tensor]:

@@ -2,11 +2,11 @@
 
     python tools/benchmark/cpu_scan_candidates.py --out benchmarks/results/cpu_scan_candidates.json
 
-Each way is first compared with the float64 oracle, then timed at the shapes of the stages of base
-for an image of 512 pixels, both directions averaged. The cold start is the time until the end of
-the first call, imports and compilation included, in a fresh process with empty caches; the warm
-start the same with the caches that the cold one filled. What the ways share, importing torch and
-this package, does not count. Starts are measured at the first of the given stages.
+Each candidate is first compared with the float64 oracle, then timed at the shapes of the stages of
+base for an image of 512 pixels, with both directions averaged. The cold start is the time until the
+end of the first call, including imports and compilation, in a new process with empty caches; the
+warm start is the same with the caches filled by the cold start. Importing torch and this package,
+which all candidates share, is not included. Starts are measured at the first of the given stages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SMALL = Stage(number=0, grid=10, channels=96, kept=90)
 LIMIT = 2e-5
 """Largest relative RMS difference from the oracle, in float32."""
 STEPS = 32
-"""Tokens per chunk of the plain formulation: its loops over steps and chunks are unrolled."""
+"""Tokens per chunk of the plain version, whose loops over steps and chunks are unrolled."""
 CACHES = ('NUMBA_CACHE_DIR', 'TORCHINDUCTOR_CACHE_DIR', 'TRITON_CACHE_DIR', 'MMDYNAMICVIS_CACHE')
 SCAN = CASES['selective_scan']
 
@@ -40,11 +40,15 @@ Scan = Callable[[Sequence[Tensor]], Tensor]
 
 
 def chunked(inputs: Sequence[Tensor]) -> Tensor:
-    """Scan in plain torch: all chunks in step, then chunk after chunk, then all in step again."""
+    """Scan in plain torch: all chunks in parallel, then the states of chunks in sequence, then all.
+
+    Args:
+        inputs: x, dt, A, B, C, D, z and dt_bias of ``selective_scan``.
+    """
     x, dt, A, B, C, D, z, dt_bias = inputs
     dt = softplus(dt + dt_bias)
     length = x.shape[2]
-    # both directions as rows; padding has a step of zero, which leaves the state alone
+    # both directions as rows; padding has a step size of zero, which leaves the state unchanged
     x_, dt_, B_, C_ = (
         pad(torch.cat([t[0], t[1].flip(1)]), (0, 0, 0, -length % STEPS)).unflatten(1, (-1, STEPS))
         for t in (x, dt, B, C)
@@ -75,7 +79,7 @@ def chunked(inputs: Sequence[Tensor]) -> Tensor:
 
 
 def build_compiled() -> Scan:
-    """Return the plain formulation compiled by inductor."""
+    """Return the plain version compiled by inductor."""
     return torch.compile(chunked, dynamic=False)
 
 
@@ -95,7 +99,7 @@ def build_numba() -> Scan:
 
 
 def build_op(backend: str) -> Callable[[], Scan]:
-    """Return what builds a backend of the package."""
+    """Return a function that builds the scan of a backend of this package."""
     return lambda: lambda inputs: SCAN.call(SMALL, inputs, backend)[0]
 
 
@@ -108,7 +112,7 @@ CANDIDATES: dict[str, Callable[[], Scan]] = {
 
 
 def make(stage: Stage) -> list[Tensor]:
-    """Make random inputs that take no gradients."""
+    """Return random inputs that do not require gradients."""
     return [x.detach() for x in make_inputs(SCAN, stage, torch.float32, 'cpu')]
 
 
@@ -120,7 +124,7 @@ def error(scan: Scan) -> float:
 
 
 def start_seconds(name: str, stage: Stage) -> float:
-    """Return the time until the end of the first call in this process."""
+    """Return the seconds until the end of the first call in this process."""
     inputs = make(stage)
     start = time.perf_counter()
     CANDIDATES[name]()(inputs)
@@ -128,7 +132,7 @@ def start_seconds(name: str, stage: Stage) -> float:
 
 
 def starts(name: str) -> dict[str, float]:
-    """Measure the cold and the warm start, each in a process of its own."""
+    """Measure the cold and the warm start, each in its own process."""
     command = [sys.executable, *sys.argv, '--start', name]
     with tempfile.TemporaryDirectory() as empty:
         caches = {variable: f'{empty}/{variable}' for variable in CACHES}
@@ -147,7 +151,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--stages', nargs='+', type=int, default=[1, 2, 3, 4])
     parser.add_argument('--candidates', nargs='+', choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument(
-        '--start', choices=CANDIDATES, help='time one start here; for the processes of this script'
+        '--start', choices=CANDIDATES, help='time one start in this process; for internal use'
     )
     return parse(parser)
 

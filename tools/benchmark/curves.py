@@ -1,4 +1,4 @@
-"""Curves of trainings side by side."""
+"""Plots of training curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 COLORS = {'dynamicvis-tiny': '#0072b2', 'resnet18': '#7f7f7f', 'fcsn': '#d55e00'}
-"""Of the networks that are compared often, by their name in a config's."""
+"""Colors of frequently compared networks, by their name in the names of configs."""
 
 
 def draw_seeds(
@@ -22,14 +22,14 @@ def draw_seeds(
     color: str | None = None,
     scale: float = 1.0,
 ) -> None:
-    """Draw the curves of several seeds thinly, and their mean.
+    """Plot the mean curve of several seeds, and the curve of each seed faintly.
 
     Args:
-        axis: Where to draw.
-        curves: Step -> value, of the same steps for every seed.
-        label: Of the mean.
-        color: Of all; the axis chooses one unless told.
-        scale: What makes a step the unit of the x axis.
+        axis: Axes to draw on.
+        curves: Step -> value for each seed, with the same steps.
+        label: Label of the mean.
+        color: Color of all curves; by default chosen by the axes.
+        scale: Factor from steps to the unit of the x axis.
     """
     steps = sorted(curves[0])
     x = [scale * step for step in steps]
@@ -46,15 +46,15 @@ def draw_curves(
     path: Path,
     scale: float = 1.0,
 ) -> None:
-    """Draw a panel per task, and in it a metric in percent per network.
+    """Plot a panel per task, with a curve in percent per network.
 
     Args:
-        panels: The rows of each task, by its title; a row has ``backbone``, ``step_s`` and
-            ``curves``, metric -> {step: value}.
-        metrics: The metric of each task.
-        unit: What is counted, e.g. 'epoch'.
-        path: PNG file.
-        scale: What makes a value percent.
+        panels: Title of a task -> its rows, which have ``backbone``, ``step_s`` and ``curves``
+            (metric -> {step: value}).
+        metrics: Title of a task -> its metric.
+        unit: Unit of the steps, e.g. 'epoch'.
+        path: PNG file to write.
+        scale: Factor from values to percent.
     """
     figure, axes = plt.subplots(
         1, len(panels), figsize=(5 * len(panels), 4), layout='constrained', squeeze=False

@@ -1,13 +1,14 @@
-"""Detectors on NWPU VHR-10 at 256 px: DynamicVis tiny beside ResNet-18, all else equal.
+r"""Compare detectors with DynamicVis tiny and ResNet-18 on NWPU VHR-10 at 256 px.
 
     python tools/benchmark/detection.py --nwpu data/nwpu_vhr10 \
         --out benchmarks/results/detection_cpu.json --curves curves.png --tokens tokens.png
 
-Trains Mask R-CNN, and oriented R-CNN on rotated boxes, from scratch for the same number of steps,
-one thread per run; then takes training steps of one batch in turns for their time, and one in a
-process of its own for its memory; then shows where the trained Mask R-CNN looks. What is finished
-is not done again, and what was interrupted goes on, when the command is repeated. With --as-it-is
-nothing is trained: the figures are those of the trainings so far, and tasks not begun are left out.
+Everything except the backbone is equal. Trains Mask R-CNN, and oriented R-CNN on rotated boxes,
+from scratch for the same number of steps, with one thread per run; times training steps on one
+batch in alternation; measures the memory of a step in a separate process; and draws the tokens that
+the trained Mask R-CNN selects. When the command is repeated, finished runs are not repeated and
+interrupted ones continue. With --as-it-is nothing is trained: results are those of the trainings so
+far, and tasks that have not begun are omitted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ N_SHOWN = 4
 
 
 def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: Record) -> None:
-    """Add a row per backbone: figures of the training, time and memory of a step."""
+    """Add a row per backbone: training curves, and time and memory of a step."""
     models, steps = zip(*(training_step(run) for run in runs.values()), strict=True)
     times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
     for (backbone, run), model in zip(runs.items(), models, strict=True):
@@ -72,7 +73,7 @@ def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: R
 
 @torch.inference_mode()
 def draw_tokens(run: Run, path: Path) -> None:
-    """Draw what each stage selects in the validation images with the smallest boxes."""
+    """Draw the selected tokens of each stage in validation images, ordered by size of boxes."""
     samples = validation_samples(run.load())
     model = run.build(run.checkpoint())
     with_boxes = [s for s in samples if len(s['data_samples'].gt_instances)]
@@ -103,13 +104,13 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--nwpu', type=Path, required=True, help='folder of NWPU VHR-10')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
     parser.add_argument('--tokens', type=Path, help='PNG file for the selected tokens')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection_benchmark'))
     parser.add_argument('--as-it-is', action='store_true', help='report without training')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
+    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     return parser.parse_args()
 
 

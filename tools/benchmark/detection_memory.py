@@ -2,11 +2,11 @@
 
     python tools/benchmark/detection_memory.py --out benchmarks/results/detection_memory_cpu.json
 
-Every case is a process of its own: forward, backward and AdamW on made images that hold as many
-boxes with masks as the box head takes positive samples at most. A step on small images comes first:
-libraries load, and the optimizer's state is there as it is from the second step of a training on.
-The peak is that of the whole process on a CPU, and of torch's allocator on a GPU. What does not fit
-into the memory that is free is skipped with a note. bfloat16 is autocast, as in training.
+Every case runs in its own process: forward, backward and AdamW on synthetic images with as many
+boxes with masks as the box head samples positives at most. It is preceded by a step on small
+images, which loads libraries and creates the optimizer's state, as in any later step of a training.
+The peak is that of the whole process on a CPU, and of torch's allocator on a GPU. Cases that do not
+fit into free memory are skipped with a note. bfloat16 means autocast, as in training.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from record import Record
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/instance_segmentation/mask-rcnn_dynamicvis-base_1xb8-800e-scratch_nwpu-1024px.py'
 BOXES = 128
-"""Positive samples per image at most: a quarter of 512."""
+"""Largest number of positive samples per image, a quarter of 512."""
 WARM_UP_SIZE = 64
 SHARE_OF_FREE = 0.9
-"""Of the machine's free memory, what a case may take."""
+"""Fraction of the machine's free memory that a case may use."""
 OUT_OF_MEMORY = ("can't allocate memory", 'out of memory')
-"""Of torch's messages, on a CPU and a GPU."""
+"""Parts of torch's error messages on a CPU and a GPU."""
 
 
 def free_mb() -> float:
-    """Return the MB that the machine could give to a process (Linux)."""
+    """Return the available memory in MB (Linux)."""
     for line in Path('/proc/meminfo').read_text().splitlines():
         if line.startswith('MemAvailable'):
             return int(line.split()[1]) / 1024
@@ -53,13 +53,13 @@ def build(config: Path, device: str, with_cp: bool) -> tuple[Any, Any]:
     cfg.model.data_preprocessor = cfg.data_preprocessor
     model = MODELS.build(cfg.model).to(device)
     model.init_weights()
-    cfg.optim_wrapper.update(type='OptimWrapper')  # Amp's refuses a CPU
+    cfg.optim_wrapper.update(type='OptimWrapper')  # AmpOptimWrapper does not support CPUs
     cfg.optim_wrapper.pop('dtype', None)
     return model.train(), build_optim_wrapper(model, cfg.optim_wrapper)
 
 
 def make_batch(size: int, args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
-    """Return made images with boxes and masks."""
+    """Return synthetic images with boxes and masks."""
     return demo_mm_inputs(
         batch_size=args.batch,
         image_shapes=(3, size, size),
@@ -71,7 +71,7 @@ def make_batch(size: int, args: argparse.Namespace, num_classes: int) -> dict[st
 
 
 def reset_peak(device: str) -> None:
-    """Forget the peak so far."""
+    """Reset the peak of memory use."""
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -97,10 +97,10 @@ def step(model: Any, optim_wrapper: Any, batch: dict[str, Any], device: str, dty
 
 
 def measure(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Measure one case; for :func:`fresh` processes.
+    """Measure one case; to be called by :func:`fresh`.
 
     Raises:
-        RuntimeError: The memory does not suffice, or the loss is not finite.
+        RuntimeError: There is not enough memory, or the loss is not finite.
     """
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -126,7 +126,7 @@ def measure(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_or_skip(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of a case, or the reason why there are none."""
+    """Return the results of a case, or the reason why it is skipped."""
     free = free_mb()
     try:
         return fresh(measure, case, args)
@@ -142,15 +142,17 @@ def parse_args() -> argparse.Namespace:
     )
     default = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', choices=('cpu', 'cuda'), default=default)
-    parser.add_argument('--config', type=Path, default=CHECKOUT / CONFIG, help='of a Mask R-CNN')
+    parser.add_argument(
+        '--config', type=Path, default=CHECKOUT / CONFIG, help='config of a Mask R-CNN'
+    )
     parser.add_argument('--size', type=int, default=1024, help='pixels (default: 1024)')
     parser.add_argument('--batch', type=int, default=2, help='images (default: 2)')
     parser.add_argument('--dtypes', nargs='+', choices=DTYPES, default=list(DTYPES))
     parser.add_argument(
         '--with-cp', choices=('on', 'off', 'both'), default='both', help='gradient checkpointing'
     )
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""Time what DynamicVis compiles when it is used for the first time.
+"""Time the compilation when DynamicVis is used for the first time.
 
     python tools/benchmark/first_use.py --out benchmarks/results/first_use_cpu.json
 
-A fresh process with empty caches (Triton's, and that of the C++ kernels) runs a forward pass and
-then a training step, each twice; what the first takes longer than the second is compilation. The
-GPU, torch and its libraries are warmed up beforehand: they are not ours.
+A new process with empty caches (Triton's and that of the C++ kernels) runs a forward pass and then
+a training step, each twice; the difference between first and second is the compilation time. The
+GPU, torch and its libraries are warmed up beforehand, because their startup is not measured here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CACHES = ('TRITON_CACHE_DIR', 'TORCHINDUCTOR_CACHE_DIR', 'MMDYNAMICVIS_CACHE')
 
 
 def compile_seconds(run: Run, device: str) -> float:
-    """Return how much longer a call takes for the first time than for the second."""
+    """Return how many seconds longer the first call takes than the second."""
 
     def finished() -> None:
         run()
@@ -38,7 +38,7 @@ def compile_seconds(run: Run, device: str) -> float:
 
 
 def warm_up(device: str) -> None:
-    """Make torch load its libraries."""
+    """Use torch so that it loads its libraries."""
     x = torch.randn(1, 3, SIZE, SIZE, device=device, requires_grad=True)
     y = torch.nn.Conv2d(3, 8, 3, device=device)(x).flatten(2)
     (y @ y.transpose(1, 2)).softmax(-1).sum().backward()
@@ -60,7 +60,7 @@ def measure_here(args: argparse.Namespace) -> None:
 
 
 def measured(command: list[str]) -> tuple[dict[str, float], str]:
-    """Return what a process has printed, and how it ended."""
+    """Return the measurements printed by a process, and a description of how it ended."""
     with tempfile.TemporaryDirectory() as empty:
         caches = {name: f'{empty}/{name}' for name in CACHES}
         done = subprocess.run(
@@ -81,7 +81,7 @@ def main() -> int:
     add_arguments(parser)
     parser.add_argument('--size', type=int, default=SIZE, help=f'in pixels (default: {SIZE})')
     parser.add_argument(
-        '--here', action='store_true', help='in this process; for the one that this script starts'
+        '--here', action='store_true', help='measure in this process; for internal use'
     )
     args = parse(parser)
     if args.here:

@@ -1,15 +1,15 @@
-"""Everything that is measured on one GPU, in one command of less than nine minutes.
+"""Run all benchmarks for a single GPU in less than nine minutes.
 
     python tools/benchmark/gpu.py --out benchmarks/results
 
-Runs the benchmarks one after the other, a process per model and per op, the most telling first, and
-prints the figures to reach beside the measured ones. Every row is written as it is measured. What
-fails costs its row: an error, a NaN, or the end of its process, after which another process goes on
-with the next row. A step that no longer fits into the time is left out, and one that takes too long
-is stopped; what it had measured until then counts.
+Runs the benchmarks in sequence, most important first, with a process per model and per op, and
+prints measured and target values. Every row is written immediately. A failure (an error, NaN or the
+end of the process) costs only its row; after the end of a process, another one continues with the
+next row. A step for which there is not enough time is skipped, and one that takes too long is
+stopped; the rows it has measured are kept.
 
-Needs torch, triton, numpy and mmengine; timm or mmpretrain for ViT and ResNet; no network. Several
-calls add to one folder with ``--keep`` and ``--steps``; ``--rehearse`` runs every step on a CPU
+Requires torch, triton, numpy and mmengine; timm or mmpretrain for ViT and ResNet; no network. With
+``--keep`` and ``--steps``, several calls add to one folder; ``--rehearse`` runs every step on a CPU
 with small models. At most eight files are written.
 """
 
@@ -35,14 +35,15 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Step:
-    """A benchmark to run in a process of its own.
+    """A benchmark to run in its own process.
 
     Args:
-        name: Of the step.
-        file: Result file that it adds to, before the GPU's name; one of ``bars.FILES``.
-        script: In this folder; None runs the ops' own check, which writes no file.
-        arguments: Of the script.
-        expected_s: It is not begun with less time than this, which the steps before it leave.
+        name: Name of the step.
+        file: Result file to add to, without the GPU's name; one of ``bars.FILES``.
+        script: Script in this folder; None runs the check of the ops, which writes no file.
+        arguments: Arguments of the script.
+        expected_s: Expected seconds. Earlier steps leave this time, and with less the step is
+            skipped.
     """
 
     name: str
@@ -73,7 +74,7 @@ REHEARSAL = (
     (r'--repeats \d+', ''),
     ('$', ' --repeats 1'),
 )
-"""What of the arguments is replaced by what, for a CPU."""
+"""Regular expressions and replacements that adapt arguments to a CPU."""
 
 
 def _model(name: str, dtype: str, expected_s: int) -> Step:
@@ -124,7 +125,7 @@ STEPS = (
         120,
     ),
 )
-"""The most telling first, the slowest and least certain last."""
+"""The most important steps first, the slowest and least reliable last."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -141,23 +142,25 @@ def parse_args() -> argparse.Namespace:
         '--keep', action='store_true', help='add to the results of an earlier call in that folder'
     )
     parser.add_argument(
-        '--rehearse', action='store_true', help='on a CPU, with small models; the figures are none'
+        '--rehearse',
+        action='store_true',
+        help='run on a CPU with small models, without meaningful results',
     )
     return parser.parse_args()
 
 
 def run(step: Step, path: Path, limit_s: float, rehearse: bool = False) -> str:
-    """Run a step for so many seconds at most; return what became of it.
+    """Run a step for at most ``limit_s`` seconds; return a description of how it ended.
 
-    A process that ends by a signal or with a lost GPU is followed by another, which goes on behind
-    the row that it had begun.
+    If a process ends by a signal or loses the GPU, another process continues after the row that
+    the first had begun.
     """
     if limit_s < step.expected_s:
         return f'left out: {limit_s:.0f} s were left, it needs about {step.expected_s} s'
     start, ends = time.perf_counter(), []
     while True:
         n_rows = len(rows_of(path))
-        # a session of its own: what it starts in turn ends with it
+        # a new session, so that child processes can be killed with it
         process = subprocess.Popen(step.command(path, rehearse), start_new_session=True)
         try:
             status = process.wait(max(0.0, limit_s - (time.perf_counter() - start)))
@@ -172,12 +175,12 @@ def run(step: Step, path: Path, limit_s: float, rehearse: bool = False) -> str:
 
 
 def rows_of(path: Path) -> list[dict]:
-    """Return the rows of a result file; none if it was not written."""
+    """Return the rows of a result file; an empty list if it does not exist."""
     return json.loads(path.read_text())['rows'] if path.exists() else []
 
 
 def write_bars(record: Record, paths: dict[str, Path]) -> list[dict]:
-    """Compare what has been measured so far with the figures to reach; return the rows."""
+    """Compare the measurements so far with the targets; return the rows."""
     record.rows = table({name: rows_of(paths[name]) for name in FILES})
     record.save()
     return record.rows
@@ -195,7 +198,7 @@ def main() -> int:
     paths = {file: args.out / f'{file}_{name}.json' for file in (*FILES, 'bars', 'check')}
     if not args.keep:
         for path in {paths[step.file] for step in steps}:
-            path.unlink(missing_ok=True)  # what stands there is no result of this run
+            path.unlink(missing_ok=True)  # results of an earlier run
     record = Record(paths['bars'], 'cpu' if args.rehearse else 'cuda', args.keep)
     good = True
     for i, step in enumerate(steps):

@@ -1,11 +1,11 @@
-"""Measure how fast images are loaded and augmented for the region pretraining, without a GPU.
+"""Measure how fast images are loaded and augmented for region pretraining, without a GPU.
 
     python tools/benchmark/loading.py --out benchmarks/results/loading_cpu.json
 
-Shards of JPEG images are streamed by ``RegionStream`` through the training pipeline of fMoW, crops
-of 512 x 512 pixels, in the workers of a DataLoader. Beside it, in turns, the floor: the same number
-of workers decode the same bytes and do nothing else. Images are synthetic scenes of 512 x 512
-pixels, or those of a folder.
+Shards of JPEG images are streamed by ``RegionStream`` through the training pipeline of fMoW, with
+crops of 512 x 512 pixels, in the workers of a DataLoader. The lower bound, measured in alternation,
+is the time in which the same number of workers only decode the same images. Images are synthetic
+scenes of 512 x 512 pixels, or those in a folder.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from mmdynamicvis.pretraining.region_shards import Shard, ShardIndex
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets/fmow_512px.py'
 N_SHARDS = 8
 N_BOXES = 4
-"""Per image at most; most images of fMoW have one or two."""
+"""Largest number of boxes per image; most images of fMoW have one or two."""
 LIMITS = {'samples / s': 300}
 
 Stored = dict[str, Any]
 
 
 def synthetic(n_images: int) -> Iterator[Stored]:
-    """Make scenes with the boxes of a few of their objects."""
+    """Yield synthetic scenes with the boxes of a few of their objects."""
     for number in tqdm(range(n_images), desc='making scenes'):
         index, category = divmod(number, len(CATEGORIES))
         scene = make_scene(CATEGORIES[category], index, size=512)
@@ -56,7 +56,7 @@ def synthetic(n_images: int) -> Iterator[Stored]:
 
 
 def from_folder(folder: Path, n_images: int) -> Iterator[Stored]:
-    """Take JPEG files as they are, each with its whole area as a box."""
+    """Yield JPEG files unchanged, each with the whole image as a box."""
     paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in ('.jpg', '.jpeg'))
     if not paths:
         raise FileNotFoundError(f'{folder} has no .jpg images')
@@ -76,7 +76,7 @@ def sample(image: bytes, boxes: list[list[float]]) -> Stored:
 
 
 def write_shards(folder: Path, samples: list[Stored], n_samples: int) -> None:
-    """Write the samples, repeated as often as it takes."""
+    """Write ``n_samples`` samples, repeating the given ones."""
     repeated = itertools.cycle(samples)
     shards = []
     for number in range(N_SHARDS):
@@ -89,7 +89,7 @@ def write_shards(folder: Path, samples: list[Stored], n_samples: int) -> None:
 
 
 class Decoding(IterableDataset):
-    """Decodes JPEG images and forgets them."""
+    """Decodes JPEG images and discards them."""
 
     def __init__(self, images: list[bytes], n_samples: int) -> None:
         self.images = images
@@ -103,7 +103,7 @@ class Decoding(IterableDataset):
 
 
 def stream(folder: Path, batch_size: int, workers: int) -> Callable[[], None]:
-    """Return what goes through an epoch, another one each time."""
+    """Return a function that runs through the next epoch."""
     config = Config.fromfile(CONFIG)
     init_default_scope('mmdet')
     dataset, collate_fn = (config.train_dataloader[name] for name in ('dataset', 'collate_fn'))
@@ -161,17 +161,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--images', type=Path, help='folder of JPEG images to take instead')
-    parser.add_argument('--n-images', type=int, default=24, help='different ones (default: 24)')
+    parser.add_argument('--images', type=Path, help='folder of JPEG images to use instead')
+    parser.add_argument('--n-images', type=int, default=24, help='different images (default: 24)')
     parser.add_argument('--samples', type=int, default=1024, help='per epoch (default: 1024)')
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--repeats', type=int, default=5, help='epochs per median (default: 5)')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--out', type=Path, help='JSON file for the results')
     args = parser.parse_args()
     if args.samples < N_SHARDS or args.workers < 1 or args.n_images < 1:
         parser.error(f'at least {N_SHARDS} --samples, 1 of --workers and 1 of --n-images')
-    # as mmengine's Runner sets up its workers: one process per core is at work already
+    # as in workers of mmengine's Runner, because there is already one process per core
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     figures = measure(args)

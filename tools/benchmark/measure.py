@@ -1,4 +1,4 @@
-"""How the benchmarks measure: time, memory, and what the machine can do at best."""
+"""Measurement of time, memory and the limits of the machine for the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import torch
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 DEFAULT_DTYPES = {'cpu': ['float32'], 'cuda': list(DTYPES)}
 MATMUL_SIZE = {'cpu': 2048, 'cuda': 8192}
-"""Rows of the square matrices whose product gives the rate of arithmetic."""
+"""Size of the square matrices whose product gives the rate of arithmetic."""
 COPY_BYTES = {'cpu': 2**28, 'cuda': 2**31}
-"""Size of the tensor whose copy gives the bandwidth: several times any cache."""
+"""Size of the tensor whose copy gives the bandwidth, several times that of any cache."""
 CEILING_REPEATS = 5
 EXPONENTIALS_PER_CLOCK = 16
-"""Of one multiprocessor, on every NVIDIA GPU from Ampere to Hopper."""
+"""Per multiprocessor, on all NVIDIA GPUs from Ampere to Hopper."""
 WARM_UPS = 3
-"""Runs before a capture: compilation, and libraries that allocate at first use."""
+"""Number of runs before a capture, for compilation and for libraries' first allocations."""
 UNKNOWN_L2_BYTES = 2**27
 
 Run = Callable[[], Any]
@@ -33,21 +33,21 @@ Timer = Callable[[Run], float]
 
 
 def seconds(function: Run) -> float:
-    """Return the wall-clock time of one call."""
+    """Return the wall-clock time of one call in seconds."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 class CudaTimer:
-    """Seconds of one call on the GPU, by events; the L2 cache holds nothing of use at its start."""
+    """Measures the seconds of one call on the GPU by events, starting with a flushed L2 cache."""
 
     def __init__(self) -> None:
         l2 = getattr(torch.cuda.get_device_properties(0), 'L2_cache_size', UNKNOWN_L2_BYTES)
         self.flush = torch.empty(2 * l2, dtype=torch.uint8, device='cuda')
 
     def __call__(self, function: Run) -> float:
-        """Time one call and wait for its end."""
+        """Time one call, and wait until it has finished."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
         self.flush.zero_()
@@ -59,20 +59,20 @@ class CudaTimer:
 
 
 def timer_for(device: str) -> Timer:
-    """Return what times a call on a device."""
+    """Return the timer for a device."""
     return CudaTimer() if device == 'cuda' else seconds
 
 
 def medians(
     runs: Mapping[str, Run], repeats: int, timer: Timer = seconds, limit_s: float = math.inf
 ) -> dict[str, float]:
-    """Return the median seconds of each run, taken in turns so that all see the same machine.
+    """Return the median seconds of each run, sampled in alternation under the same conditions.
 
     Args:
-        runs: What to time, by name; each is called once beforehand.
-        repeats: Samples per run.
-        timer: Times one call.
-        limit_s: No further round of samples is begun after so many seconds.
+        runs: Name -> function to time; each is called once beforehand.
+        repeats: Number of samples per run.
+        timer: Function that times one call.
+        limit_s: No further round of samples is started after this number of seconds.
     """
     for run in runs.values():
         run()
@@ -87,7 +87,7 @@ def medians(
 
 
 def graphed(function: Run) -> Run:
-    """Capture a call as a CUDA graph; return what replays it."""
+    """Capture a call as a CUDA graph; return a function that replays it."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -95,7 +95,7 @@ def graphed(function: Run) -> Run:
             function()
     torch.cuda.current_stream().wait_stream(stream)
     torch.cuda.synchronize()
-    torch._C._cuda_clearCublasWorkspaces()  # the capture makes its own
+    torch._C._cuda_clearCublasWorkspaces()  # the capture allocates its own
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         output = function()
@@ -108,7 +108,7 @@ def graphed(function: Run) -> Run:
 
 
 def resident_mb(field: str) -> float:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process in MB (Linux)."""
+    """Return ``VmRSS`` (current) or ``VmHWM`` (peak) of this process in MB (Linux)."""
     for line in Path('/proc/self/status').read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
@@ -124,18 +124,18 @@ def exponent(points: list[tuple[float, float]]) -> float:
 
 
 def growth_mb(function: Run, device: str) -> float:
-    """Return by how many MB memory grows at most during a call.
+    """Return the peak growth of memory during a call in MB.
 
-    On a GPU, memory of torch's allocator, workspaces of libraries included. On a CPU, resident
-    memory: meaningful for the first call of a :func:`fresh` process only, as nothing else then has
-    set the peak.
+    On a GPU, this is the memory of torch's allocator, including workspaces of libraries. On a CPU,
+    it is resident memory, which is meaningful only for the first call in a :func:`fresh` process,
+    before anything else has set the peak.
     """
     if device == 'cpu':
         before = resident_mb('VmRSS')
         function()
         return max(0.0, resident_mb('VmHWM') - before)
     torch.cuda.synchronize()
-    torch._C._cuda_clearCublasWorkspaces()  # kept from earlier calls
+    torch._C._cuda_clearCublasWorkspaces()  # those of earlier calls
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     function()
@@ -144,31 +144,31 @@ def growth_mb(function: Run, device: str) -> float:
 
 
 def fresh(function: Callable[..., Any], *args: Any) -> Any:
-    """Run in a process of its own, so that memory and caches start empty."""
+    """Call a function in a new process, so that memory and caches start empty."""
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         return pool.submit(function, *args).result()
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What the machine does at best."""
+    """Measured limits of the machine."""
 
     copy: float
-    """Bytes per second, read and written, of a large copy."""
+    """Bytes per second of a large copy, counting reads and writes."""
     arithmetic: dict[str, float]
-    """FLOP per second of a large matrix product, by dtype."""
+    """dtype -> FLOP per second of a large matrix product."""
     exponentials: float | None
-    """Per second on a GPU, from its clock; None on a CPU, or where the clock is unknown."""
+    """Exponentials per second of a GPU, from its clock; None on a CPU or for an unknown clock."""
 
 
 def ceilings(device: str, dtypes: list[str], machine: dict[str, Any]) -> Ceilings:
-    """Measure the ceilings; ``machine`` is a record's, with multiprocessors and clock."""
+    """Measure the limits; ``machine`` is that of a record, with multiprocessors and clock."""
     timer = timer_for(device)
     source = torch.ones(COPY_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)
     size = MATMUL_SIZE[device]
     runs: dict[str, Run] = {'copy': lambda: target.copy_(source)}
-    # float32 in any case: what the kernels compute is float32, whatever they load
+    # always with float32, in which kernels compute whatever dtype they load
     for name in {'float32', *dtypes}:
         a, b = (torch.randn(size, size, device=device).to(DTYPES[name]) for _ in range(2))
         runs[name] = lambda a=a, b=b: a @ b
@@ -182,19 +182,19 @@ def ceilings(device: str, dtypes: list[str], machine: dict[str, Any]) -> Ceiling
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that the benchmarks share."""
+    """Add the options shared by the benchmarks."""
     default = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', choices=('cpu', 'cuda'), default=default)
-    parser.add_argument('--arch', default='base', help='of DynamicVis (default: base)')
+    parser.add_argument('--arch', default='base', help='arch of DynamicVis (default: base)')
     parser.add_argument('--dtypes', nargs='+', choices=DTYPES)
     parser.add_argument('--repeats', type=int, default=7, help='samples per median (default: 7)')
     parser.add_argument(
         '--seconds', type=float, default=10, help='stop sampling a case after this (default: 10)'
     )
-    parser.add_argument('--threads', type=int, default=2, help='of the CPU (default: 2)')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads (default: 2)')
+    parser.add_argument('--out', type=Path, help='JSON file for the results')
     parser.add_argument(
-        '--append', action='store_true', help='keep what that file holds, and measure the rest'
+        '--append', action='store_true', help='keep the rows in that file and measure the others'
     )
 
 

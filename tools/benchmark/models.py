@@ -1,16 +1,16 @@
-"""Time models side by side in one run: latency, memory, throughput, growth with the image.
+"""Compare models in one run: latency, memory, throughput, growth with the image size.
 
     python tools/benchmark/models.py --out benchmarks/results/models_cpu.json
     python tools/benchmark/models.py --growth --out benchmarks/results/growth_cpu.json
 
-On a CPU the models of one size and dtype take turns, so that all see the same machine; on a GPU,
-which nothing else uses, each row is written before the next is measured, and an error costs that
-row. Each must first give finite outputs, and the published scheme the same maps as DynamicVis; a
-model that does not is left out with a note. Memory is that of the weights, the images, and what a
-pass needs on top at its peak: on a GPU by torch's allocator, on a CPU the growth of the resident
-set in a process of its own. bfloat16 is the whole model, not autocast.
-Modes: 'eager'; 'compiled' by torch.compile; 'graph', a replayed CUDA graph. A training step is
-forward, backward and AdamW, in eager mode. Inputs of a repeat are not in the GPU's L2 cache.
+On a CPU, the models of one size and dtype are timed in alternation under the same conditions. On a
+GPU, which nothing else uses, each row is written before the next is measured, and an error costs
+only its row. Models must first give finite outputs, and the published scheme the same maps as
+DynamicVis; otherwise they are skipped with a note. Memory is the sum of weights, images and the
+peak growth in a pass, measured by torch's allocator on a GPU and as growth of the resident set in a
+separate process on a CPU. bfloat16 applies to the whole model; it is not autocast.
+Modes: 'eager'; 'compiled' (torch.compile); 'graph' (a replayed CUDA graph). A training step is
+forward, backward and AdamW, in eager mode. The GPU's L2 cache is flushed before each repeat.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def held_mb(model: nn.Module, images: Tensor) -> float:
 
 
 def prepare(spec: Spec, task: str, mode: str, *built: Any) -> tuple[Run, float | None]:
-    """Return a pass in a mode, and by how many MB memory grows in it (None if unknown).
+    """Return a function that runs a pass, and the growth of memory in it in MB (None if unknown).
 
     Args:
-        spec: What is measured.
+        spec: The model to measure.
         task: One of :data:`TASKS`.
         mode: One of :data:`MODES`.
         built: The model and the images.
@@ -68,8 +68,8 @@ def prepare(spec: Spec, task: str, mode: str, *built: Any) -> tuple[Run, float |
     if mode == 'eager':
         if spec.device == 'cpu':
             return run, fresh(resident_growth_mb, spec, task, torch.get_num_threads())
-        return run, growth_mb(run, spec.device)  # what the optimizer keeps is made in the first
-    run()  # compiles, which takes memory for itself
+        return run, growth_mb(run, spec.device)  # includes the optimizer's state, created here
+    run()  # compiles, which needs memory of its own
     if mode == 'compiled':
         return run, growth_mb(run, spec.device) if spec.device == 'cuda' else None
     captured: list[Run] = []
@@ -78,13 +78,13 @@ def prepare(spec: Spec, task: str, mode: str, *built: Any) -> tuple[Run, float |
 
 
 def resident_growth_mb(spec: Spec, task: str, threads: int) -> float:
-    """Return the growth of memory in the first pass on a CPU; for :func:`fresh` processes."""
+    """Return the growth of memory in MB in the first pass on a CPU; for use by :func:`fresh`."""
     torch.set_num_threads(threads)
     return growth_mb(TASKS[task](*spec.build()), 'cpu')
 
 
 def release(device: str) -> None:
-    """Give back what models left behind."""
+    """Release the memory of deleted models."""
     if 'torch._dynamo' in sys.modules:  # importing it takes seconds
         torch._dynamo.reset()
     gc.collect()
@@ -93,7 +93,7 @@ def release(device: str) -> None:
 
 
 def about(spec: Spec, task: str, mode: str | None = None) -> dict[str, Any]:
-    """Return what tells a row from the others."""
+    """Return the values that identify a row."""
     found = dict(model=spec.name, size=spec.size, dtype=spec.dtype, batch=spec.batch, task=task)
     if mode is not None:
         found['mode'] = mode
@@ -103,10 +103,10 @@ def about(spec: Spec, task: str, mode: str | None = None) -> dict[str, Any]:
 def measure(
     specs: list[Spec], task: str, modes: list[str], args: argparse.Namespace, record: Record
 ) -> None:
-    """Time models of one size and dtype; print and record."""
+    """Time models of one size and dtype; print and record the results."""
     cases = [(spec, mode) for spec in specs for mode in modes]
     cases = [(spec, mode) for spec, mode in cases if not record.has(**about(spec, task, mode))]
-    # on a GPU a row at a time, on a CPU all in turns
+    # on a GPU one row at a time, on a CPU all in alternation
     for group in [[case] for case in cases] if args.device == 'cuda' else [cases]:
         runs, rows = {}, {}
         for spec, mode in group:
@@ -129,10 +129,10 @@ def measure(
 
 
 def prepared(spec: Spec, task: str, mode: str, row: dict[str, Any]) -> Run:
-    """Return a model's pass, checked; describe it in its row.
+    """Return a function that runs a model's pass, after checking it; describe it in its row.
 
     Raises:
-        ValueError: It gives values that are not finite.
+        ValueError: Outputs are not finite.
     """
     if spec.name == 'published':
         row['kernels'] = kernels(spec.device)
@@ -148,7 +148,7 @@ def prepared(spec: Spec, task: str, mode: str, row: dict[str, Any]) -> Run:
 
 
 def mark_best(row: dict[str, Any], record: Record) -> None:
-    """Mark the fastest mode of the model that a row is about."""
+    """Mark the fastest mode of the model of a row."""
     alike = ('model', 'size', 'dtype', 'batch', 'task')
     rows = [
         other
@@ -162,7 +162,7 @@ def mark_best(row: dict[str, Any], record: Record) -> None:
 
 
 def show(row: dict[str, Any], arch: str) -> None:
-    """Print a row, beside the paper's where it has one."""
+    """Print a row, with the paper's values if there are any."""
     paper = ''
     if arch == 'base' and row['batch'] == 1 and row['task'] == 'forward':
         found = PAPER.get(row['model'], {}).get(row['size'])
@@ -176,7 +176,7 @@ def show(row: dict[str, Any], arch: str) -> None:
 
 
 def throughput(spec: Spec, args: argparse.Namespace, record: Record) -> None:
-    """Double the batch until it does not fit; record the last one that did."""
+    """Double the batch size until it does not fit; record the largest one that does."""
     alike = dict(model=spec.name, size=spec.size, dtype=spec.dtype, task='throughput')
     if record.has(**alike):
         return
@@ -189,7 +189,7 @@ def throughput(spec: Spec, args: argparse.Namespace, record: Record) -> None:
 
 
 def largest_batch(spec: Spec, args: argparse.Namespace) -> dict[str, float]:
-    """Return the largest batch that fits, its seconds and images per second.
+    """Return the largest batch size that fits, its seconds and images per second.
 
     Raises:
         OutOfMemoryError: Not even one image fits.
@@ -219,7 +219,7 @@ def largest_batch(spec: Spec, args: argparse.Namespace) -> dict[str, float]:
 
 
 def fit(args: argparse.Namespace, record: Record) -> None:
-    """Print and note with which power of the pixels time and memory grow."""
+    """Print and record the exponents with which time and memory grow with the pixels."""
     for name in args.models:
         for dtype in args.dtypes:
             rows = [r for r in record.rows if (r['model'], r['dtype']) == (name, dtype)]
@@ -245,11 +245,11 @@ def parse_args() -> argparse.Namespace:
     )
     add_arguments(parser)
     parser.add_argument(
-        '--sizes', nargs='+', type=int, help=f'of the image, in pixels (default: {SIZES})'
+        '--sizes', nargs='+', type=int, help=f'image sizes in pixels (default: {SIZES})'
     )
     parser.add_argument('--models', nargs='+', choices=CONTENDERS)
     parser.add_argument(
-        '--modes', nargs='+', choices=MODES, help='of inference (CPU: eager; GPU: all)'
+        '--modes', nargs='+', choices=MODES, help='modes of inference (CPU: eager; GPU: all)'
     )
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=['forward'])
     parser.add_argument('--batch', type=int, default=1, help='default: 1')
@@ -278,13 +278,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def noted(name: str, args: argparse.Namespace) -> tuple[str, bool]:
-    """Return what is to be said of a model, and whether it can be timed here."""
+    """Return a note about a model, and whether it can be timed on this machine."""
     reason = CONTENDERS[name].unavailable()
     if reason is not None:
         return reason, False
     try:
         return check(name, args.arch, args.device, args.backend), True
-    except Exception as error:  # it must not cost the others' figures
+    except Exception as error:  # must not prevent measuring the other models
         return f'left out: {reason_of(error)}', False
 
 

@@ -1,4 +1,4 @@
-"""A selective scan for numba, one of the candidates of cpu_scan_candidates.py."""
+"""A selective scan in numba, one of the candidates of cpu_scan_candidates.py."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from numba import njit, prange
 
 LANES = 16
-"""Channels that a thread advances together: one or two vectors."""
+"""Channels that a thread processes together: one or two SIMD vectors."""
 LOG2_E = np.float32(math.log2(math.e))
 BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
 LOWEST = np.float32(-126)
-# Taylor series of 2^(r - 1/2) on [0, 1), highest power first: off by 2e-8
+# Taylor series of 2^(r - 1/2) on [0, 1), highest power first; error 2e-8
 POWERS = [np.float32(math.sqrt(2) * math.log(2) ** i / math.factorial(i)) for i in range(7, -1, -1)]
 P7, P6, P5, P4, P3, P2, P1, P0 = POWERS
 
 
 @njit(inline='always', fastmath=True)
 def exp2(v: float) -> float:
-    """Return 2^v for v <= 0; unlike the library's it becomes vector instructions."""
+    """Return 2^v for v <= 0; unlike the library function, this is vectorized."""
     v = max(v, LOWEST)
     whole = np.floor(v)
     r = v - whole - np.float32(0.5)
@@ -30,7 +30,7 @@ def exp2(v: float) -> float:
 
 @njit(parallel=True, fastmath=True, cache=True)
 def scan(x, dt, B, C, y, A):
-    """Fill y (K, L, D) with C h, forward for K = 0, in reverse for K = 1.
+    """Fill y (K, L, D) with C h, forward for direction 0 and in reverse for direction 1.
 
     Args:
         x: (K, L, D) float32; D is a multiple of :data:`LANES`.

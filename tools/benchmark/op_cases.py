@@ -1,4 +1,4 @@
-"""The calls that a DynamicVis makes to each op, stage by stage, and what they cost at least."""
+"""The calls that DynamicVis makes to each op in each stage, and lower bounds of their cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Randn = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Stage:
-    """Sizes of what the units of a stage work on, for one image."""
+    """Sizes of the inputs of the units in a stage, for one image."""
 
     number: int
     grid: int
@@ -33,17 +33,17 @@ class Stage:
 
     @property
     def length(self) -> int:
-        """Tokens of the stage."""
+        """Number of tokens of the stage."""
         return self.grid**2
 
     @property
     def mixed(self) -> int:
-        """Tokens that go through the mixer: one per row, and the kept ones."""
+        """Number of tokens that go through the mixer: one per row, and the kept ones."""
         return self.grid + self.kept
 
     @property
     def inner(self) -> int:
-        """Channels in the mixer."""
+        """Number of channels in the mixer."""
         return EXPAND * self.channels
 
 
@@ -59,17 +59,17 @@ def stages(arch: str, size: int) -> list[Stage]:
 
 @dataclass(frozen=True)
 class OpCase:
-    """How an op is called and what its forward pass costs at least.
+    """How an op is called, and lower bounds of the cost of its forward pass.
 
     Args:
-        inputs: Makes the tensors for a stage, strided as the model strides them.
-        call: Calls a backend with them; returns the outputs, those with a gradient first.
-        compared: Makes of the outputs the tensors in which backends must agree.
+        inputs: Function that returns the tensors for a stage, with the model's strides.
+        call: Function that calls a backend; returns the outputs, those with gradients first.
+        compared: Function from the outputs to the tensors in which backends must agree.
         flops: Arithmetic of a stage.
-        exponentials: Of a stage; those without which the op cannot be computed.
-        moved: Bytes that the forward and the backward pass of a stage must move, for so many bytes
-            per number; None if these are all inputs and outputs, and their gradients.
-        writes: Whether the op writes to its first input, which then takes no gradient.
+        exponentials: Number of exponentials of a stage that cannot be avoided.
+        moved: Function from a stage and the bytes per number to the bytes that the forward and the
+            backward pass must move; None if these are all inputs, outputs and their gradients.
+        writes: Whether the op writes to its first input, which then requires no gradient.
     """
 
     inputs: Callable[[Stage, Randn], tuple[Tensor, ...]]
@@ -88,7 +88,7 @@ def _scan_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
     z = randn(1, length, 2 * inner).chunk(2, dim=-1)[1]
     rates = torch.arange(1, N_STATE + 1, device=z.device, dtype=torch.float32)
     x, dt = (randn(DIRECTIONS, 1, length, inner) for _ in range(2))
-    # as Mamba starts: steps of about exp(-4), decays of 1 to N
+    # like Mamba's initialization: step sizes of about exp(-4), decay rates of 1 to N
     return x, dt, -rates.repeat(inner, 1), B, C, randn(inner), z, randn(inner) - 4
 
 
@@ -118,7 +118,7 @@ def _select(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tenso
 
 
 def _same_selection(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # of tokens of nearly the same score either may be selected: their scores are compared
+    # compare scores, not indices: of tokens with nearly equal scores either may be selected
     normed, kept_scores, _, scores = outputs
     n_means = normed.shape[1] - kept_scores.shape[1]
     return scores, kept_scores.sort().values, normed[:, :n_means]
@@ -133,7 +133,7 @@ def _update_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
 
 def _update(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
     tokens, *others = inputs
-    # an alias: the graph of the update before this one would hang on the tokens themselves
+    # detached, because otherwise the tokens would keep the autograd graph of the previous update
     return (token_update(tokens.detach(), *others, backend=backend),)
 
 
@@ -143,10 +143,10 @@ CASES = {
         _scan,
         # decay times state, step times input, output map times state
         flops=lambda s: 2 * 3 * DIRECTIONS * s.mixed * s.inner * N_STATE,
-        # Two per token, channel and state: a scan of few rows has to be cut into chunks, and a
-        # chunk learns in one pass what it leaves behind and in a second what it puts out. Step
-        # sizes take one more in each pass, and as many decays of the first are computed by
-        # products. The kernels issue 8 instructions per exponential, which takes as long.
+        # Two per token, channel and state: a scan of few rows has to be cut into chunks; one pass
+        # computes the final state of each chunk, a second the outputs. Step sizes need one more
+        # exponential in each pass, but as many decays of the first pass are computed by products.
+        # The kernels issue 8 instructions per exponential, which take equally long.
         exponentials=lambda s: 2 * DIRECTIONS * s.mixed * s.inner * N_STATE,
     ),
     'causal_conv1d': OpCase(
@@ -161,7 +161,8 @@ CASES = {
         # score, squares, row mean
         flops=lambda s: (2 + 2 + 1) * s.length * s.channels,
         compared=_same_selection,
-        # all tokens, what is returned and the scores; of those rows the values and two gradients
+        # forward: all tokens, the returned rows and the scores; backward: values of the rows and
+        # two gradients
         moved=lambda s, size: (
             size * s.channels * (s.length + s.mixed) + 4 * s.length + 12 * s.kept,
             size * s.channels * (s.length + 2 * s.mixed) + 12 * s.kept,
@@ -171,7 +172,7 @@ CASES = {
         _update_inputs,
         _update,
         flops=lambda s: 2 * s.kept * s.channels,
-        # tokens in and out, and increments; their gradients, and the increments again
+        # forward: tokens in and out, and increments; backward: gradients, and increments again
         moved=lambda s, size: (3 * size * s.channels * s.kept + 12 * s.kept,) * 2,
         writes=True,
     ),
@@ -180,7 +181,7 @@ CASES = {
 
 
 def make_inputs(case: OpCase, stage: Stage, dtype: torch.dtype, device: str) -> list[Tensor]:
-    """Make random inputs; those of floating point take gradients, unless they are written to."""
+    """Return random inputs; floating-point inputs require gradients unless they are written to."""
 
     def randn(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, dtype=dtype)

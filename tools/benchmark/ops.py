@@ -1,18 +1,19 @@
-"""Time every op with every backend at the shapes of every stage, against what the machine allows.
+"""Time every op with every backend at the shapes of every stage, relative to a lower bound.
 
     python tools/benchmark/ops.py --sizes 512 1024 --out benchmarks/results/ops_cpu.json
 
-The floor of a call is the largest of three terms: the bytes that must move (each input read and
-each output written once, and again in the backward pass with the gradients) over the measured
-bandwidth of a copy; its arithmetic over the measured rate of float32 matrix products, as all ops
-compute in float32; and on a GPU its exponentials over what the multiprocessors can do. A backward
-pass counts twice the forward's arithmetic and once its exponentials.
+The floor of a call is the largest of three terms: the bytes that must be moved (each input read and
+each output written once, and again in the backward pass with the gradients) divided by the measured
+bandwidth of a copy; the arithmetic divided by the measured rate of float32 matrix products, since
+all ops compute in float32; and on a GPU the exponentials divided by the rate of the
+multiprocessors. A backward pass counts as twice the arithmetic and once the exponentials of the
+forward pass.
 
-No backend is timed whose float32 values or gradients differ from the float64 oracle on small
-tensors, or whose values at the timed shape differ from those of the plain torch backend. Calls
-rotate over inputs that no cache holds; on a GPU they are replayed as one CUDA graph, so that what
-is timed is the GPU's work and not Python's. There every row is written before the next is measured;
-an error costs that row.
+A backend is not timed if its float32 values or gradients differ from the float64 oracle on small
+tensors, or if its values at the timed shape differ from those of the plain torch backend. Calls
+rotate over more inputs than fit in any cache. On a GPU they are replayed as one CUDA graph, so that
+Python's overhead is not timed, every row is written before the next is measured, and an error costs
+only its row.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ ORACLE, REFERENCE = 'naive', 'eager'
 AGREEMENT = {'float32': 1e-4, 'bfloat16': 2e-2}
 """Largest relative RMS difference from the plain torch backend at a timed shape."""
 ROTATION_BYTES = 2**28
-"""Inputs in rotation: several times any cache, unless that would be too many copies."""
+"""Size of the inputs in rotation, several times any cache unless limited by MAX_COPIES."""
 MAX_COPIES = {'cpu': 4, 'cuda': 16}
 PASSES = ('forward', 'forward+backward')
 SIZES = {'cpu': [512, 1024], 'cuda': [512, 1024, 2048, 4096]}
@@ -67,7 +68,7 @@ def wrong(op: str, backend: str, device: str) -> str | None:
 
 
 def num_bytes(tensors: Sequence[Tensor]) -> int:
-    """Return how many bytes these tensors hold."""
+    """Return the total size of tensors in bytes."""
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
@@ -83,15 +84,15 @@ class Call:
 
     @property
     def case(self) -> OpCase:
-        """How the op is called."""
+        """The case of the op, which says how to call it."""
         return CASES[self.op]
 
     def make_inputs(self) -> list[Tensor]:
-        """Make fresh random inputs."""
+        """Return new random inputs."""
         return make_inputs(self.case, self.stage, DTYPES[self.dtype], self.device)
 
     def unwritten(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return inputs that the op may write to without changing these."""
+        """Return inputs that the op may write to without changing the given ones."""
         return [inputs[0].clone() if self.case.writes else inputs[0], *inputs[1:]]
 
     def outputs(self, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
@@ -100,7 +101,7 @@ class Call:
             return self.case.call(self.stage, inputs, backend)
 
     def step(self, inputs: Sequence[Tensor], backend: str, weights: Sequence[Tensor]) -> Run:
-        """Return a forward and backward pass; ``weights`` are the gradients of the outputs."""
+        """Return a function for a forward and backward pass, with output gradients ``weights``."""
         leaves = [x for x in inputs if x.requires_grad]
 
         def run() -> tuple[Tensor, ...]:
@@ -124,7 +125,7 @@ class Call:
         Args:
             moved: See :meth:`moved`.
             which: One of :data:`PASSES`.
-            limits: Of the machine.
+            limits: Limits of the machine.
         """
         n_bytes, arithmetic, exponentials = moved[0], 1, 1
         if which == PASSES[1]:
@@ -146,9 +147,9 @@ def not_timed(call: Call, backend: str, inputs: Sequence[Tensor], expected: Sequ
 
     Args:
         call: The op at a shape.
-        backend: Its name.
-        inputs: Of the call.
-        expected: What the plain torch backend makes of them.
+        backend: Name of the backend.
+        inputs: Inputs of the call.
+        expected: Outputs of the plain torch backend.
     """
     if backend == 'triton' and triton_support.INTERPRETED:
         return 'interpreted: nothing to time'
@@ -168,7 +169,7 @@ def not_timed(call: Call, backend: str, inputs: Sequence[Tensor], expected: Sequ
 
 
 def rotate(steps: Sequence[Run]) -> Run:
-    """Return a call of all steps."""
+    """Return a function that runs all steps."""
 
     def run() -> list:
         return [step() for step in steps]
@@ -179,7 +180,7 @@ def rotate(steps: Sequence[Run]) -> Run:
 def measure(
     call: Call, names: Sequence[str], limits: Ceilings, args: argparse.Namespace, record: Record
 ) -> bool:
-    """Time a call with all backends, print and record; return whether all were right."""
+    """Time a call with all backends, print and record; return whether all were correct."""
     about = dict(op=call.op, size=call.size, stage=call.stage.number, dtype=call.dtype)
     names = [backend.name for backend in OPS[call.op][0] if backend.name in names]
     names = [name for name in names if any(lacks(record, about, name, x) for x in PASSES)]
@@ -214,7 +215,7 @@ def measure(
 
     moved = call.moved(inputs, expected, weights)
     del expected
-    # on a GPU a row at a time, on a CPU the backends in turns
+    # on a GPU one row at a time, on a CPU the backends in alternation
     groups = [timed] if call.device == 'cpu' else [[name] for name in timed]
     for which, group in itertools.product(PASSES, groups):
         terms = call.floor(moved, which, limits)
@@ -251,12 +252,12 @@ def measure(
 
 
 def lacks(record: Record, about: dict, backend: str, which: str) -> bool:
-    """Return whether nothing is known of a backend's pass, nor that it is not timed."""
+    """Return whether there is no row for a backend's pass, nor one that skips the backend."""
     return not any(record.has(**about, backend=backend, **{'pass': x}) for x in (which, None))
 
 
 def compare(record: Record, about: dict, which: str) -> None:
-    """Give the backends' rows of a call their ratio to the fastest."""
+    """Add the ratio to the fastest backend to the rows of a call."""
     alike = about | {'pass': which}
     rows = [
         row
@@ -269,7 +270,7 @@ def compare(record: Record, about: dict, which: str) -> None:
 
 
 def prepare(run: Run, device: str) -> tuple[Run, str]:
-    """Return how a run is best repeated: as a CUDA graph, where it can be captured."""
+    """Return a run to repeat, as a CUDA graph if it can be captured, and the method's name."""
     if device == 'cpu':
         return run, 'calls'
     try:
@@ -285,7 +286,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_arguments(parser)
     parser.add_argument(
-        '--sizes', nargs='+', type=int, help=f'of the image, in pixels (default: {SIZES})'
+        '--sizes', nargs='+', type=int, help=f'image sizes in pixels (default: {SIZES})'
     )
     parser.add_argument('--ops', nargs='+', choices=CASES, default=list(CASES))
     parser.add_argument(
@@ -293,7 +294,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=NAMES,
         default=[name for name in NAMES if name != ORACLE],
-        help='default: all but the oracle, which takes a step of Python per token',
+        help='default: all except the oracle, which runs a Python step per token',
     )
     return parse(parser)
 

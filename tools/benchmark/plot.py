@@ -1,4 +1,4 @@
-"""Draw result files: time and memory over pixels per model, and the ops' times by backend.
+"""Plot result files: time and memory of models over pixels, and times of ops by backend.
 
 python tools/benchmark/plot.py benchmarks/results/*.json --out docs/images
 """
@@ -29,7 +29,7 @@ COLORS = dict(
         strict=True,
     )
 )
-"""Told apart by readers of any color vision."""
+"""Distinguishable with any color vision."""
 BACKEND_COLORS = {
     'triton': '#0072b2',
     'mamba_ssm': '#d55e00',
@@ -40,7 +40,7 @@ BACKEND_COLORS = {
 
 
 def axes_over_pixels(axes: Axes, title: str, y_label: str, sizes: list[int]) -> None:
-    """Set up log-log axes whose ticks name the sides of the images."""
+    """Set up log-log axes over pixels, with image sizes as tick labels."""
     axes.set(xscale='log', yscale='log', title=title, xlabel='image, pixels', ylabel=y_label)
     axes.set_xticks([size**2 for size in sizes], [f'{size}²' for size in sizes])
     axes.xaxis.minorticks_off()
@@ -48,13 +48,13 @@ def axes_over_pixels(axes: Axes, title: str, y_label: str, sizes: list[int]) -> 
 
 
 def whole_decades(axes: Axes) -> None:
-    """Widen a logarithmic y axis until it begins and ends with a labeled tick."""
+    """Extend a logarithmic y axis to begin and end at a labeled tick."""
     low, high = axes.get_ylim()
     axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
 
 
 def draw_models(content: dict[str, Any]) -> Figure | None:
-    """Draw the best mode of every model; None if there are no two sizes to join."""
+    """Plot the best mode of every model; return None if there are fewer than two sizes."""
     rows = [r for r in content['rows'] if r.get('task') == 'forward' and r.get('best')]
     sizes = sorted({row['size'] for row in rows})
     if len(sizes) < 2:
@@ -83,7 +83,7 @@ def draw_models(content: dict[str, Any]) -> Figure | None:
 
 
 def draw_ops(content: dict[str, Any]) -> Figure | None:
-    """Draw the forward times of every op, stage by stage, at the largest size."""
+    """Plot the forward times of every op by stage at the largest size; None without any."""
     rows = [row for row in content['rows'] if row.get('pass') == 'forward']
     if not rows:
         return None
@@ -116,7 +116,7 @@ def draw_ops(content: dict[str, Any]) -> Figure | None:
 
 
 def processor(content: dict[str, Any]) -> str:
-    """Return what the figures were measured on."""
+    """Return the processor that results were measured on."""
     machine = content['machine']
     return machine.get('gpu') or f'{machine["cpu"]}, {machine["threads"]} threads'
 
@@ -126,7 +126,7 @@ DRAWINGS: dict[str, Callable[[dict[str, Any]], Figure | None]] = {
     'growth': draw_models,
     'ops': draw_ops,
 }
-"""By the first word of the file's name."""
+"""First word of a file's name -> function that plots it."""
 
 
 def main() -> int:

@@ -1,11 +1,11 @@
-"""What the region pretraining brings on small data: NWPU VHR-10 regions, then AID scenes.
+r"""Measure the benefit of region pretraining on small data: NWPU VHR-10 regions, then AID scenes.
 
     python tools/benchmark/pretraining.py --nwpu data/nwpu_vhr10 --aid data/aid150 \
         --out benchmarks/results/pretraining_cpu.json
 
-Trains DynamicVis tiny on the regions with cross entropy alone and with MIL-NCE added, then AID's
-scenes from that checkpoint and from scratch, with several seeds, one thread per run. What is
-finished is not done again, and what was interrupted goes on, when the command is repeated.
+Trains DynamicVis tiny on the regions with cross entropy alone and with added MIL-NCE, then on AID's
+scenes from that checkpoint and from scratch, with several seeds and one thread per run. When the
+command is repeated, finished runs are not repeated and interrupted ones continue.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def export(run: Run, target: Path) -> None:
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Draw F1 over epochs of both losses, and F1 of the scenes by start."""
+    """Plot F1 of regions over epochs for both losses, and F1 of scenes for both starts."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
     for loss, color in (('ce', '#7f7f7f'), ('mil', '#0072b2')):
         curves = [row['curve'] for row in rows if row.get('loss') == loss]
@@ -85,11 +85,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--nwpu', type=Path, required=True, help='folder of NWPU VHR-10')
     parser.add_argument('--aid', type=Path, required=True, help='folder of AID150')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--picture', type=Path, help='PNG file for the curves')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/pretraining_benchmark'))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
+    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""The published order of computation, on the weights of a DynamicVis: what ours is compared with.
+"""The published order of computation with the weights of a DynamicVis, as a baseline.
 
-The same numbers by another route. Per unit: the sequence and its flip are concatenated along the
-batch, and the whole mixer runs over both; the outputs are flipped back and averaged; tokens are
+It computes the same values differently. Per unit, the sequence and its flip are concatenated along
+the batch, and the whole mixer runs over both; the outputs are flipped back and averaged; tokens are
 gathered and scattered with indices as wide as the tokens; the increment is summed from full-size
-temporaries. Where mamba-ssm and causal-conv1d are installed and there is a GPU, the mixer is built
-on their kernels, which want channels before tokens; else on this package's ops.
+temporaries. If mamba-ssm and causal-conv1d are installed and there is a GPU, the mixer uses their
+kernels, which expect channels before tokens; otherwise it uses this package's ops.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ LIMIT = 1e-4
 """Largest relative RMS difference of a float32 map from DynamicVis's."""
 CHECK_SIZE = 64
 CHECK_SHARPNESS = 10
-"""Times the weights of the scorers, when checked: some tokens then weigh much, and errors show."""
+"""Factor on the scorers' weights in the check, so that some tokens have a large weight."""
 
 
 def kernels(device: str) -> str:
-    """Return what the mixer is built on: 'mamba-ssm' or 'mmdynamicvis'."""
+    """Return whose kernels the mixer uses: 'mamba-ssm' or 'mmdynamicvis'."""
     missing = device != 'cuda' or mamba_support.unavailable()
     return 'mmdynamicvis' if missing else 'mamba-ssm'
 
 
 def _mix_on_mamba_ssm(mixer: MambaMixer, x_BLC: Tensor) -> Tensor:
-    """Run the mixer forward over tokens (B, L, C), inside with channels before tokens."""
+    """Run the mixer forward over tokens (B, L, C), internally with channels before tokens."""
     from causal_conv1d import causal_conv1d_fn
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
@@ -80,15 +80,15 @@ def _mix_on_ours(mixer: MambaMixer, x_BLC: Tensor, backend: str) -> Tensor:
 
 
 class PublishedUnit(nn.Module):
-    """The published order of a STIM unit.
+    """A STIM unit computed in the published order.
 
     Args:
-        unit: Its weights; it must have the published defaults: selection, global tokens at the
+        unit: Unit with the weights and the published defaults: selection, global tokens at the
             head, the mean of both passes, the increment for all tokens.
         on: 'mamba-ssm' or 'mmdynamicvis', see :func:`kernels`.
-        backend: Of the ops of mmdynamicvis.
-        same_ties: Rank tokens by the rule of DynamicVis, which takes longer than the published one
-            and says what comes first among equals.
+        backend: Backend of the ops of mmdynamicvis.
+        same_ties: Rank tokens by the rule of DynamicVis, which is slower than the published one but
+            defines the order of ties.
     """
 
     def __init__(self, unit: STIM, on: str, backend: str, same_ties: bool = False) -> None:
@@ -138,7 +138,7 @@ def published(
     Args:
         model: A model with the published defaults.
         on: 'mamba-ssm' or 'mmdynamicvis', see :func:`kernels`.
-        backend: Of the ops of mmdynamicvis.
+        backend: Backend of the ops of mmdynamicvis.
         same_ties: See :class:`PublishedUnit`.
     """
     model = copy.deepcopy(model)
@@ -152,10 +152,10 @@ def published(
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Compute float32 products and convolutions of a GPU in float32.
+    """Disable TF32 for products and convolutions on a GPU.
 
-    TF32, the default of cuDNN, has 10 bits: differences of the last bit become a thousand times
-    larger, and tokens change places.
+    TF32, cuDNN's default, has a mantissa of 10 bits, so rounding differences are thousands of times
+    larger, and the ranking of tokens changes.
     """
     flags = torch.backends.cudnn, torch.backends.cuda.matmul
     before = [flag.allow_tf32 for flag in flags]
@@ -171,9 +171,10 @@ def without_tf32() -> Iterator[None]:
 @without_tf32()
 @torch.no_grad()
 def difference(arch: str, device: str, backend: str = 'auto', seed: int = 0) -> float:
-    """Return the worst relative RMS difference between a map of both routes, in float32.
+    """Return the largest relative RMS difference between maps of both implementations, in float32.
 
-    Both rank by one rule: in some images many tokens have an importance of exactly zero.
+    Both use the same rule for ties, because in some images many tokens have an importance of
+    exactly zero.
     """
     torch.manual_seed(seed)
     ours = DynamicVis(arch, published=True, img_size=CHECK_SIZE, backend=backend).to(device).eval()

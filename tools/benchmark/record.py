@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: machine, versions, date, command."""
+"""Result files of benchmarks, which also record machine, versions, date and command."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PACKAGES = {
     'causal-conv1d': ('causal-conv1d',),
     'numba': ('numba',),
 }
-"""Packages that figures depend on, and the distributions that bring them."""
+"""Packages that results depend on -> distributions that provide them."""
 UNFINISHED = 'not finished: its process ended here'
 LOST = 75
-"""Exit status of a process whose GPU context is of no more use; a new process can go on."""
+"""Exit status of a process whose GPU context is unusable; a new process can continue."""
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """Describe the processor and the versions that figures on a CPU depend on."""
+    """Return the processor and the versions that results on a CPU depend on."""
     names = {
         line.split(':')[1].strip()
         for line in Path('/proc/cpuinfo').read_text().splitlines()
@@ -55,7 +55,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Return the versions of those of :data:`PACKAGES` that are installed."""
+    """Return the versions of the installed :data:`PACKAGES`."""
     versions = {}
     for package, distributions in PACKAGES.items():
         for distribution in distributions:
@@ -67,13 +67,13 @@ def packages() -> dict[str, str]:
 
 
 def gpu() -> dict[str, Any]:
-    """Describe the GPU; its clock is the highest that it may run at, None if it does not tell."""
+    """Return a description of the GPU; its clock is the maximum, or None if unknown."""
     properties = torch.cuda.get_device_properties(0)
     query = ['nvidia-smi', '--query-gpu=clocks.max.sm,driver_version', '--format=csv,noheader']
     try:
         clock, driver = subprocess.check_output(query, text=True).splitlines()[0].split(', ')
     except (OSError, subprocess.CalledProcessError, IndexError, ValueError):
-        clock, driver = '', None  # figures do not depend on it
+        clock, driver = '', None  # measurements do not need them
     return {
         'gpu': properties.name,
         'multiprocessors': properties.multi_processor_count,
@@ -85,7 +85,7 @@ def gpu() -> dict[str, Any]:
 
 
 def gpu_is_lost() -> bool:
-    """Return whether an error of a kernel has left the GPU's context unusable for this process."""
+    """Return whether a kernel error has made the GPU context of this process unusable."""
     if not torch.cuda.is_initialized():
         return False
     try:
@@ -96,7 +96,7 @@ def gpu_is_lost() -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Return an error in a line."""
+    """Return an error as one line of text."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return 'out of memory'
     text = ' '.join(str(error).split())
@@ -104,7 +104,7 @@ def reason_of(error: Exception) -> str:
 
 
 def header(description: dict[str, Any]) -> dict[str, Any]:
-    """Return how a result file begins."""
+    """Return the first entries of a result file."""
     return {
         'command': ' '.join(['python', *sys.argv]),
         'date': date.today().isoformat(),
@@ -113,19 +113,19 @@ def header(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is never there in part."""
+    """Write a JSON file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + '\n')
 
 
 class Record:
-    """A result file of rows, complete after each of them: a run that is stopped loses nothing.
+    """A result file with rows that is saved after each row, so a stopped run loses nothing.
 
     Args:
-        path: The file; None keeps the rows in memory alone.
+        path: The file; None keeps the rows only in memory.
         device: 'cpu' or 'cuda'.
-        append: Keep what the file holds, and go on behind it.
+        append: Keep the rows in the file and append to them.
     """
 
     def __init__(self, path: Path | None, device: str, append: bool = False) -> None:
@@ -152,24 +152,24 @@ class Record:
         return row
 
     def has(self, **about: Any) -> bool:
-        """Return whether there is a row with these values; None stands for what it lacks."""
+        """Return whether there is a row with these values; None matches a missing key."""
         return any(all(row.get(key) == value for key, value in about.items()) for row in self.rows)
 
     def begin(self, **about: Any) -> dict[str, Any]:
-        """Add a row that says, until it has a figure, that its measurement was not finished."""
+        """Add a row that is marked as not finished until it has a measurement."""
         return self.add(**about, skipped=UNFINISHED)
 
     def drop(self, row: dict[str, Any]) -> None:
-        """Take a row back that turned out to be none."""
+        """Remove a row that is not needed."""
         self.rows = [other for other in self.rows if other is not row]
         self.save()
 
     @contextmanager
     def guard(self, *rows: dict[str, Any]) -> Iterator[None]:
-        """Measure for rows that were begun: an error in here costs these rows alone.
+        """Context for measuring rows that were begun; an error is recorded in these rows.
 
         Raises:
-            SystemExit: The GPU's context is lost; the exit status is :data:`LOST`.
+            SystemExit: The GPU context is unusable; the exit status is :data:`LOST`.
         """
         failed = False
         try:
@@ -188,7 +188,7 @@ class Record:
             raise SystemExit(LOST)
 
     def note(self, name: str, value: Any) -> None:
-        """Set what holds for all rows and save."""
+        """Set a value that applies to all rows, and save."""
         self.notes[name] = value
         self.save()
 

@@ -1,11 +1,12 @@
-r"""Retrieval on a part of AID by the vectors of several models, each with one or more weights.
+r"""Evaluate retrieval on a part of AID with the vectors of several models and weights.
 
     python tools/benchmark/retrieval.py --out benchmarks/results/retrieval_cpu.json \
         --model 'random' CONFIG random random random \
         --model 'trained on AID' CONFIG a/epoch_10.pth b/epoch_10.pth c/epoch_10.pth
 
-mAP@20 and precision@20 in % for float vectors, signs, and 64 bits; mean and every run. `random`
-instead of a file is the model as it is initialized, with another seed each time.
+Reports mAP@20 and precision@20 in percent for float vectors, signs and 64-bit codes, as mean and
+for every run. `random` instead of a file means random initialization, with a different seed each
+time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RANDOM = 'random'
 
 
 def test(config: str, weights: str, seed: int, data_root: str | None) -> dict[str, float]:
-    """Run a config's own test."""
+    """Run the test of a config and return its metrics."""
     cfg = Config.fromfile(config)
     if data_root is not None:
         cfg = move_data_root(cfg, data_root)
@@ -50,9 +51,9 @@ def parse_args() -> argparse.Namespace:
         metavar='ARGUMENT',
         help='name, config of retrieval, and weights: files, or "random"',
     )
-    parser.add_argument('--data-root', help="instead of the config's")
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--data-root', help='folder of the dataset (default: that of the config)')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     args = parser.parse_args()
     for model in args.model:
         if len(model) < 3:

@@ -1,10 +1,10 @@
-"""A scene of 40,000 x 40,000 pixels from end to end: memory above the model, time per tile.
+"""Measure inference on a scene of 40,000 x 40,000 pixels: memory above the model, time per tile.
 
     python tools/benchmark/scenes.py --out benchmarks/results/scenes_cpu.json
 
-The GeoTIFF is sparse: its first rows of blocks have data, all others none, so that a bounded number
-of tiles goes to the model, and yet the whole scene is read, blended and written. The time of a
-scene full of data is projected. The model has random weights, which changes neither.
+The GeoTIFF is sparse: only its first rows of blocks have data, so that the model gets a limited
+number of tiles, while the whole scene is read, blended and written. The time for a scene with data
+everywhere is projected. The model has random weights, which does not affect time or memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BLOCK = 512
 
 
 def make_scene(path: Path, side: int, rows: int) -> None:
-    """Write a sparse GeoTIFF whose first rows of blocks hold noise."""
+    """Write a sparse GeoTIFF with noise in its first rows of blocks."""
     profile = dict(height=side, width=side, count=3, dtype='uint8', nodata=0, crs='EPSG:32630')
     profile |= dict(tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress='deflate')
     transform = from_origin(500000, 5000000, 0.5, 0.5)
@@ -50,7 +50,7 @@ def make_scene(path: Path, side: int, rows: int) -> None:
 
 
 def make_checkpoint(config: Path, path: Path) -> None:
-    """Write random weights of a config's model."""
+    """Write random weights for a config's model."""
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def make_checkpoint(config: Path, path: Path) -> None:
 
 
 class Watched:
-    """A model that notes how many windows it got, its seconds, and when it was last done."""
+    """A model that records its number of windows, its seconds, and when it last finished."""
 
     def __init__(self, model: SceneModel) -> None:
         self.model = model
@@ -68,7 +68,7 @@ class Watched:
         self.done = 0.0
 
     def __call__(self, windows: list) -> list[np.ndarray]:
-        """Predict as the model does."""
+        """Return the logits of the model."""
         start = time.perf_counter()
         logits = self.model.logits(windows)
         self.done = time.perf_counter()
@@ -78,12 +78,12 @@ class Watched:
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Segment a made scene; return what it took."""
+    """Segment a synthetic scene; return time and memory."""
     make_scene(folder / 'scene.tif', args.side, args.rows)
     make_checkpoint(args.config, folder / 'random.safetensors')
     model = SceneModel(args.config, folder / 'random.safetensors', 'cpu')
     window = [np.zeros((args.tile, args.tile, 3), np.float32)]
-    model.logits([window])  # libraries load, kernels allocate
+    model.logits([window])  # loads libraries and allocates workspaces
     reset_peak()
     model.logits([window])
     of_model = resident_mb('VmHWM')
@@ -122,7 +122,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def reset_peak() -> None:
-    """Forget the highest memory of this process so far (Linux)."""
+    """Reset the peak of resident memory of this process (Linux)."""
     Path('/proc/self/clear_refs').write_text('5')
 
 
@@ -130,13 +130,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', type=Path, default=CHECKOUT / CONFIG, help='of mmseg')
-    parser.add_argument('--side', type=int, default=40_000, help='of the scene (%(default)s)')
-    parser.add_argument('--rows', type=int, default=1, help='of blocks with data (%(default)s)')
-    parser.add_argument('--tile', type=int, default=512, help='pixels (%(default)s)')
-    parser.add_argument('--readers', type=int, default=2, help='threads (%(default)s)')
-    parser.add_argument('--threads', type=int, default=1, help='of the model (%(default)s)')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--config', type=Path, default=CHECKOUT / CONFIG, help='config of mmseg')
+    parser.add_argument('--side', type=int, default=40_000, help='pixels of a side (%(default)s)')
+    parser.add_argument('--rows', type=int, default=1, help='block rows with data (%(default)s)')
+    parser.add_argument('--tile', type=int, default=512, help='pixels of a tile (%(default)s)')
+    parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
+    parser.add_argument('--threads', type=int, default=1, help='model threads (%(default)s)')
+    parser.add_argument('--out', type=Path, help='JSON file for the results')
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Finished trainings of segmentation or change detection side by side: figures, time, memory.
+r"""Compare finished trainings of segmentation or change detection: metrics, time, memory.
 
     for NAME in upernet_dynamicvis-tiny upernet_resnet18; do
         python tools/train.py configs/segmentation/${NAME}_1xb4-300i_cil-roads-256px.py
@@ -6,9 +6,10 @@
     python tools/benchmark/segmentation.py work_dirs/upernet_*_cil-roads-256px \
         --out benchmarks/results/segmentation_cpu.json --curves curves.png --maps maps.png
 
-Trainings on the same data, by the names of their configs, are compared: their training steps on one
-batch are taken in turns for their time, and each takes one in a process of its own for its memory.
-One thread. The maps show hits and errors in held-out images: white found, red wrong, green missed.
+Trainings on the same data, according to the names of their configs, are compared. Their training
+steps on one batch are timed in alternation, with one thread, and the memory of a step is measured
+in a separate process. The maps show the results in held-out images: white for true positives, red
+for false positives, green for false negatives.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ METRICS = ('target/f1', 'target/iou', 'target/precision', 'target/recall')
 REPEATS = 9
 N_SHOWN = 3
 DUMP = '.dump.py'
-"""Ending of the config that a training leaves in its folder."""
+"""Suffix of the config that a training writes to its folder."""
 
 
 def read_run(folder: Path) -> Run:
-    """Return the training that was done in a folder.
+    """Return the training in a folder.
 
     Raises:
-        ValueError: There is none, or it is not finished.
+        ValueError: The folder has no training, or one that is not finished.
     """
     dumps = list(folder.glob(f'*{DUMP}'))
     if len(dumps) != 1:
@@ -52,7 +53,7 @@ def read_run(folder: Path) -> Run:
 
 
 def compare(data: str, runs: dict[str, Run], record: Record) -> list[dict]:
-    """Add a row per backbone: figures of the training, time and memory of a step."""
+    """Add a row per backbone: training curves, and time and memory of a step."""
     models, steps = zip(*(training_step(run) for run in runs.values()), strict=True)
     times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
     return [
@@ -87,7 +88,7 @@ def validation_maps(run: Run) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def draw_maps(runs: dict[str, Run], path: Path) -> None:
-    """Draw the first validation images, and the error maps of each run beside them."""
+    """Draw the first validation images next to the error maps of each run."""
     found = {backbone: validation_maps(run) for backbone, run in runs.items()}
     images, _ = next(iter(found.values()))
     columns = {'': images} | {backbone: maps for backbone, (_, maps) in found.items()}
@@ -114,7 +115,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('runs', type=Path, nargs='+', help='folders of finished trainings')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
     parser.add_argument('--maps', type=Path, help='PNG file for the error maps, of one dataset')
     return parser.parse_args()

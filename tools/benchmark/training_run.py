@@ -1,4 +1,4 @@
-"""Trainings of the benchmarks, in processes of their own, that can be interrupted and repeated."""
+"""Resumable trainings for the benchmarks, each in its own process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Run:
-    """One training; without ``data_root``, data are where the config says."""
+    """A training; without ``data_root``, the paths of the config are used."""
 
     config: Path
     data_root: Path | None
@@ -38,10 +38,10 @@ class Run:
     seed: int
     metric: str
     options: dict[str, Any] = field(default_factory=dict)
-    """Settings of the config that differ, by their dotted names."""
+    """Dotted names of settings of the config -> values that replace them."""
 
     def train(self) -> None:
-        """Train to the end, from where an interrupted run stopped."""
+        """Train to the end, resuming an interrupted run."""
         if self.finished():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Run:
             subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
 
     def finished(self) -> bool:
-        """Return whether the last epoch, or iteration, was validated."""
+        """Return whether the last epoch (or iteration) was validated."""
         cfg = Config.fromfile(self.config)
         cfg.merge_from_dict(self.options)
         length = cfg.train_cfg
@@ -62,7 +62,7 @@ class Run:
         return max(self.curve(), default=0) == last
 
     def curve(self, metric: str | None = None) -> dict[int, float]:
-        """Return a metric, the run's own unless named, after each validated epoch, or iteration."""
+        """Return validated epoch (or iteration) -> value of a metric, by default the run's own."""
         metric = metric or self.metric
         values = {}
         for file in sorted(self.folder.glob('*/vis_data/scalars.json')):
@@ -73,11 +73,11 @@ class Run:
         return values
 
     def checkpoint(self) -> Path:
-        """Return the last checkpoint."""
+        """Return the path of the last checkpoint."""
         return Path((self.folder / 'last_checkpoint').read_text())
 
     def load(self) -> Config:
-        """Return the config with its data in place, its scope made the default."""
+        """Return the config with options and data root applied; make its scope the default."""
         cfg = Config.fromfile(self.config)
         cfg.merge_from_dict(self.options)
         if self.data_root is not None:
@@ -86,7 +86,7 @@ class Run:
         return cfg
 
     def build(self, checkpoint: Path | None) -> nn.Module:
-        """Return the model as it starts, or with the weights of a checkpoint, for inference."""
+        """Return the model in eval mode, with initial weights or those of a checkpoint."""
         cfg = self.load()
         torch.manual_seed(self.seed)
         model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
@@ -98,17 +98,17 @@ class Run:
 
 
 def train_all(runs: list[Run], jobs: int, title: str) -> None:
-    """Train, several at a time."""
+    """Train all runs, ``jobs`` of them in parallel."""
     with ThreadPoolExecutor(jobs) as pool:
         for _ in tqdm(pool.map(Run.train, runs), total=len(runs), desc=title):
             pass
 
 
 def validation_samples(cfg: Config) -> list[dict]:
-    """Return the images of the validation with boxes in the pixels of the model's input.
+    """Return the validation samples with boxes in pixels of the model's input.
 
-    Detectors get their boxes after resizing in a test, in pixels of the file; so these go through
-    the training pipeline, without what is random in it.
+    In a test pipeline, detectors load boxes after resizing, in pixels of the file. So the samples
+    go through the training pipeline without its random transforms.
     """
     dataset = cfg.val_dataloader.dataset.copy()
     if cfg.model.type != 'mmdynamicvis.MILPretrainer':
@@ -121,7 +121,7 @@ def validation_samples(cfg: Config) -> list[dict]:
 
 
 def training_step(run: Run) -> tuple[torch.nn.Module, Callable[[], object]]:
-    """Return the untrained model, and a training step of it on the first images."""
+    """Return the untrained model, and a function for a training step on the first images."""
     cfg = run.load()
     model = run.build(None).train()
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -132,14 +132,19 @@ def training_step(run: Run) -> tuple[torch.nn.Module, Callable[[], object]]:
 
 
 def step_growth_mb(run: Run) -> float:
-    """Return by how much memory grows in the first step; for a process of its own."""
+    """Return the growth of memory in MB in the first step; to be called in a new process."""
     torch.set_num_threads(1)
     return growth_mb(training_step(run)[1], 'cpu')
 
 
 @torch.inference_mode()
 def selection(run: Run, checkpoint: Path | None) -> dict[str, float]:
-    """Return the selection statistics over the validation images; None is before training."""
+    """Return the mean selection statistics of the validation images.
+
+    Args:
+        run: The training.
+        checkpoint: Weights; None means the initial weights.
+    """
     model = run.build(checkpoint)
     samples = validation_samples(run.load())
     totals: dict[str, list[torch.Tensor]] = {}

@@ -1,10 +1,10 @@
-"""Search among 100,000 made vectors: time to build and to query, against the brute-force floor.
+"""Time building and searching an index of 100,000 random vectors, relative to a lower bound.
 
     python tools/benchmark/vector_index.py --out benchmarks/results/vector_index_cpu.json
 
-The floor is what an exact search cannot leave out: for float vectors all products of queries and
-vectors, as one matrix product of torch; for codes, to read all of them once per query, as a sum of
-their words. Both find nothing. Search and floor are timed in turns.
+The floor is the work that an exact search cannot avoid: for float vectors, all products of queries
+and vectors as one matrix product; for codes, reading all of them once per query, as a sum of their
+words. Neither performs the search itself. Search and floor are timed in alternation.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch import Tensor
 from mmdynamicvis.retrieval import CODES, VectorIndex
 
 CENTERS = 1000
-"""Of the clusters that the vectors lie in."""
+"""Number of clusters of the vectors."""
 
 
 def make_vectors(number: int, length: int, generator: torch.Generator) -> Tensor:
-    """Return vectors in clusters, as those of images are."""
+    """Return clustered random vectors (number, length), similar to those of images."""
     centers = torch.randn(CENTERS, length, generator=generator)
     chosen = torch.randint(CENTERS, (number,), generator=generator)
     return centers[chosen] + torch.randn(number, length, generator=generator)
 
 
 def product_floor(queries_QC: Tensor, vectors_NC: Tensor) -> None:
-    """Multiply all queries with all vectors."""
+    """Multiply all queries by all vectors."""
     torch.mm(queries_QC, vectors_NC.T)
 
 
@@ -43,12 +43,12 @@ def reading_floor(queries_QW: Tensor, words_NW: Tensor) -> None:
 
 
 def as_words(codes_NC: Tensor) -> Tensor:
-    """Return bits (N, C) in words of 64, (N, C / 64)."""
+    """Pack bits (N, C) into 64-bit words (N, C / 64)."""
     return torch.from_numpy(np.packbits(codes_NC.numpy(), axis=1).view(np.int64))
 
 
 def measure(code: str, vectors_NC: Tensor, queries_QC: Tensor, args: argparse.Namespace) -> dict:
-    """Return seconds of building, of searching and of the floor."""
+    """Return a row with the seconds of building, of searching and of the floor."""
     encoded, wanted = (CODES[code](x) for x in (vectors_NC, queries_QC))
     distance = 'cosine' if code == 'float' else 'hamming'
     index = VectorIndex(distance)
@@ -78,12 +78,12 @@ def measure(code: str, vectors_NC: Tensor, queries_QC: Tensor, args: argparse.Na
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--vectors', type=int, default=100_000, help='default: 100000')
-    parser.add_argument('--length', type=int, default=768, help='that of base (default: 768)')
-    parser.add_argument('--queries', type=int, default=100, help='at once (default: 100)')
-    parser.add_argument('-k', type=int, default=20, help='nearest ones (default: 20)')
+    parser.add_argument('--length', type=int, default=768, help='default: 768, that of base')
+    parser.add_argument('--queries', type=int, default=100, help='per search (default: 100)')
+    parser.add_argument('-k', type=int, default=20, help='results per query (default: 20)')
     parser.add_argument('--repeats', type=int, default=7, help='samples per median (default: 7)')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     return parser.parse_args()
 
 

@@ -1,12 +1,12 @@
-"""How much the class of a pixel depends on the window of a scene in which it is seen.
+r"""Measure how much the predicted class of a pixel depends on the window of a scene around it.
 
     python tools/benchmark/window_dependence.py work_dirs/RUN/CONFIG.py FILE.pth SCENE.tif \
         --out benchmarks/results/window_dependence_cpu.json
 
-A token is selected if its score is among the best of its window, so that another window may select
-another. Windows over a scene are segmented, then windows that are shifted against them; pixels
-that both saw are compared, by their distance to the nearest edge of either window. For the part
-that selection has in it, the same weights also run with all tokens selected.
+A token is selected if its score is among the best in its window, so different windows may select
+different tokens. Windows of a scene are segmented, then the same windows shifted; the pixels that
+both contain are compared, by their distance to the nearest edge of either window. To isolate the
+effect of selection, the same weights also run with all tokens selected.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mmdynamicvis.models.selections import find_backbone
 from mmdynamicvis.models.weights import load_weights
 
 DISTANCES = (0, 16, 32, 64)
-"""Lower bounds of the classes of distance, in pixels."""
+"""Lower bounds of the distances to the edge, in pixels."""
 
 
 def build(config: Path, checkpoint: Path, selects: bool) -> nn.Module:
-    """Return a trained segmentor, with its selection or with all tokens selected."""
+    """Return a trained segmentor, with its own selection or with all tokens selected."""
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     model = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
@@ -46,7 +46,7 @@ def build(config: Path, checkpoint: Path, selects: bool) -> nn.Module:
 
 @torch.inference_mode()
 def classes(model: nn.Module, image: np.ndarray) -> Tensor:
-    """Return the class of each pixel of an RGB window (H, W, 3)."""
+    """Return the class index of each pixel, (H, W), of an RGB window (H, W, 3)."""
     inputs = torch.from_numpy(image[..., ::-1].copy()).movedim(-1, 0)  # as OpenCV reads: B, G, R
     batch = model.data_preprocessor({'inputs': [inputs]})
     meta = [dict(img_shape=image.shape[:2], ori_shape=image.shape[:2], pad_shape=image.shape[:2])]
@@ -54,15 +54,15 @@ def classes(model: nn.Module, image: np.ndarray) -> Tensor:
 
 
 def read_windows(path: Path, corners: list[tuple[int, int]], size: int) -> list[np.ndarray]:
-    """Read windows (size, size, 3) of the first three bands by their corners (row, column)."""
+    """Read windows (size, size, 3) of the first three bands at upper left corners (row, column)."""
     with rasterio.open(path) as scene:
         windows = [Window(column, row, size, size) for row, column in corners]
         return [scene.read((1, 2, 3), window=window).transpose(1, 2, 0) for window in windows]
 
 
 def distance_to_edge(size: int, shift: int) -> np.ndarray:
-    """Return the pixels from each of the common pixels to the nearest edge of either window."""
-    # the upper and left edges are those of the shifted window, the others those of the first
+    """Return the distance in pixels from each shared pixel to the nearest edge of either window."""
+    # the upper and left edges belong to the shifted window, the others to the first one
     place = np.arange(size - shift)
     nearest = np.minimum(place, place[::-1])
     return np.minimum(nearest[:, None], nearest[None])
@@ -73,12 +73,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', type=Path, help='config of a segmentor')
-    parser.add_argument('checkpoint', type=Path, help='its weights')
+    parser.add_argument('checkpoint', type=Path, help='weights of its model')
     parser.add_argument('scene', type=Path, help='raster whose first three bands are RGB')
-    parser.add_argument('--size', type=int, default=256, help='pixels of a window')
-    parser.add_argument('--shift', type=int, default=64, help='pixels, down and to the right')
+    parser.add_argument('--size', type=int, default=256, help='size of a window in pixels')
+    parser.add_argument('--shift', type=int, default=64, help='shift down and right in pixels')
     parser.add_argument('--windows', type=int, default=16, help='number of pairs of windows')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     return parser.parse_args()
 
 

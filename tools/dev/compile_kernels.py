@@ -1,13 +1,13 @@
-"""Compile every Triton kernel for GPUs that this machine need not have, and say what each needs.
+"""Compile every Triton kernel for given GPU architectures, without a GPU, and print its resources.
 
     python tools/dev/compile_kernels.py                    # sm_80 (A100), sm_89 (L20), sm_90 (H200)
     python tools/dev/compile_kernels.py --arch 90 --only token_update
     python tools/dev/compile_kernels.py --arch 90 --only selective_scan_fwd --loops
 
-Prints registers and spilled bytes per thread and shared memory per program; the exit status is 1 if
+Prints registers and spilled bytes per thread and shared memory per program. The exit status is 1 if
 a kernel does not compile, or spills more than a few bytes. ``--loops`` also counts the instructions
-of each loop, of which a scan's takes GROUP tokens in one pass: all, MUFU (exponentials and the
-like, 4 per clock where 32 others are issued) and loads of global memory.
+of each loop: all, MUFU (exponentials and similar functions, 4 per clock compared with 32 of other
+instructions) and loads from global memory. One iteration of a scan's loop processes GROUP tokens.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from mmdynamicvis.ops.token_select import variants as token_select
 MODULES = (selective_scan, causal_conv1d, token_select)
 ARCHS = (80, 89, 90)
 NARROWEST = 96
-"""Channels of the first stage of base."""
+"""Number of channels of the first stage of base."""
 SPILL_LIMIT = 32
 """Bytes per thread: ptxas spills a few words at times, to fit more warps."""
 PTXAS = Path(triton.__file__).parent / 'backends/nvidia/bin/ptxas'
 
 
 class Needs(NamedTuple):
-    """What a compiled kernel needs."""
+    """Resources of a compiled kernel."""
 
     registers: int
     """Per thread."""
     spilled: int
-    """Bytes per thread that did not fit into registers."""
+    """Bytes per thread that do not fit into registers."""
     shared: int
     """Bytes of shared memory per program."""
     loops: tuple[Counter[str], ...]
-    """Instructions of each loop, innermost or not, by what they begin with."""
+    """Numbers of instructions of each loop, innermost or not, by the prefix of their names."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A kernel variant by its place in :func:`variants`: kernels do not travel to processes."""
+    """A kernel variant by its index in :func:`variants`, because kernels cannot be pickled."""
 
     index: int
     arch: int
@@ -80,11 +80,11 @@ def describe(variant: KernelVariant) -> str:
 
 
 def compile_variant(variant: KernelVariant, arch: int) -> Needs:
-    """Compile a variant for a GPU of compute capability ``arch`` and read what ptxas says."""
+    """Compile a variant for compute capability ``arch`` and parse the report of ptxas."""
     names = variant.kernel.arg_names
     signature = {name: variant.signature.get(name, 'constexpr') for name in names}
-    # As at a launch of a real model: tensors begin at multiples of 16 bytes, and channels come in
-    # sixteens, which Triton makes use of unless a kernel asks it not to.
+    # As in a launch from a real model: tensors are aligned to 16 bytes and channels are multiples
+    # of 16, which Triton exploits unless a kernel forbids it.
     aligned = [
         i
         for i, parameter in enumerate(variant.kernel.params)
@@ -136,19 +136,19 @@ def find_loops(cubin: bytes, folder: Path) -> Iterator[Counter[str]]:
 def _work(job: Job) -> Needs | str:
     try:
         return compile_variant(variants()[job.index], job.arch)
-    except Exception as error:  # whatever the compiler raises is reported, with the kernel's name
+    except Exception as error:  # any compiler error is reported with the kernel's name
         return f'{type(error).__name__}: {error}'
 
 
 def is_narrow(variant: KernelVariant) -> bool:
-    """Tell whether a variant is of the fewest channels; others differ by the sizes of blocks."""
+    """Return whether a variant has the fewest channels; others differ only in block sizes."""
     return variant.constants.get('C', NARROWEST) == NARROWEST
 
 
 def results(
     archs: list[int], only: str, narrow: bool, workers: int
 ) -> Iterator[tuple[str, int, Needs | str]]:
-    """Compile in parallel; yield a variant's name, the architecture and the result, in order."""
+    """Compile in parallel; yield (name of the variant, architecture, result) in order."""
     chosen = [
         (i, describe(variant))
         for i, variant in enumerate(variants())
@@ -167,14 +167,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--arch', type=int, nargs='+', default=list(ARCHS), help='90 for sm_90')
     parser.add_argument('--only', default='', help='part of the name of the variants to compile')
-    parser.add_argument('--narrow', action='store_true', help='one number of channels alone')
+    parser.add_argument('--narrow', action='store_true', help='compile only the fewest channels')
     parser.add_argument('--loops', action='store_true', help='count the instructions of loops')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
     return parser.parse_args()
 
 
 def summary(needs: dict[tuple[str, int], list[Needs]]) -> Iterator[str]:
-    """Yield a line per kernel and architecture: the most that any variant needs."""
+    """Yield a line per kernel and architecture, with the maximum over variants."""
     columns = ('variants', 'registers', 'spilled', 'shared')
     yield f'{"kernel":34s}{"arch":8s}' + ''.join(f'{column:>10s}' for column in columns)
     for (kernel, arch), rows in sorted(needs.items()):

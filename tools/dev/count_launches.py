@@ -1,13 +1,13 @@
-"""Count what a forward pass asks of a GPU that need not be here: launches, and time of Python.
+"""Count the kernel launches of a forward pass and its Python time, without a GPU.
 
     python tools/dev/count_launches.py                       # base, 512 x 512 pixels, float32
     python tools/dev/count_launches.py --dtype bfloat16 --arch large
 
-Triton compiles its kernels for sm_90, and a launcher that does nothing stands in for the GPU. The
-tensors lie on the CPU and what torch itself computes is computed there, in a model of the same
-depth and few channels. An operator of torch that is neither a view nor an allocation counts as one
-launch; on a GPU some take more (a convolution that cuDNN does in several, say). The time is of the
-processor, without convolutions, which take long on a CPU.
+Triton compiles its kernels for sm_90, and a launcher that does nothing replaces the GPU. Tensors
+are on the CPU, where torch's own operators run, in a model of the same depth with few channels. An
+operator of torch that is neither a view nor an allocation counts as one launch; on a GPU some take
+more (for example, a convolution for which cuDNN uses several kernels). The time is CPU time without
+convolutions, which are slow on a CPU.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ NO_LAUNCH = {
         'stride',
     ),
 }
-"""Operators that launch nothing themselves."""
+"""Operators that launch no kernels themselves."""
 
 
 class _Utils:
@@ -68,7 +68,7 @@ class _Utils:
 
 
 class Driver:
-    """A driver of Triton whose launches do nothing but count themselves by the kernel's name."""
+    """A Triton driver whose launches only count kernels by name."""
 
     utils = _Utils()
 
@@ -76,7 +76,7 @@ class Driver:
         self.launches: Counter[str] = Counter()
 
     def launcher_cls(self, src: Any, metadata: Any) -> Any:
-        """Return what launches a kernel."""
+        """Return a function that counts a launch."""
 
         def launch(_x: int, _y: int, _z: int, _stream: int, function: str, *_: Any) -> None:
             self.launches[function] += 1
@@ -84,7 +84,7 @@ class Driver:
         return launch
 
     def get_current_target(self) -> GPUTarget:
-        """Return the GPU that is compiled for."""
+        """Return the GPU to compile for."""
         return GPUTarget('cuda', 90, 32)
 
     def get_current_device(self) -> int:
@@ -97,11 +97,11 @@ class Driver:
 
 
 ONE_LAUNCH = ('convolution', 'rsub')
-"""Operators that launch one kernel on a GPU, whatever they consist of on a CPU."""
+"""Operators that launch one kernel on a GPU, although they call other operators on a CPU."""
 
 
 def leaves(event: Any) -> Iterator[str]:
-    """Yield the operators below an event of the profiler that launch something on a GPU."""
+    """Yield the operators below an event of the profiler that would launch kernels on a GPU."""
     name = event.name.removeprefix('aten::')
     below = [name for child in event.cpu_children for name in leaves(child)]
     if name in ONE_LAUNCH:
@@ -112,24 +112,24 @@ def leaves(event: Any) -> Iterator[str]:
 
 
 def install() -> Driver:
-    """Let Triton's kernels be launched on tensors of the CPU, to no effect."""
+    """Make launches of Triton kernels on CPU tensors do nothing but count."""
     driver = Driver()
     triton.runtime.driver.set_active(driver)
-    triton_support.INTERPRETED = True  # any device will do
+    triton_support.INTERPRETED = True  # so that kernels accept any device
     return driver
 
 
 def build(arch: str, dtype: torch.dtype) -> DynamicVis:
-    """Return a model as deep as an arch, of few channels."""
+    """Return a model with the depths of an arch and few channels."""
     narrow = dict(embed_dims=CHANNELS, depths=ARCHS[arch]['depths'])
     return DynamicVis(narrow, backend='triton').eval().to(dtype)
 
 
 @torch.no_grad()
 def count(model: DynamicVis, driver: Driver, size: int) -> tuple[Counter[str], Counter[str]]:
-    """Return the launches of one forward pass, of Triton's kernels and of torch's operators."""
+    """Return the launches of one forward pass by name: Triton kernels, and torch operators."""
     images = torch.zeros(1, 3, size, size, dtype=model.stages[0].merger.projection.weight.dtype)
-    model(images)  # compiles, and fills what is kept between calls
+    model(images)  # compiles kernels and fills caches
     driver.launches.clear()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         model(images)
@@ -139,11 +139,11 @@ def count(model: DynamicVis, driver: Driver, size: int) -> tuple[Counter[str], C
 
 @torch.no_grad()
 def seconds(model: DynamicVis, repeats: int) -> tuple[float, float]:
-    """Return the least and the median time of a forward pass of an image of 32 x 32 pixels."""
+    """Return the minimum and median CPU time in seconds of a forward pass of a 32 x 32 image."""
     images = torch.zeros(1, 3, 32, 32, dtype=model.stages[0].merger.projection.weight.dtype)
     times = []
     with no_convolutions(model):
-        for _ in range(repeats + 1):  # the first fills what is kept between calls
+        for _ in range(repeats + 1):  # the first call fills caches
             start = time.process_time()
             model(images)
             times.append(time.process_time() - start)
@@ -152,7 +152,7 @@ def seconds(model: DynamicVis, repeats: int) -> tuple[float, float]:
 
 @contextmanager
 def no_convolutions(model: DynamicVis) -> Iterator[None]:
-    """Let convolutions return tensors of the right shape, whatever is in them."""
+    """Replace convolutions by functions that return uninitialized tensors of the right shape."""
     mergers = [stage.merger for stage in model.stages]
 
     def local(x: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -178,7 +178,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--arch', default='base', choices=ARCHS)
     parser.add_argument('--dtype', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--size', type=int, default=512, help='pixels')
-    parser.add_argument('--repeats', type=int, default=50, help='timed forward passes')
+    parser.add_argument('--repeats', type=int, default=50, help='number of timed forward passes')
     return parser.parse_args()
 
 
@@ -194,7 +194,7 @@ def main() -> int:
     n_units = sum(len(stage.units) for stage in model.stages)
     print(f'{kernels.total() + operators.total()} launches, {n_units} units')
     least, median = seconds(model, args.repeats)
-    print(f'{1e3 * least:.1f} ms of the processor at least, {1e3 * median:.1f} ms median')
+    print(f'CPU time: minimum {1e3 * least:.1f} ms, median {1e3 * median:.1f} ms')
     return 0
 
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Makes a virtual environment from a list of pinned packages; the Makefile calls it.
+# Creates a virtual environment from a list of pinned packages; called by the Makefile.
 #
-#     tools/dev/environment.sh VENV PINS light    # mmcv without compiled ops, enough to classify
-#     tools/dev/environment.sh VENV PINS ops      # mmcv with its ops: 10 to 15 minutes, once
-#     tools/dev/environment.sh VENV PINS wheel    # the same, and the checkout built as a wheel
+#     tools/dev/environment.sh VENV PINS light    # mmcv without compiled ops, for classification
+#     tools/dev/environment.sh VENV PINS ops      # mmcv with compiled ops: 10 to 15 minutes, once
+#     tools/dev/environment.sh VENV PINS wheel    # as ops, with the checkout built as a wheel
 #
-# uv installs from its cache by hard links, so a second environment takes seconds. mmcv is compiled
-# once per torch and Python, into the folder mmdynamicvis of the user's cache. A rerun continues.
-# Variables: PYTHON (interpreter to build from), MAX_JOBS (compiler processes),
-# MMDYNAMICVIS_CUDA_OPS=1 (compile mmcv's ops for CUDA too; needs nvcc of torch's CUDA version).
+# uv installs hard links to its cache, so a second environment takes seconds. mmcv is compiled once
+# per version of torch and Python, into the folder mmdynamicvis of the user's cache. A run that was
+# interrupted continues when repeated.
+# Variables: PYTHON (interpreter of the environment), MAX_JOBS (compiler processes),
+# MMDYNAMICVIS_CUDA_OPS=1 (also compile mmcv's ops for CUDA; needs nvcc of torch's CUDA version).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=$1 pins=$2 stage=$3
@@ -39,7 +40,7 @@ if ! cmp --silent "$pins" "$venv/pins.txt"; then
     uv venv --quiet --clear --python "${PYTHON:->=3.10,<3.14}" "$venv" ||
         fail 'Python 3.10 to 3.13 is needed: apt-get install python3, or name one with PYTHON'
     say 'packages, about 3 GB to fetch the first time'
-    # what comes as source is built with these
+    # needed to build packages that are distributed as source
     install --quiet --requirements <(pinned -E '^(setuptools|wheel)==')
     install --requirements <(pinned -vE '^(onedl-|open)?m(m|im)')
     cp "$pins" "$venv/pins.txt"
@@ -64,7 +65,7 @@ compile() {
     built=$(mktemp --directory "$wheels/build.XXXX")
     trap "rm -rf '$built'" EXIT
     say "compiling mmcv, once for torch $torch: 10 to 15 minutes on two cores; log: $log"
-    # without a GPU in sight mmcv asks for no nvcc; -g, Python's own, triples the size
+    # without a visible GPU mmcv does not need nvcc; Python's default flag -g triples the size
     [ -n "${MMDYNAMICVIS_CUDA_OPS:-}" ] && export FORCE_CUDA=1 || export CUDA_VISIBLE_DEVICES=''
     PATH=$venv/bin:$PATH TMPDIR=$built CFLAGS="${CFLAGS:--O2 -g0}" MMCV_WITH_OPS=1 \
         MAX_JOBS=${MAX_JOBS:-$((jobs > 0 ? jobs : 1))} "$venv/bin/python" -m pip wheel --verbose \
@@ -77,7 +78,7 @@ compile() {
 if [ -n "$(wheel)" ]; then
     install --quiet "$(wheel)"
 else
-    # built apart, where no torch is in sight, it has no ops
+    # built in isolation, where torch is not available, mmcv has no ops
     uv pip install --quiet --python "$venv/bin/python" --no-deps "$mmcv"
 fi
 say 'the OpenMMLab packages and this checkout'

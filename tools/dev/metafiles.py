@@ -2,8 +2,8 @@
 
     python tools/dev/metafiles.py
 
-A config's name says its data and what it starts from; the table adds parameters and figures. Those
-that begin with "Paper" are the paper's and were not reproduced here.
+The name of a config determines its data and its initial weights; the table adds the number of
+parameters and results. Results that begin with "Paper" are the paper's and were not reproduced.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TASKS = {
     'pretraining': ('Region Classification', 'DynamicVis region pretraining', ['FPN', 'GRoIE']),
     'retrieval': ('Image Retrieval', 'DynamicVis retrieval', []),
 }
-# folder -> name -> parameters, figures in percent
+# folder -> name -> number of parameters, results in percent
 MODELS = {
     'classification': {
         'dynamicvis_base_1xb64-500e-scratch_aid-512px': (36_770_142, {'Paper F1': 93.81}),
@@ -263,12 +263,12 @@ def metafile(folder: str) -> str:
 
 
 def dataset(name: str) -> str:
-    """Return the data in a config's name, NAME_DATA-SIZEpx."""
+    """Return the dataset in a config's name, NAME_DATA-SIZEpx."""
     return DATASETS[name.rsplit('_', 1)[1].rsplit('-', 1)[0]]
 
 
 def training_data(folder: str, name: str) -> list[str] | str:
-    """Return what a model is trained on, pretraining first."""
+    """Return the training data of a model, that of pretraining first."""
     if folder == 'retrieval':
         return 'none'
     if '-nwpu_' in name:
@@ -280,7 +280,7 @@ def training_data(folder: str, name: str) -> list[str] | str:
 
 
 def results(task: str, dataset: str, figures: dict[str, float]) -> dict:
-    """Return the results of a model as metafiles have them."""
+    """Return the results of a model in the format of metafiles."""
     if not figures:
         return {}
     metrics = {

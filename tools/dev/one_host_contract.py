@@ -1,4 +1,4 @@
-"""A contract of import-linter: no file imports two hosts."""
+"""A contract for import-linter: no file imports two hosts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from importlinter import Contract, ContractCheck, fields, output
 
 
 class OneHostContract(Contract):
-    """Broken by modules that import more than one of the ``hosts``, so that each needs one."""
+    """Broken by modules that import more than one of the ``hosts``."""
 
     hosts = fields.ListField(subfield=fields.StringField())
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
-        """Look at every module; imports inside functions count."""
+        """Check every module, including imports inside functions."""
         hosts = set(self.hosts)
         imported = {
             module: graph.find_modules_directly_imported_by(module) & hosts
@@ -22,6 +22,6 @@ class OneHostContract(Contract):
         return ContractCheck(kept=not crowded, metadata={'crowded': crowded})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
-        """Name the modules and what they import."""
+        """Print the modules and the hosts that they import."""
         for module, hosts in sorted(check.metadata['crowded'].items()):
             output.print_error(f'{module} imports {" and ".join(hosts)}')

@@ -1,11 +1,12 @@
-"""Try every config that the installed hosts ship with DynamicVis as its backbone, one step each.
+"""Try every config shipped by the installed hosts with DynamicVis as its backbone, for one step.
 
     python tools/dev/sweep_shipped.py
     python tools/dev/sweep_shipped.py --only mmseg/upernet --out /tmp/some.csv
 
-open-cd counts where a clone of it is on PYTHONPATH; the rows of a host that is not here stay.
-Writes a table: config, verdict, reason. A run that was stopped goes on where it was; to try all
-anew, remove the table. Configs that become one model with another's backbone gone are tried once.
+open-cd is included if a clone of it is on PYTHONPATH; rows of hosts that are not installed are
+kept. Writes a table: config, verdict, reason. A run that was stopped continues; to try all configs
+again, remove the table. Configs that give the same model once the backbone is replaced are tried
+only once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(CHECKOUT / 'tests'))  # what is tried is what the tests try
+sys.path.insert(0, str(CHECKOUT / 'tests'))  # the tests define what is tried
 
 from drop_in.exceptions import UNFIT  # noqa: E402
 from drop_in.shipped import (  # noqa: E402
@@ -44,7 +45,7 @@ TABLE = CHECKOUT / 'benchmarks/results/drop_in.csv'
 COLUMNS = ('config', 'verdict', 'reason', 'key')
 TRAINS, FAILS, UNTRIED, NO_CANDIDATE = 'trains', 'fails', 'not tried', 'no candidate'
 LIMIT = 300
-"""Seconds for one config."""
+"""Time limit for one config in seconds."""
 DISTRIBUTIONS = dict(
     mmdet=('onedl-mmdetection', 'mmdet'),
     mmrotate=('onedl-mmrotate', 'mmrotate'),
@@ -52,27 +53,27 @@ DISTRIBUTIONS = dict(
     mmpretrain=('onedl-mmpretrain', 'mmpretrain'),
     opencd=('open-cd',),
 )
-"""Of each host: the fork, the classic package."""
+"""Host -> distributions: the fork, the classic package."""
 
 
 class Row(NamedTuple):
-    """What became of a config."""
+    """Result of a config."""
 
     config: str
     verdict: str
     reason: str = ''
     key: str = ''
-    """The first digits of a hash of the model; configs with equal ones are one model."""
+    """Prefix of a hash of the model; configs with the same key give the same model."""
 
 
 def explained(shipped: Shipped, error: str) -> str | None:
-    """Return the known reason for what trying a config raised, or None."""
+    """Return the known reason for an error that a config raised, or None."""
     known = (unfit for unfit in UNFIT if shipped in unfit and unfit.error is not None)
     return next((unfit.reason for unfit in known if unfit.error in error), None)
 
 
 def attempt(shipped: Shipped, known: dict[str, Row]) -> Row:
-    """Try one config; ``known`` has a row for each model that was tried before, by its key."""
+    """Try one config; ``known`` maps the keys of models that were already tried to their rows."""
     name = str(shipped)
     key = ''
     try:
@@ -86,7 +87,7 @@ def attempt(shipped: Shipped, known: dict[str, Row]) -> Row:
         if key in known:
             return known[key]._replace(config=name)
         trial.train()
-    except Exception as error:  # any of a thousand configs may fail in its own way
+    except Exception as error:  # a thousand configs may fail in many ways
         raised = described(error)
         why = explained(shipped, raised) or raised[:200]
         return Row(name, FAILS, why, key)
@@ -94,7 +95,7 @@ def attempt(shipped: Shipped, known: dict[str, Row]) -> Row:
 
 
 class Worker:
-    """A process that tries configs; another one takes its place if it dies or hangs."""
+    """A process that tries configs, and is replaced if it dies or hangs."""
 
     def __init__(self) -> None:
         self._start()
@@ -108,7 +109,7 @@ class Worker:
                 return self._pipe.recv()
             except EOFError:
                 ended = 'the process died'
-        self._process.kill()  # also where it hangs in a host's native code
+        self._process.kill()  # works even if it hangs in native code of a host
         self._process.join()
         self._start()
         return Row(str(shipped), FAILS, ended)
@@ -118,15 +119,15 @@ class Worker:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), daemon=True)
         self._process.start()
-        theirs.close()  # ours alone would keep a dead worker's pipe open
+        theirs.close()  # our copy would keep the pipe of a dead worker open
 
 
 def _work(pipe: Connection) -> None:
-    """Answer what comes through the pipe until it closes."""
+    """Serve requests from the pipe until it closes."""
     os.environ['TRITON_INTERPRET'] = '0'
     socket.getaddrinfo = _no_network
     null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # hosts print and warn
+    for stream in (1, 2):  # silence output and warnings of hosts
         os.dup2(null, stream)
     while True:
         try:
@@ -140,7 +141,7 @@ def _no_network(*_: object, **__: object) -> None:
 
 
 def read(path: Path) -> list[Row]:
-    """Return the rows of a table, of which the last may have been cut off."""
+    """Return the complete rows of a table; the last one may have been cut off."""
     if not path.exists():
         return []
     with path.open(newline='') as file:
@@ -149,7 +150,7 @@ def read(path: Path) -> list[Row]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return what each host that is here is, e.g. mmrotate: 'onedl-mmrotate 1.2.1'."""
+    """Return distribution and version of each installed host, e.g. 'onedl-mmrotate 1.2.1'."""
     return {host: _version(host) for host in installed_hosts()}
 
 
@@ -164,7 +165,7 @@ def _version(host: str) -> str:
 
 
 def table_versions(path: Path) -> dict[str, str]:
-    """Return the same of the hosts in a table, from its first line."""
+    """Return distribution and version of each host in a table, from its first line."""
     if not path.exists():
         return {}
     hosts = {package: host for host, packages in DISTRIBUTIONS.items() for package in packages}
@@ -173,7 +174,7 @@ def table_versions(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    """Write the whole table, in order."""
+    """Write the whole table, sorted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = table_versions(path) | installed_versions()
     header = ', '.join(found[host] for host in HOSTS if host in found)
@@ -188,7 +189,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, default=TABLE, help='default: %(default)s')
     parser.add_argument('--only', default='', help='part of the names of the configs to try')
-    parser.add_argument('--again', default='', help='try these anew: part of a verdict or reason')
+    parser.add_argument('--again', default='', help='part of the verdict or reason of rows to redo')
     return parser.parse_args()
 
 

@@ -1,12 +1,12 @@
-"""Time the Triton scan on this GPU with other sizes of its tiles: what to write into its constants.
+"""Time the Triton scan on this GPU with different tile sizes, to choose its constants.
 
     python tools/dev/tune_scan.py --out work_dirs/tune_scan.json
     python tools/dev/tune_scan.py --size 2048 --dtype float32 --only MERGED
 
 One constant of mmdynamicvis/ops/selective_scan/triton.py is varied at a time: tokens per chunk,
-channels per program (a lane takes several if a warp has fewer lanes), tokens whose loads overlap,
-states whose decays are computed by products. Each row is written as it comes. A setting whose
-result differs from that of the constants as they are is not timed.
+channels per program (a lane processes several if a warp has fewer lanes), tokens whose loads
+overlap, and states whose decays are computed by products. Each row is written immediately. A
+setting whose result differs from that of the current constants is not timed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mmdynamicvis.ops import triton_support
 from mmdynamicvis.ops.selective_scan import selective_scan
 
 SHAPES = {1: (192, 1, 8), 2: (384, 2, 4), 3: (768, 4, 2), 4: (1536, 8, 1)}
-"""Of base, by stage: channels of the mixer, strides over those of stage 1, tokens over kept."""
+"""Stage of base -> channels of the mixer, stride relative to stage 1, tokens per kept token."""
 GRID: dict[str, dict[str, tuple[int, ...]]] = {
     'CHUNK': {'': (32, 64, 128, 256, 512)},
     'CHANNELS': {'BLOCK_D': (32, 64), 'GROUP': (2, 4, 8), 'BY_PRODUCTS': (0, 1, 2, 3, 4)},
@@ -40,7 +40,7 @@ Setting = tuple[str, dict[str, int]]
 
 
 def settings(only: str) -> Iterator[Setting]:
-    """Yield the constants as they are, then one constant after the other with its values."""
+    """Yield the current constants, then each constant with each of its values."""
     yield '', {}
     for name, options in GRID.items():
         if only in ('', name):
@@ -50,7 +50,7 @@ def settings(only: str) -> Iterator[Setting]:
 
 @contextmanager
 def constants(setting: Setting) -> Iterator[None]:
-    """Let the kernels be launched with a setting."""
+    """Apply a setting to the kernels."""
     from mmdynamicvis.ops.selective_scan import triton
 
     name, values = setting
@@ -64,7 +64,7 @@ def constants(setting: Setting) -> Iterator[None]:
 
 
 def make_inputs(stage: int, size: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Make what a unit of base scans of one image."""
+    """Return random inputs with the shapes that a unit of base scans for one image."""
     n_channels, stride, tokens_per_kept = SHAPES[stage]
     side = size // (4 * stride)
     length, n_state = side + side * side // tokens_per_kept, 16
@@ -87,7 +87,7 @@ def run(inputs: dict[str, Tensor]) -> Tensor:
 
 
 def milliseconds(inputs: dict[str, Tensor], repeats: int) -> float:
-    """Return the median time of a scan on the GPU, from a CUDA graph."""
+    """Return the median GPU time of a scan in milliseconds, from a CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run(inputs)
@@ -134,7 +134,7 @@ def main() -> int:
                     if not difference <= 1e-2:
                         raise ValueError(f'the result is off by {difference:.1e}')
                     row['ms'] = milliseconds(inputs, args.repeats)
-            except Exception as error:  # a setting that fails is a row, whatever it fails of
+            except Exception as error:  # record any failure of a setting as a row
                 row['failed'] = f'{type(error).__name__}: {error}'.splitlines()[0]
             rows.append(row)
             print(row, flush=True)

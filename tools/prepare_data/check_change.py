@@ -1,10 +1,10 @@
-"""Check a change detection dataset: pairs, sizes, masks; count its pixels.
+"""Check a change detection dataset (pairs, sizes, masks) and count its pixels.
 
     python tools/prepare_data/check_change.py levir_cd data/levir_cd
     python tools/prepare_data/check_change.py oscd data/oscd_tiles
 
-Nothing is written. The layouts are in docs/change_detection.md. Every file is read to its end,
-which finds truncated ones.
+Nothing is written. See docs/change_detection.md for the layouts. Every file is read completely, to
+find truncated ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _folders(first: str, second: str, mask: str, **more: str) -> dict:
 TILES = _folders('A', 'B', 'label')
 SZTAKI = dict(img_suffix='/im1.png', img_suffix2='/im2.png', seg_map_suffix='/gt.png')
 DSIFN = dict(img_suffix='.jpg')
-# split -> pairs that the paper or the publishers have, and where they are
+# dataset -> split -> number of pairs according to the paper or the publishers, and their location
 SPLITS = dict(
     levir_cd={
         split: (n, _folders(f'{split}/A', f'{split}/B', f'{split}/label'))
@@ -64,8 +64,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'name', choices=list(SPLITS), help='dataset; pairs: any folders A/, B/, label/ of .png'
     )
-    parser.add_argument('root', type=Path, help='its folder')
-    parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
+    parser.add_argument('root', type=Path, help='folder of the dataset')
+    parser.add_argument('--splits', nargs='+', help='splits to check (default: all)')
     args = parser.parse_args()
     args.splits = args.splits or list(SPLITS[args.name])
     unknown = set(args.splits) - SPLITS[args.name].keys()
@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def changed_pixels(paths: dict) -> tuple[int, int]:
-    """Return how many pixels of a pair changed, and how many there are.
+    """Return the number of changed pixels of a pair, and the number of all pixels.
 
     Raises:
         ValueError: The files do not match, the mask has unexpected values, or one is truncated.
@@ -102,25 +102,25 @@ def changed_pixels(paths: dict) -> tuple[int, int]:
 
 
 def read_to_end(file: rasterio.DatasetReader) -> None:
-    """Read all of a file.
+    """Read a file completely.
 
     Raises:
-        OSError: It is truncated.
-        RasterioError: It is truncated.
+        OSError: The file is truncated.
+        RasterioError: The file is truncated.
     """
     if file.driver == 'GTiff':
         file.read()
         return
-    # GDAL fills up what is missing at the end of a PNG or JPEG silently
+    # GDAL silently fills in the missing end of a PNG or JPEG
     with open_image(file.name) as image:
         image.load()
 
 
 def check_split(root: Path, name: str, split: str) -> None:
-    """Check a split and print its pairs and the share of change.
+    """Check a split, and print its number of pairs and the fraction of changed pixels.
 
     Raises:
-        ValueError: Something is wrong; the message has the first problems.
+        ValueError: Files are missing or invalid; the message names the first ten.
     """
     published, options = SPLITS[name][split]
     dataset = DATASETS.build(

@@ -1,11 +1,11 @@
-"""Check a downloaded detection dataset: layout, annotations, images; count its objects.
+"""Check a downloaded detection dataset (layout, annotations, images) and count its objects.
 
     python tools/prepare_data/check_detection.py nwpu_vhr10 data/nwpu_vhr10
     python tools/prepare_data/check_detection.py dior_r data/DIOR --decode
 
-Nothing is written. The layouts are in docs/datasets.md. Images must have the size
-that a COCO file gives, and no EXIF orientation. --decode also reads each to its end, which finds
-truncated ones and takes a while.
+Nothing is written. See docs/datasets.md for the layouts. Images must have the size stated by a COCO
+file, and no EXIF orientation. --decode also reads every image completely, which takes a while, to
+find truncated ones.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('name', choices=list(READERS), help='dataset')
-    parser.add_argument('root', type=Path, help='its folder')
-    parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
-    parser.add_argument('--decode', action='store_true', help='read every image to its end')
+    parser.add_argument('root', type=Path, help='folder of the dataset')
+    parser.add_argument('--splits', nargs='+', help='splits to check (default: all)')
+    parser.add_argument('--decode', action='store_true', help='read every image completely')
     args = parser.parse_args()
     published = list(PUBLISHED[args.name])
     args.splits = args.splits or published
@@ -93,10 +93,10 @@ READERS: dict[str, Callable[[Path, str], Split]] = dict(
 
 
 def decode(images: list[Path], root: Path) -> None:
-    """Read every image to its end.
+    """Read every image completely.
 
     Raises:
-        ValueError: Some are truncated or no images; the message names them.
+        ValueError: Some files are truncated or not images; the message names the first ten.
     """
     problems = []
     for path in tqdm(images, desc='decoding'):

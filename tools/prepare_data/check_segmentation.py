@@ -1,10 +1,10 @@
-"""Check a downloaded segmentation dataset: layout, masks, images; count its pixels.
+"""Check a downloaded segmentation dataset (layout, masks, images) and count its pixels.
 
     python tools/prepare_data/check_segmentation.py massachusetts_roads data/massachusetts_roads
     python tools/prepare_data/check_segmentation.py whu_building data/whu_building --splits val
 
-Nothing is written. The layouts are in docs/datasets.md. Every mask is read, and every image, to its
-end with --decode (which takes a while), else its size only.
+Nothing is written. See docs/datasets.md for the layouts. Every mask is read completely. Of images
+only the size is read, unless --decode is given, which reads them completely and takes a while.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mmdynamicvis.data.problems import raise_problems
 
 @dataclass(frozen=True)
 class DataSet:
-    """A dataset as it is published.
+    """A published dataset.
 
     Args:
-        kind: Its class.
-        folders: Folders of the images and of the masks in that of a split.
+        kind: Registered name of its class.
+        folders: Folders of images and masks inside the folder of a split.
         images: Split -> number of images in the paper's tables.
     """
 
@@ -55,9 +55,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('name', choices=list(PUBLISHED), help='dataset')
-    parser.add_argument('root', type=Path, help='its folder')
-    parser.add_argument('--splits', nargs='+', help='some of its splits only (default: all)')
-    parser.add_argument('--decode', action='store_true', help='read every image to its end')
+    parser.add_argument('root', type=Path, help='folder of the dataset')
+    parser.add_argument('--splits', nargs='+', help='splits to check (default: all)')
+    parser.add_argument('--decode', action='store_true', help='read every image completely')
     args = parser.parse_args()
     published = list(PUBLISHED[args.name].images)
     args.splits = args.splits or published
@@ -68,11 +68,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
-    """Return the share of the target in a mask.
+    """Return the fraction of target pixels in a mask.
 
     Raises:
         OSError: A file cannot be read; the message names it.
-        ValueError: The mask has unexpected values or another size than the image.
+        ValueError: The mask has unexpected values or a size that differs from the image's, or the
+            image has an EXIF orientation.
     """
     mask = LoadAnnotationsToBinary()(dict(seg_map_path=mask_path))['gt_seg_map']
     try:
@@ -91,10 +92,10 @@ def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
 
 
 def check_split(root: Path, data_set: DataSet, split: str, decode: bool) -> list[float]:
-    """Return the share of the target in each mask of a split.
+    """Return the fraction of target pixels in each mask of a split.
 
     Raises:
-        ValueError: Files are missing or wrong; the message names the first.
+        ValueError: Files are missing or invalid; the message names the first ten.
     """
     images, masks = (f'{split}/{folder}' for folder in data_set.folders)
     prefix = dict(img_path=images, seg_map_path=masks)

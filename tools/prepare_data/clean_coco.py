@@ -1,14 +1,15 @@
-"""Write a copy of an annotation file in COCO's format without the annotations that are wrong.
+"""Write a copy of a COCO annotation file without invalid annotations.
 
     python tools/prepare_data/clean_coco.py annotations/train.json annotations/train_clean.json
 
-Completed: `area`, from the mask or the box; `iscrowd`; ids that are texts or occur twice.
-Left out and printed: annotations that lack a key or belong to no image or category; boxes that are
-not finite, have no area, are from 0 to 1 or lie wholly outside their image; polygons with fewer
-than three points or outside their box, run lengths that do not fill the image. With --masks also
-annotations without a mask, for instance segmentation. Images and categories stay as they are.
+Completed: missing `area` (from the mask or the box) and `iscrowd`, and ids that are strings or not
+unique. Left out and printed: annotations that lack a key or belong to no image or category; boxes
+that are not finite, have no area, are in relative coordinates (0 to 1) or lie entirely outside
+their image; polygons with fewer than three points or outside their box; and run lengths that do not
+match the image. With --masks also annotations without a mask, for instance segmentation. Images and
+categories are not changed.
 
-Nothing is written if no annotation would be left, or none of a category that has some.
+Nothing is written if no annotations would be left in the file or in one of its categories.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def count_categories(content: dict, annotations: list) -> Counter[str]:
-    """Return how many annotations each category of the file has."""
+    """Return the number of annotations of each category of the file."""
     names = {category['id']: category['name'] for category in content['categories']}
     ids = [
         annotation.get('category_id') for annotation in annotations if isinstance(annotation, dict)

@@ -1,7 +1,7 @@
-"""Reads the splits of detection datasets: which images there are, and the objects in each.
+"""Readers for the splits of detection datasets.
 
-A split is a dict of image path -> the class names of its objects. Each reader raises a ValueError
-that names the files in which something is wrong, or a FileNotFoundError.
+A split is a dict: path of an image -> class names of its objects. Each reader raises a ValueError
+that names invalid files, or a FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def classes_of(data_set: str) -> tuple[str, ...]:
     """Return the classes of a registered dataset.
 
     Raises:
-        ValueError: It is not registered, as its host is not installed.
+        ValueError: The dataset is not registered, because its host is not installed.
     """
     registered = DATASETS.get(data_set)
     if registered is None:
@@ -44,7 +44,7 @@ def classes_of(data_set: str) -> tuple[str, ...]:
 
 
 def read_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool = False) -> Split:
-    """Read an annotation file in COCO's format, and look whether its images are there."""
+    """Read an annotation file in COCO format, and check that its images exist."""
     check_coco(ann_file, classes, masks)
     content = load_coco(ann_file)
     names = {category['id']: category['name'] for category in content['categories']}
@@ -57,7 +57,7 @@ def read_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool 
 
 
 def read_dota(folder: Path, classes: Sequence[str], labeled: bool = True) -> Split:
-    """Read ``images`` and ``labelTxt`` of a split of DOTA; the two must have the same names."""
+    """Read ``images`` and ``labelTxt`` of a DOTA split; both folders must have the same names."""
     images = sorted((folder / 'images').glob('[!.]*.png'))
     if not images:
         raise FileNotFoundError(f'{folder}/images has no .png files')
@@ -81,7 +81,7 @@ def read_dior(root: Path, split: str, classes: Sequence[str]) -> Split:
     known = frozenset(classes)
 
     def read(element: ET.Element) -> tuple[str, str]:
-        name = str(element.findtext('name')).lower()  # as mmrotate compares them
+        name = str(element.findtext('name')).lower()  # mmrotate compares names in lower case
         corners = [str(element.findtext(corner)) for corner in DIOR_CORNERS]
         return name, line_problem(' '.join([*corners, name, '0']), known)
 
@@ -106,7 +106,7 @@ def read_hrsc(root: Path, split: str) -> Split:
 
 
 def print_splits(splits: dict[str, Split], published: dict[str, int]) -> None:
-    """Print images per split, beside the published number, and objects per class."""
+    """Print the number of images per split, with the published number, and objects per class."""
     for name, split in splits.items():
         empty = sum(not objects for objects in split.values())
         print(f'{name}: {len(split)} images ({published[name]} published), {empty} without objects')
@@ -114,7 +114,7 @@ def print_splits(splits: dict[str, Split], published: dict[str, int]) -> None:
 
 
 def print_counts(counts: dict[str, Counter[str]]) -> None:
-    """Print a table of objects: a line per class, a column per split."""
+    """Print a table of the numbers of objects: a row per class, a column per split."""
     classes = sorted(set().union(*counts.values()))
     width = max(map(len, ['class', *classes]))
     print(f'{"class":{width}}', *(f'{name:>12}' for name in counts))
@@ -124,16 +124,16 @@ def print_counts(counts: dict[str, Counter[str]]) -> None:
 
 
 def refuse_to_empty(path: Path, before: Counter, after: Counter, reasons: Counter[str]) -> None:
-    """Refuse to leave a file, or a category of it, without annotations.
+    """Refuse to drop all annotations of a file or of one of its categories.
 
     Args:
         path: The file.
-        before: Annotations of each category.
-        after: Those that would be left.
-        reasons: Why the others would be left out, and how many.
+        before: Number of annotations of each category.
+        after: Number of annotations of each category that would be left.
+        reasons: Reason to leave out annotations -> their number.
 
     Raises:
-        ValueError: Annotations of a category would all be left out; the message says why.
+        ValueError: All annotations of a category would be left out; the message says why.
     """
     emptied = [str(name) for name, count in before.items() if count and not after[name]]
     if not reasons or (after and not emptied):
@@ -141,26 +141,26 @@ def refuse_to_empty(path: Path, before: Counter, after: Counter, reasons: Counte
     what = f'all annotations of {", ".join(emptied)}' if after else 'all annotations'
     raise ValueError(
         f'{path}: {what} would be left out, so nothing is written. Left out would be: '
-        f'{summary(reasons)}. Mend these annotations, or what has written the file'
+        f'{summary(reasons)}. Correct these annotations, or what wrote the file'
     )
 
 
 def summary(reasons: Counter[str]) -> str:
-    """Return the reasons in a line, the most common first."""
+    """Return the reasons as text, the most common first."""
     return ', '.join(f'{count} x {reason}' for reason, count in reasons.most_common())
 
 
 def _with_images(
     split: Split, source: Path, sizes: Mapping[Path, tuple[int, int]] | None = None
 ) -> Split:
-    """Look whether images are there, and as large as annotated, from their headers."""
+    """Check from their headers that images exist and have the annotated sizes; return the split."""
     absent = [f'{path} is missing' for path in split if not path.is_file()]
     raise_problems(source, absent, 'unpack all images to where the configs look for them')
     problems = []
     for path in tqdm(split, desc=f'images of {source.stem}'):
         try:
             with open_image(path) as image:
-                # of a PNG Pillow looks for it behind the pixels, too: all would be decoded
+                # for a PNG, Pillow would decode all pixels to look for EXIF data after them
                 has_exif = image.format != 'PNG' or 'exif' in image.info
                 problem = annotation_problem(image, (sizes or {}).get(path), has_exif)
         except OSError as error:
@@ -188,13 +188,13 @@ def _read_xml(
     objects: str,
     read: Callable[[ET.Element], tuple[str, str]],
 ) -> Split:
-    """Read the label files of images.
+    """Read the XML label files of images.
 
     Args:
-        source: The list of the images, for messages.
+        source: List of the images, for messages.
         files: Image -> label file.
-        objects: Where a label file has its objects.
-        read: Returns the class of an object, and what is wrong with it or nothing.
+        objects: XPath of the objects in a label file.
+        read: Function that returns the class of an object, and its problem or an empty string.
     """
     split, problems = {}, []
     for image, path in tqdm(files.items(), desc=f'labels of {source.stem}'):

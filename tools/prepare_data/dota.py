@@ -1,11 +1,11 @@
-"""Check DOTA-v1.0 and cut it into tiles with mmrotate's own split tool.
+"""Check DOTA-v1.0 and cut it into tiles with mmrotate's split tool.
 
     python tools/prepare_data/dota.py data/DOTA data/split_ss_dota --workers 8
     python tools/prepare_data/dota.py data/DOTA data/split_ms_dota --rates 0.5 1.0 1.5 --gap 500
 
-The source has {train,val,test}/images/*.png and, but for test, labelTxt/*.txt of the same names.
-Written are {trainval,test}/{images,annfiles}; --parts train val keeps these two apart. Objects of
-which a tile has less than 0.7 are left out of it, as everywhere.
+The source has {train,val,test}/images/*.png and, except for test, labelTxt/*.txt with the same
+names. The tool writes {trainval,test}/{images,annfiles}; --parts train val keeps these two apart. A
+tile omits objects of which it contains less than 70%, as is common practice.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=list(PARTS),
         default=['trainval', 'test'],
-        help='what to cut (default: trainval test)',
+        help='parts to cut (default: trainval test)',
     )
-    parser.add_argument('--size', type=int, default=1024, help='of a tile, in pixels')
+    parser.add_argument('--size', type=int, default=1024, help='size of a tile, in pixels')
     parser.add_argument('--gap', type=int, default=200, help='overlap of tiles, in pixels')
     parser.add_argument(
         '--rates', type=float, nargs='+', default=[1.0], help='scales of the images'
@@ -55,10 +55,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_split_tool() -> Path:
-    """Return mmrotate's split tool, in its installed package or its checkout.
+    """Return the path of mmrotate's split tool, in its installed package or its checkout.
 
     Raises:
-        FileNotFoundError: It is in neither.
+        FileNotFoundError: Neither contains the tool.
     """
     package = Path(find_spec('mmrotate').origin).parent
     for root in (package / '.mim', package.parent):
@@ -68,13 +68,13 @@ def find_split_tool() -> Path:
 
 
 def sources(args: argparse.Namespace) -> list[Path]:
-    """Return the folders that are read."""
+    """Return the folders to read."""
     splits = {split for part in args.parts for split in PARTS[part]}
     return [args.source / split / kind for split in splits for kind in ('images', 'labelTxt')]
 
 
 def cut(args: argparse.Namespace, part: str) -> None:
-    """Cut a part into tiles, in a process of its own."""
+    """Cut a part into tiles, in a subprocess."""
     folders = [args.source / split for split in PARTS[part]]
     command = [sys.executable, find_split_tool(), '--img-dirs', *(f / 'images' for f in folders)]
     if part != 'test':
@@ -88,7 +88,8 @@ def cut(args: argparse.Namespace, part: str) -> None:
 def main() -> None:
     args = parse_args()
     for part in args.parts:
-        written_earlier(args.target / part, args.force, sources(args))  # before the work
+        # refuse to overwrite before the work begins
+        written_earlier(args.target / part, args.force, sources(args))
     classes = classes_of('mmrotate.DOTADataset')
     splits = {split for part in args.parts for split in PARTS[part]}
     for split in sorted(splits):

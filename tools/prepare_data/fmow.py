@@ -1,23 +1,24 @@
-"""Write fMoW, as its publishers distribute it, into WebDataset shards for region pretraining.
+r"""Convert fMoW, as distributed by its publishers, to WebDataset shards for region pretraining.
 
     python tools/prepare_data/fmow.py data/fmow-rgb data/fmow/pretrain --splits train val seq \
         --images both --max-size 1024 --workers 16
     python tools/prepare_data/fmow.py data/fmow-rgb data/fmow/test --splits test \
         --images both --max-size 1024 --shards 32
 
-The paper pretrains on all of fMoW-rgb but 20,000 images of test, drawn by chance:
+The paper pretrains on all of fMoW-rgb except 20,000 randomly drawn images of test:
 
     ... data/fmow/pretrain --splits train val seq test --images both --held-out 20000
     ... data/fmow/test --splits test --images both --held-out 20000 --only-held-out
 
-An image held out so may have its twin (rgb and msrgb) or its place at another time among the rest;
-with test kept whole, as above, all views of a place stay together.
+With this split, the other version of a held-out image (rgb or msrgb), or an image of the same place
+at another time, may be in the pretraining set. The commands at the top keep test whole, and so all
+views of a place together.
 
-RAW holds `train` and `val`, and for `test` and `seq` also what groundtruth.tar.bz2 has of them
+RAW contains `train` and `val`, and for `test` and `seq` also their content of groundtruth.tar.bz2
 (`test_gt`, `test_gt_mapping.json`). A run that was stopped continues when repeated; the result is
-byte for byte the same. What cannot be used is listed in OUT/skipped.json with the reason and left
-out: images that do not decode, annotations that cannot be read, boxes outside the image, without
-area, with numbers that are not finite or an unknown category, and images without any box left.
+byte for byte the same. Unusable data is left out and listed with the reason in OUT/skipped.json:
+images that cannot be decoded, annotations that cannot be read, boxes that are outside the image,
+have no area, have values that are not finite or an unknown category, and images without boxes.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from shard_writer import Sample, Skipped, write_shards
 
 QUALITY = 95
 
-# There are whole airports, of more pixels than Pillow takes for benign.
+# Images of whole airports exceed Pillow's limit against decompression bombs.
 Image.MAX_IMAGE_PIXELS = None
 
 
 class Fit(NamedTuple):
-    """How large images are reduced; see the options of the same names."""
+    """How to reduce large images; see the options with the same names."""
 
     max_size: int
     context: float | None
@@ -60,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=SPLITS,
         default=['train', 'val'],
-        help='all go into OUT (default: train val)',
+        help='splits to write into OUT (default: train val)',
     )
     parser.add_argument(
         '--images',
@@ -68,14 +69,16 @@ def parse_args() -> argparse.Namespace:
         default='rgb',
         help='pan-sharpened images, multispectral ones in RGB, or both (default: rgb)',
     )
-    parser.add_argument('--held-out', type=int, default=0, metavar='N', help='leave out N of test')
+    parser.add_argument(
+        '--held-out', type=int, default=0, metavar='N', help='leave out N random images of test'
+    )
     parser.add_argument(
         '--only-held-out',
         action='store_true',
-        help='write those; --images and --seed must be the same',
+        help='write only the images left out by --held-out, with the same --images and --seed',
     )
     parser.add_argument('--shards', type=int, default=128, help='number of shards (default: 128)')
-    parser.add_argument('--seed', type=int, default=0, help='of the order of images (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the order (default: 0)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='number of processes')
     parser.add_argument(
         '--max-size',
@@ -87,11 +90,11 @@ def parse_args() -> argparse.Namespace:
         '--context',
         type=float,
         metavar='RATIO',
-        help='with --max-size: before, cut a large image to its boxes and, around them, RATIO of '
-        'their extent, but not below PIXELS',
+        help='with --max-size: first crop a large image to its boxes with a margin of RATIO of '
+        'their extent, but to no less than PIXELS',
     )
     parser.add_argument(
-        '--quality', type=int, help=f'with --max-size: of the JPEG (default: {QUALITY})'
+        '--quality', type=int, help=f'with --max-size: JPEG quality (default: {QUALITY})'
     )
     parser.add_argument('--force', action='store_true', help='remove the shards in OUT first')
     args = parser.parse_args()
@@ -115,7 +118,7 @@ def parse_args() -> argparse.Namespace:
 def convert(
     view: tuple[str, ...], raw: Path, classes: frozenset[str], fit: Fit | None
 ) -> tuple[Sample | None, list[Skipped]]:
-    """Return the sample of a view, or None, and what is skipped of it."""
+    """Return the sample of a view, or None, and its skipped files and boxes."""
     key, image_file, annotation_file = view
     try:
         objects = read_objects(raw / annotation_file)
@@ -144,10 +147,10 @@ def convert(
 
 
 def read_image(path: Path) -> tuple[bytes, Image.Image]:
-    """Return the bytes of an image and the image, decoded to the last pixel.
+    """Return the bytes of an image file and the completely decoded image.
 
     Raises:
-        ValueError: It cannot be read or decoded; the message says why.
+        ValueError: The file cannot be read or decoded; the message says why.
     """
     try:
         data = path.read_bytes()
@@ -157,8 +160,8 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
         image = Image.open(io.BytesIO(data))
         image.load()
     except UnidentifiedImageError as error:
-        raise ValueError('is no image') from error  # Pillow's message has an address in memory
-    except Exception as error:  # Pillow's decoders raise nearly anything
+        raise ValueError('is no image') from error  # Pillow's message has a memory address
+    except Exception as error:  # Pillow's decoders raise many different exceptions
         raise ValueError(f'cannot be decoded: {error}') from error
     return data, image
 
@@ -166,10 +169,10 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
 def reduce_image(
     image: Image.Image, boxes: list[list[float]], fit: Fit
 ) -> tuple[bytes, list[list[float]]]:
-    """Cut and shrink an image until its longer side is at most `fit.max_size`.
+    """Crop and shrink an image to a longer side of at most `fit.max_size` pixels.
 
     Returns:
-        The image as JPEG, and the boxes in it.
+        The image as JPEG, and the boxes in its pixels.
     """
     left, top, right, bottom = 0, 0, *image.size
     if fit.context is not None:
@@ -196,7 +199,15 @@ def reduce_image(
 def window(
     boxes: list[list[float]], axis: int, length: int, margin: float, at_least: int
 ) -> tuple[int, int]:
-    """Return where to cut an axis of the image: its boxes, a margin on both sides, or more."""
+    """Return start and end of the crop along an axis.
+
+    Args:
+        boxes: (x1, y1, x2, y2) in pixels.
+        axis: 0 for x, 1 for y.
+        length: Size of the image along the axis.
+        margin: Pixels to include on both sides of the boxes.
+        at_least: Minimum size of the crop, unless the image is smaller.
+    """
     first = math.floor(min(box[axis] for box in boxes) - margin)
     last = math.ceil(max(box[axis + 2] for box in boxes) + margin)
     extent = min(length, max(at_least, last - first))
@@ -207,7 +218,7 @@ def window(
 
 def main() -> None:
     args = parse_args()
-    # here, so that the workers, which import this file afresh, do without torch
+    # imported here, so that the workers, which import this file anew, do not import torch
     from mmdynamicvis.pretraining.fmow import FMOW_CLASSES
 
     splits = sorted(set(args.splits))

@@ -1,4 +1,4 @@
-"""The raw tree of fMoW-rgb: its images, their annotations, and the boxes in them."""
+"""Reading of the raw folders of fMoW-rgb: images, annotations and boxes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 SPLITS = ('train', 'val', 'test', 'seq')
-MASKED = ('test', 'seq')  # their folders do not tell the category
+MASKED = ('test', 'seq')  # splits whose folder names do not contain the category
 KINDS = {'rgb': ('rgb',), 'msrgb': ('msrgb',), 'both': ('rgb', 'msrgb')}
 
 
 class View(NamedTuple):
-    """One image of a place, and its annotation: paths below RAW."""
+    """An image of a place and its annotation, as paths relative to RAW."""
 
     key: str
     image: str
@@ -24,7 +24,7 @@ class View(NamedTuple):
 
 
 def list_places(raw: Path, split: str) -> list[tuple[str, str]]:
-    """Return the image folder and the annotation folder, below raw, of every place of a split.
+    """Return the image folder and the annotation folder of every place of a split, relative to raw.
 
     Raises:
         FileNotFoundError: The split, or the mapping to its annotations, is missing.
@@ -47,11 +47,11 @@ def list_places(raw: Path, split: str) -> list[tuple[str, str]]:
 
 
 def find_views(raw: Path, split: str, kinds: tuple[str, ...]) -> list[View]:
-    """Return the views of a split, by key; of a file that lacks its partner, too.
+    """Return the views of a split, sorted by key, including those that lack one of their files.
 
     Raises:
-        FileNotFoundError: There are none; also as `list_places`.
-        ValueError: As `list_places`.
+        FileNotFoundError: There are no images; also see `list_places`.
+        ValueError: See `list_places`.
     """
     ending = re.compile(rf'(_\d+_(?:{"|".join(kinds)}))\.(?:jpg|json)')
     views = []
@@ -73,10 +73,16 @@ def find_views(raw: Path, split: str, kinds: tuple[str, ...]) -> list[View]:
 
 
 def hold_out(views: list[View], count: int, seed: int, *, only: bool) -> list[View]:
-    """Leave out, or return only, so many views of test, drawn by their list and the seed.
+    """Leave out random views of test, or return only these; they depend on the list and the seed.
+
+    Args:
+        views: All views.
+        count: Number of views to draw from test.
+        seed: Seed of the draw.
+        only: Return the drawn views instead of all others.
 
     Raises:
-        ValueError: There are fewer.
+        ValueError: test has fewer views.
     """
     test = [view for view in views if view.image.startswith('test/')]
     if count > len(test):
@@ -89,7 +95,7 @@ def read_objects(path: Path) -> list[Any]:
     """Return the `bounding_boxes` of an annotation.
 
     Raises:
-        ValueError: It cannot be read; the message says why.
+        ValueError: The annotation cannot be read; the message says why.
     """
     try:
         objects = json.loads(path.read_bytes())['bounding_boxes']
@@ -113,7 +119,7 @@ def parse_object(
     """Return the box (x1, y1, x2, y2) of an object, clipped to the image, and its category.
 
     Raises:
-        ValueError: It cannot be used; the message says why.
+        ValueError: The object cannot be used; the message says why.
     """
     if not isinstance(entry, dict):
         raise ValueError(f'{entry!r} is no object with a box and a category')
@@ -121,7 +127,7 @@ def parse_object(
     if not isinstance(category, str) or category not in classes:
         raise ValueError(f'category {category!r} is unknown')
     is_list = isinstance(box, list) and len(box) == 4
-    # the comparison is false for NaN, too; no image has so many pixels
+    # the comparison is false also for NaN; no image has a side of 1e9 pixels
     if not is_list or not all(type(v) in (int, float) and abs(v) < 1e9 for v in box):
         raise ValueError(f'box {box!r} is not four finite numbers')
     x, y, width, height = map(float, box)

@@ -1,12 +1,12 @@
-"""Convert LEVIR-Ship from its YOLO download to the layout of its COCO download.
+"""Convert the YOLO version of LEVIR-Ship to the layout of its COCO version.
 
     python tools/prepare_data/levir_ship.py data/levir_ship_yolo data/levir_ship
 
 The source has {train,val,test}/{images,labels}: 2320, 788 and 788 tiles of 512 x 512 px as .png,
-each with a .txt of the same name, which is empty if there is no ship. Written are
-annotations/instances_{train,val,test}2017.json; images/{train,val,test}2017 become links to the
-folders of the source. The COCO download needs no conversion. Its publishers cut boxes to whole
-pixels; here they keep their fractions.
+each with a .txt of the same name, which is empty if there is no ship. The tool writes
+annotations/instances_{train,val,test}2017.json, and images/{train,val,test}2017 as links to the
+folders of the source. The publishers' COCO version needs no conversion; its boxes are truncated to
+whole pixels, whereas here they keep their fractions.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_tiles(folder: Path) -> list[str]:
-    """Return the names that have an image and a label file.
+    """Return the names of tiles, which must have both an image and a label file.
 
     Raises:
         FileNotFoundError: There are no images.
-        ValueError: Some images have no labels or the other way round.
+        ValueError: Some images have no labels, or vice versa.
     """
     images = {path.stem for path in (folder / 'images').glob('[!.]*.png')}
     if not images:
@@ -54,10 +54,11 @@ def find_tiles(folder: Path) -> list[str]:
 
 
 def read_box(line: str, width: int, height: int) -> list[float]:
-    """Return x, y, width and height in pixels of a line of a label file.
+    """Return the box in a line of a label file: x, y (upper left), width and height in pixels.
 
     Raises:
-        ValueError: The line has other fields, another class than 0, or a value outside 0 to 1.
+        ValueError: The line does not have five fields, its class is not 0, or a value is outside 0
+            to 1.
     """
     fields = line.split()
     if len(fields) != 5 or fields[0] != '0':
@@ -69,10 +70,10 @@ def read_box(line: str, width: int, height: int) -> list[float]:
 
 
 def to_coco(folder: Path) -> dict:
-    """Return COCO's dict of a split.
+    """Return the content of a COCO file for a split.
 
     Raises:
-        ValueError: A line is wrong; the message has its file and number.
+        ValueError: A line is invalid; the message has its file and number.
     """
     images, annotations, problems = [], [], []
     for image_id, name in enumerate(tqdm(find_tiles(folder), desc=folder.name)):
@@ -88,7 +89,7 @@ def to_coco(folder: Path) -> dict:
                 continue
             annotations.append(
                 dict(
-                    id=len(annotations) + 1,  # COCO's evaluation takes 0 for no annotation
+                    id=len(annotations) + 1,  # COCO's evaluation treats id 0 as no match
                     image_id=image_id,
                     category_id=1,
                     bbox=box,
@@ -101,7 +102,7 @@ def to_coco(folder: Path) -> dict:
 
 
 def link(target: Path, source: Path) -> None:
-    """Make ``target`` a link to ``source``, relative so that both can be moved together."""
+    """Make ``target`` a relative link to ``source``, so that both can be moved together."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink():
         target.unlink()

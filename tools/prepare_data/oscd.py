@@ -1,13 +1,13 @@
-"""Cut OSCD into tiles: R, G, B of 8 bit, or all 13 bands on the grid of 10 m.
+"""Cut OSCD into tiles, with R, G, B in 8 bits or all 13 bands on the 10 m grid.
 
     python tools/prepare_data/oscd.py data/oscd data/oscd_tiles
     python tools/prepare_data/oscd.py data/oscd data/oscd_tiles13 --bands all
 
 The source has images/CITY/{pair/img1.png,pair/img2.png,imgs_1/*BNN.tif,imgs_2/*BNN.tif} and
-{train,test}_labels/CITY/cm/CITY-cm.tif (1 unchanged, 2 changed). Written are A/, B/ (.png, or .tif
-of 13 bands of 16 bit), label/ (0 and 255) and list/{train,test}.txt, with tiles named
+{train,test}_labels/CITY/cm/CITY-cm.tif (1 unchanged, 2 changed). The tool writes A/, B/ (.png, or
+.tif with 13 bands of 16 bits), label/ (0 and 255) and list/{train,test}.txt, with tiles named
 CITY_ROW_COLUMN. Bands of 20 m and 60 m, and a second date of another size, are resampled bilinearly
-onto the grid of B02 of the first date; all files of a city cover the same area.
+to the grid of B02 of the first date; all files of a city must cover the same area.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tqdm import tqdm
 from mmdynamicvis.data.grids import Place, check_places, place_of
 
 BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
-# changed, unchanged
+# values of changed and unchanged pixels
 VALUES = (2, 1)
 
 
@@ -55,10 +55,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def cities(root: Path) -> dict[str, list[str]]:
-    """Return the cities with labels of each part.
+    """Return the cities with labels in each part.
 
     Raises:
-        FileNotFoundError: There are none.
+        FileNotFoundError: There are no labels.
     """
     masks = {part: root.glob(f'{part}_labels/*/cm/[!.]*-cm.tif') for part in ('train', 'test')}
     parts = {part: sorted(path.parents[1].name for path in found) for part, found in masks.items()}
@@ -71,7 +71,7 @@ def band_files(folder: Path) -> list[Path]:
     """Return the files of the 13 bands, in order.
 
     Raises:
-        FileNotFoundError: A band has no file, or several.
+        FileNotFoundError: A band has no file or several files.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith('.')]
     found = {band: [f for f in files if f.name.endswith(f'{band}.tif')] for band in BANDS}
@@ -83,10 +83,11 @@ def band_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
-    """Give a file in memory of all bands on one grid.
+    """Open an in-memory file with all bands, resampled bilinearly to one grid.
 
     Raises:
-        ValueError: A band has another reference system than the grid, or covers another area.
+        ValueError: A band differs from the grid in reference system or dtype, or covers another
+            area.
     """
     profile = dict(
         driver='GTiff',
@@ -114,7 +115,7 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
 
 
 def write_geotiff(path: Path, image_CHW: np.ndarray, place: Place) -> None:
-    """Write bands of any number, and where they lie."""
+    """Write any number of bands with georeferencing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = image_CHW.shape
     with rasterio.open(
@@ -134,7 +135,7 @@ def write_geotiff(path: Path, image_CHW: np.ndarray, place: Place) -> None:
 
 @contextmanager
 def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[Pair]:
-    """Open both dates of a city, and its mask."""
+    """Open both dates of a city and its mask."""
     images = root / f'images/{city}'
     with ExitStack() as stack:
         mask = stack.enter_context(rasterio.open(root / f'{part}_labels/{city}/cm/{city}-cm.tif'))

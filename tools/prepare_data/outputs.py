@@ -1,7 +1,7 @@
-"""How tools write: nothing half-written has its final name, and only their own files are replaced.
+"""Safe output of tools: writes are atomic, and only files written by the tools are replaced.
 
-Every folder that a tool writes has a list of the files in it, ``.written_files.json``. ``--force``
-replaces what this list names, as long as it is as it was written, and leaves everything else.
+Every folder written by a tool has a list of its files, ``.written_files.json``. ``--force``
+replaces the listed files if they have not been changed since, and keeps all others.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MANIFEST = '.written_files.json'
 
 
 def refuse_existing(paths: Iterable[Path], force: bool, sources: Sequence[Path] = ()) -> None:
-    """Refuse to overwrite.
+    """Refuse to overwrite existing paths unless forced, and sources in any case.
 
     Raises:
-        FileExistsError: Something is there, and force is not given.
-        ValueError: What would be overwritten is one of the sources, or in one.
+        FileExistsError: A path exists, and ``force`` is false.
+        ValueError: An existing path is one of the sources or inside one.
     """
     existing = [path for path in paths if path.exists() or path.is_symlink()]
     if existing and not force:
@@ -39,7 +39,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def written_earlier(folder: Path, force: bool, sources: Sequence[Path] = ()) -> list[str]:
-    """Return the files in a folder that an earlier run wrote, and that may be replaced.
+    """Return the files in a folder that were written by an earlier run and may be replaced.
 
     Args:
         folder: Folder to write.
@@ -47,9 +47,9 @@ def written_earlier(folder: Path, force: bool, sources: Sequence[Path] = ()) -> 
         sources: Files and folders that are read.
 
     Raises:
-        FileExistsError: The folder is there and force is not given, or nothing says which of its
-            files an earlier run wrote, or some of those were changed since.
-        ValueError: The folder is in one of the sources, or a source is among these files.
+        FileExistsError: The folder exists and ``force`` is false, it has files but no list of those
+            that an earlier run wrote, or some of these have been changed since.
+        ValueError: The folder is inside one of the sources, or a source is among these files.
     """
     _refuse_sources([folder.resolve()], sources)
     refuse_existing([folder], force)
@@ -78,7 +78,7 @@ def written_earlier(folder: Path, force: bool, sources: Sequence[Path] = ()) -> 
 
 @contextmanager
 def fresh_folder(path: Path, force: bool, sources: Sequence[Path] = ()) -> Iterator[Path]:
-    """Give the name of a folder to create; if all went well, its files are put into ``path``.
+    """Yield the path of a temporary folder to create; on success its files are moved to ``path``.
 
     Args:
         path: The folder; see :func:`written_earlier` for what may be in it.
@@ -86,12 +86,12 @@ def fresh_folder(path: Path, force: bool, sources: Sequence[Path] = ()) -> Itera
         sources: Files and folders that are read.
 
     Raises:
-        FileExistsError: See :func:`written_earlier`; or a file in the folder that no earlier run
-            wrote has the name of one to write.
+        FileExistsError: See :func:`written_earlier`; also if a file to write has the name of an
+            existing file that was not written by an earlier run.
         ValueError: See :func:`written_earlier`.
     """
     earlier = written_earlier(path, force, sources)
-    path = path.resolve()  # a link to another disk stays one
+    path = path.resolve()  # keep a link, for example to another disk
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix='.', dir=path.parent) as hidden:
         fresh = Path(hidden, path.name)
@@ -129,18 +129,18 @@ def _refuse_sources(paths: Iterable[Path], sources: Sequence[Path]) -> None:
 
 
 def _place(path: Path) -> Path:
-    """Return where a file is; a link is where it is itself, as it is what is replaced."""
+    """Return the absolute path, with the last component not resolved: a link itself is replaced."""
     return path.parent.resolve() / path.name
 
 
 def _state(path: Path) -> list[int]:
-    """Return what changes when somebody changes a file."""
+    """Return size and modification time of a file."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
-    """Remove files, and folders that are empty then."""
+    """Remove files, and then folders that are empty."""
     for name in names:
         (folder / name).unlink()
     parents = {parent for name in names for parent in Path(name).parents}

@@ -1,4 +1,4 @@
-"""Derive rotated boxes from instance masks: the rectangle of the least area around each.
+r"""Derive rotated boxes from instance masks: the minimum-area rectangle around each mask.
 
     for split in train val; do
         python tools/prepare_data/rotated_boxes.py \
@@ -6,10 +6,10 @@
             data/nwpu_vhr10/labelTxt_derived_minarearect/$split
     done
 
-The source is in COCO's format, its masks polygons or run lengths; all parts of an instance go into
-one rectangle. Written is a text file in DOTA's format per image, empty if there is no object, with
-categories in hyphens, as in DOTA. Crowds and masks without area are left out, and printed; nothing
-is written if a category would have no box left.
+The source is in COCO format, with polygons or run lengths as masks; all parts of an instance are
+enclosed by one rectangle. The tool writes a text file in DOTA's format per image, empty if there is
+no object, with categories spelled with hyphens as in DOTA. Crowds and masks without area are left
+out and printed; nothing is written if a category would have no boxes left.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', type=Path, help="annotation file in COCO's format, with masks")
+    parser.add_argument('source', type=Path, help='annotation file in COCO format, with masks')
     parser.add_argument('target', type=Path, help='folder for the text files')
     parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     return parser.parse_args()
 
 
 def outline(mask: list[list[float]] | dict) -> np.ndarray:
-    """Return points, (N, 2) as x, y in pixels, whose convex hull is that of the mask.
+    """Return points, (N, 2) float32 x, y in pixels, with the same convex hull as the mask.
 
-    Pixel i of a run-length mask reaches from i to i + 1, as in COCO's boxes.
+    Pixel i of a run-length mask extends from i to i + 1, as in COCO's boxes.
     """
     if isinstance(mask, list):
         return np.concatenate([np.asarray(polygon, np.float32) for polygon in mask]).reshape(-1, 2)
@@ -56,15 +56,15 @@ def outline(mask: list[list[float]] | dict) -> np.ndarray:
 
 
 def least_rectangle(points: np.ndarray) -> np.ndarray:
-    """Return the corners, (4, 2) as x, y, of the rectangle of the least area around points."""
+    """Return the corners, (4, 2) x, y, of the minimum-area rectangle around points."""
     return cv2.boxPoints(cv2.minAreaRect(points))
 
 
 def to_line(annotation: dict, category: str) -> str:
-    """Return the line of an annotation in DOTA's format, to a hundredth of a pixel.
+    """Return an annotation as a line in DOTA's format, rounded to 0.01 pixels.
 
     Raises:
-        ValueError: There is no box: it is a crowd, or its mask has no area.
+        ValueError: The annotation has no box, because it is a crowd or its mask has no area.
     """
     if annotation.get('iscrowd'):
         raise ValueError('a crowd')
@@ -78,7 +78,7 @@ def to_line(annotation: dict, category: str) -> str:
 
 def main() -> None:
     args = parse_args()
-    written_earlier(args.target, args.force, [args.source])  # before the work
+    written_earlier(args.target, args.force, [args.source])  # refuse before the work begins
     content = load_coco(args.source)
     check_coco(args.source, [category['name'] for category in content['categories']], masks=True)
     names = {

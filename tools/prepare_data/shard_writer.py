@@ -1,9 +1,8 @@
-"""Write WebDataset shards of images with regions: in parallel, resumable, reproducible.
+"""Write WebDataset shards of images with regions, in parallel, resumably and reproducibly.
 
-What a tool for a dataset brings is a list of sources and a function that turns one of them into a
-`Sample`. The sources are shuffled and dealt out to the shards by their list and the seed alone, and
-nothing of the machine enters a shard, so the same call gives the same bytes, whether or not it was
-interrupted.
+A tool for a dataset provides a list of sources and a function that converts a source to a `Sample`.
+The distribution of sources to shards depends only on the list and the seed, and shards contain
+nothing specific to the machine, so the same call gives the same bytes, interrupted or not.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
 
 META = 'meta.json'
 SKIPPED = 'skipped.json'
-UNFINISHED = '.unfinished'  # the folder of what is needed to continue, removed at the end
+UNFINISHED = '.unfinished'  # folder of the state needed to continue, removed at the end
 PLAN = 'plan.json'
 
 
 class Skipped(NamedTuple):
-    """A file, or one of its boxes by number, that is not in the shards."""
+    """A file, or one of its boxes (by index), that was left out of the shards."""
 
     file: str
     reason: str
@@ -50,12 +49,12 @@ class Skipped(NamedTuple):
 class Sample:
     """An image and its regions.
 
-    | field | what |
+    | field | value |
     |---|---|
-    | key | name within all shards, without a dot |
-    | image | an image file, as bytes |
-    | boxes | (x1, y1, x2, y2) per region, pixels |
-    | labels | a category name per region |
+    | key | name, unique in all shards, without dots |
+    | image | content of an image file |
+    | boxes | (x1, y1, x2, y2) of each region in pixels |
+    | labels | category name of each region |
     """
 
     key: str
@@ -80,27 +79,29 @@ def write_shards(
     force: bool,
     about: dict[str, Any],
 ) -> ShardIndex:
-    """Write `000000.tar` ..., `skipped.json` and, last, `meta.json`; continue what was interrupted.
+    """Write `000000.tar` etc., `skipped.json` and finally `meta.json`, or continue an earlier call.
 
-    A shard of which every source is skipped is left out.
+    Shards whose sources are all skipped are not written.
 
     Args:
-        folder: Folder of the shards, new, empty, or left by an interrupted call.
-        sources: What `convert` takes; texts that name the sample's files.
-        convert: Returns the sample of a source, or None, and what it skipped. To be pickled.
+        folder: Folder of the shards: new, empty, or left by an interrupted call.
+        sources: Arguments of `convert`; strings that name the files of a sample.
+        convert: Function that returns the sample of a source (or None) and its skipped files and
+            boxes. It must be picklable.
         classes: Names of the categories, in the order of their indices.
         n_shards: Number of shards.
-        seed: Of the shuffle of the sources.
+        seed: Seed of the shuffle of the sources.
         workers: Number of processes.
-        force: Whether to remove the shards of an earlier call in the folder first.
-        about: What else decides the result, for meta.json; a continuation must have the same.
+        force: Whether to first remove the shards of an earlier call in the folder.
+        about: Further settings that determine the result, for meta.json; they must be the same
+            when an interrupted call is continued.
 
     Returns:
-        The index of the shards; `source` in it has `about`, counts, and the boxes per category.
+        The index of the shards; its `source` has `about`, counts, and the boxes per category.
 
     Raises:
-        FileExistsError: The folder has finished shards, or something else, in it.
-        ValueError: There are fewer sources than shards, or nothing is left of them, or the
+        FileExistsError: The folder has finished shards or other files.
+        ValueError: There are fewer sources than shards, all sources are skipped, or the
             interrupted call had other sources or arguments.
         BlockingIOError: Another process is writing into the folder.
     """
@@ -126,17 +127,17 @@ def write_shards(
 
 
 def _remove_shards(folder: Path) -> None:
-    """Remove the shards of an earlier call and what belongs to them, finished or not.
+    """Remove the shards of an earlier call, finished or not, and the files that belong to them.
 
     Raises:
-        FileExistsError: There is anything else in the folder; nothing is removed then.
+        FileExistsError: The folder has other files; then nothing is removed.
     """
     unfinished, finished = folder / UNFINISHED, folder / META
     shards = set()
     for note in (finished, unfinished / META):
         meta = json.loads(note.read_text()) if note.exists() else {'source': {'files_sha256': ''}}
         if 'files_sha256' not in meta.get('source', {}):
-            raise FileExistsError(f'{note} is of shards of others; choose another folder')
+            raise FileExistsError(f'{note} is not of this tool; choose another folder')
         shards |= {shard['name'] for shard in meta.get('shards', [])}
     if (unfinished / PLAN).exists():
         n_shards = json.loads((unfinished / PLAN).read_text())['num_shards']
@@ -149,7 +150,7 @@ def _remove_shards(folder: Path) -> None:
             'choose another folder, or remove it yourself'
         )
     unfinished.mkdir(exist_ok=True)
-    if finished.exists():  # first: without it the folder is not taken for whole
+    if finished.exists():  # move it first: without it, the folder does not count as finished
         finished.replace(unfinished / META)
     for name in names & (shards | {SKIPPED}):
         (folder / name).unlink()
@@ -157,7 +158,7 @@ def _remove_shards(folder: Path) -> None:
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Note the plan of a new call; check that a continuation has the same."""
+    """Record the plan of a new call, or check that a continued call has the same plan."""
     unfinished = folder / UNFINISHED
     if (folder / META).exists():
         raise FileExistsError(f'{folder} has finished shards in it; pass --force to replace them')
@@ -182,7 +183,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
 
 
 def _record(folder: Path, name: str) -> Path:
-    """Return the path of the note about a finished shard."""
+    """Return the path of the record of a finished shard."""
     return folder / UNFINISHED / f'{name}.json'
 
 
@@ -226,13 +227,13 @@ def _start_worker(counter: Synchronized) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the tool is killed; it would wait for work forever."""
+    """End this worker when the tool is killed, because it would wait for work forever."""
     parent_process().join()
     os._exit(1)
 
 
 def _write_shard(folder: Path, name: str, sources: list[Source], convert: Convert) -> None:
-    """Write one shard, unless it stays empty, and then its record."""
+    """Write one shard, unless it is empty, and then its record."""
     temporary = folder / UNFINISHED / f'{name}.{os.getpid()}.tmp'
     categories, skipped, n_samples = Counter(), [], 0
     with temporary.open('wb') as file:
@@ -265,7 +266,7 @@ def _write_shard(folder: Path, name: str, sources: list[Source], convert: Conver
 
 
 class _HashedFile:
-    """A file for writing that takes the sha256 of its content on the way."""
+    """A file for writing that computes the SHA-256 of its content on the fly."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -281,7 +282,7 @@ class _HashedFile:
 def _add_sample(tar: tarfile.TarFile, sample: Sample) -> None:
     regions = {'gt_bboxes': sample.boxes, 'gt_bboxes_labels': sample.labels}
     for suffix, data in (('jpg', sample.image), ('json', json.dumps(regions).encode())):
-        member = tarfile.TarInfo(f'{sample.key}.{suffix}')  # time 0, no user: the same every time
+        member = tarfile.TarInfo(f'{sample.key}.{suffix}')  # time 0, no user: reproducible
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
 
@@ -290,7 +291,7 @@ def _finish(
     folder: Path, records: list[dict[str, Any]], classes: tuple[str, ...], plan: dict[str, Any]
 ) -> ShardIndex:
     """Write skipped.json and meta.json from the records of the shards."""
-    # here, so that the workers, which import this module afresh, do without torch
+    # imported here, so that the workers, which import this module anew, do not import torch
     from mmdynamicvis.pretraining.region_shards import Shard, ShardIndex
 
     skipped = [Skipped(*entry) for record in records for entry in record['skipped']]
@@ -305,7 +306,7 @@ def _finish(
     if not shards:
         raise ValueError(
             f'nothing is left: all files are skipped, for reasons listed in {folder / SKIPPED}; '
-            'mend them and pass --force to start again'
+            'correct them and pass --force to start again'
         )
     categories = sum((Counter(record['categories']) for record in records), Counter())
     source = plan | {

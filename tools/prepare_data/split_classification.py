@@ -1,12 +1,12 @@
-"""Split a folder-per-class dataset into two lists, with the same share of every class.
+r"""Split a folder-per-class dataset into two lists, with the same ratio in every class.
 
     python tools/prepare_data/split_classification.py data/UCMerced_LandUse --images Images \
         --train-ratio 0.7                                              # UC Merced, as in the paper
     python tools/prepare_data/split_classification.py data/AID --train-ratio 0.5      # AID
     python tools/prepare_data/split_classification.py data/AID --list train.txt \
-        --names tune_train.txt tune_val.txt --train-ratio 0.8          # a part of train, to tune on
+        --names tune_train.txt tune_val.txt --train-ratio 0.8          # a part of train for tuning
 
-A line of the lists is the path of an image below the image folder, ``Class/name.jpg``. The
+Each line of the lists is the path of an image relative to the image folder, ``Class/name.jpg``. The
 same seed and files give the same lists on any machine.
 """
 
@@ -33,8 +33,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--images', default='', help='folder of the class folders, below root (default: root)'
     )
-    parser.add_argument('--list', help='split the images of this list, a file in root, instead')
-    parser.add_argument('--train-ratio', type=float, required=True, help='share of each class')
+    parser.add_argument('--list', help='split only the images in this list, a file in root')
+    parser.add_argument(
+        '--train-ratio', type=float, required=True, help='fraction of each class for training'
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--names',
@@ -56,13 +58,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_images(folder: Path) -> dict[str, list[str]]:
-    """Return the images in each class folder, ``Class/name.jpg``, by class.
+    """Return the images ``Class/name.jpg`` of each class folder, by class.
 
-    Every image once: see :func:`mmdynamicvis.data.image_files.find_files`. A link to a folder that
-    is a class anyhow is none of its own.
+    Every image is listed once, see :func:`mmdynamicvis.data.image_files.find_files`. A link to
+    another class folder does not count as a class.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        FileNotFoundError: The folder does not exist.
     """
     files = find_files(folder, SUFFIXES)
     by_class = {
@@ -96,7 +98,7 @@ def read_list(path: Path) -> dict[str, list[str]]:
 def split(
     by_class: dict[str, list[str]], train_ratio: float, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Split every class at the same share, rounded, with at least one image on each side.
+    """Split every class by the same ratio, rounded, with at least one image on each side.
 
     Raises:
         ValueError: A class has fewer than two images, or there are no classes.
@@ -108,7 +110,7 @@ def split(
         images = sorted(by_class[name])
         if len(images) < 2:
             raise ValueError(f'class {name} has {len(images)} images; two are needed to split it')
-        # A generator per class: a change of one class leaves the others as they were.
+        # With a generator per class, a change in one class does not affect the others.
         random.Random(f'{seed} {name}').shuffle(images)
         n_train = min(max(round(train_ratio * len(images)), 1), len(images) - 1)
         train += sorted(images[:n_train])

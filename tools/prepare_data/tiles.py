@@ -1,4 +1,4 @@
-"""Cuts pairs of images and their masks into tiles, reading only what a tile needs."""
+"""Cutting of image pairs and their masks into tiles, read window by window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmdynamicvis.data.grids import check_places, place_of
 
 
 class Pair(NamedTuple):
-    """Open files of one place: two dates, and the mask of what changed."""
+    """Open files of one place: two dates and the change mask."""
 
     first: rasterio.DatasetReader
     second: rasterio.DatasetReader
@@ -26,14 +26,14 @@ class Pair(NamedTuple):
 
 
 def starts(length: int, size: int, stride: int, cover: bool) -> list[int]:
-    """Return where tiles begin along one axis.
+    """Return the first pixels of tiles along one axis.
 
     Args:
-        length: Pixels of the image.
-        size: Pixels of a tile.
-        stride: Pixels from one tile to the next.
-        cover: Move the last tile back so that the image's end is covered; otherwise what is left
-            there is dropped.
+        length: Size of the image in pixels.
+        size: Size of a tile in pixels.
+        stride: Distance between tiles in pixels.
+        cover: Add a last tile aligned with the end of the image; otherwise the remainder is
+            dropped.
 
     Raises:
         ValueError: The image is smaller than a tile.
@@ -59,8 +59,8 @@ def check_pair(pair: Pair) -> None:
     """Refuse files that do not lie on one grid.
 
     Raises:
-        ValueError: The files differ in size or place, or the dates in bands or dtype; the message
-            names them. A mask need not say where it lies.
+        ValueError: The files differ in size or area, or the dates in bands or dtype; the message
+            names them. The mask may lack georeferencing.
     """
     first = pair.first
     for other in pair[1:]:
@@ -86,7 +86,7 @@ def check_rgb(file: rasterio.DatasetReader) -> None:
     """Refuse files that cannot be written as .png of R, G, B.
 
     Raises:
-        ValueError: There are less than three bands, or they are not of 8 bits.
+        ValueError: There are fewer than three bands, or they are not uint8.
     """
     if file.count < 3 or set(file.dtypes[:3]) != {'uint8'}:
         raise ValueError(
@@ -96,7 +96,7 @@ def check_rgb(file: rasterio.DatasetReader) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """Return a number of pixels of the command line."""
+    """Return a number of pixels from the command line, at least 1."""
     number = int(text)
     if number < 1:
         raise ArgumentTypeError(f'{text} is less than one pixel')
@@ -104,12 +104,12 @@ def at_least_one(text: str) -> int:
 
 
 def read_change(mask: rasterio.DatasetReader, window: Window, changed: Sequence[int]) -> np.ndarray:
-    """Read a mask, (H, W) uint8 of 0 and 255.
+    """Read a change mask as (H, W) uint8 with values 0 and 255.
 
     Args:
-        mask: File with one value for what did not change, another for what did.
-        window: Part of it.
-        changed: The values of a changed and of an unchanged pixel.
+        mask: File with two values.
+        window: Window to read.
+        changed: The values of changed and unchanged pixels.
 
     Raises:
         ValueError: There are other values, which the message lists, or colors.
@@ -125,10 +125,10 @@ def read_change(mask: rasterio.DatasetReader, window: Window, changed: Sequence[
 
 
 def read_mask(file: rasterio.DatasetReader, window: Window | None = None) -> np.ndarray:
-    """Read a mask as a viewer shows it, (H, W): its gray values if it has a palette or is inverted.
+    """Read a mask as (H, W) values, with gray palettes and inverted scales applied.
 
     Raises:
-        ValueError: It is colored, or has transparent pixels.
+        ValueError: The mask is colored, or has transparent pixels.
     """
     values_CHW = file.read(window=window)
     kinds = np.array([kind == ColorInterp.alpha for kind in file.colorinterp])
@@ -138,7 +138,7 @@ def read_mask(file: rasterio.DatasetReader, window: Window | None = None) -> np.
     if (values_CHW[~kinds] != values).any():
         raise ValueError(f'mask {file.name} is colored: its bands differ. Give one of one band')
     structure = file.tags(ns='IMAGE_STRUCTURE') | file.tags(1, ns='IMAGE_STRUCTURE')
-    if structure.get('MINISWHITE') == 'YES':  # GDAL gives a palette of it, too, of 8 bits always
+    if structure.get('MINISWHITE') == 'YES':  # GDAL also returns a palette, but always for 8 bits
         bits = int(structure.get('NBITS', 8 * values.itemsize))
         return (2**bits - 1 - values).astype(values.dtype)
     if file.colorinterp[0] == ColorInterp.palette:
@@ -155,6 +155,6 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
 
 
 def write_rgb(path: Path, image_CHW: np.ndarray) -> None:
-    """Write three bands of 8 bit as .png."""
+    """Write three 8-bit bands as .png."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.ascontiguousarray(image_CHW.transpose(1, 2, 0))).save(path)

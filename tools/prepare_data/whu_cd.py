@@ -1,11 +1,11 @@
-"""Cut WHU-CD's two images of 32507 x 15354 px into tiles, reading a tile at a time.
+"""Cut WHU-CD's two images of 32507 x 15354 px into tiles, reading one tile at a time.
 
     python tools/prepare_data/whu_cd.py BEFORE.tif AFTER.tif CHANGE.tif data/whu_cd
 
-Written are A/, B/, label/ (0 and 255) as NAME.png and list/{train,val,test}.txt: tiles of 256 px
-side by side; what is left over at the right and lower edge is dropped, or covered by tiles that
-overlap their neighbors (--cover). Names are ROW_COLUMN of a tile's first pixel. The published data
-have no split: tiles are drawn at random (--seed) in the paper's shares, 8 : 1 : 1.
+The tool writes A/, B/, label/ (0 and 255) as NAME.png and list/{train,val,test}.txt, with adjacent
+tiles of 256 px. The remainder at the right and lower edges is dropped, or, with --cover, covered by
+tiles that overlap their neighbors. Names are ROW_COLUMN of a tile's first pixel. The published data
+has no split; tiles are split at random (--seed) in the paper's ratio, 8 : 1 : 1.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('change', type=Path, help='mask of change')
     parser.add_argument('target', type=Path, help='folder to write')
     parser.add_argument('--size', type=at_least_one, default=256, help='pixels of a tile (256)')
-    parser.add_argument('--cover', action='store_true', help='tiles at the edges, too')
+    parser.add_argument('--cover', action='store_true', help='also cover the edges with tiles')
     parser.add_argument(
-        '--changed', type=int, default=255, help='value of change in the mask (255); 0 is none'
+        '--changed', type=int, default=255, help='value of changed pixels (255); others are 0'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the split')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split')
     parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
     return parser.parse_args()
 

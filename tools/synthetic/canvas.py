@@ -1,8 +1,8 @@
-"""The drawing surface of the synthetic scenes: ground seen from above, and the camera over it.
+"""Drawing surface of the synthetic scenes: the ground seen from above, and a camera.
 
-Everything is drawn in meters (x to the right, y downwards, origin in the upper left corner) and in
-float64. Only the finished picture is rounded to 8 bits, so that the last bit of a sine or of a
-matrix product, which differs between processors, does not reach the pixels.
+Everything is drawn in meters (x to the right, y downward, origin in the upper left corner) and in
+float64. Only the final picture is rounded to 8 bits, so that differences in the last bits of sines
+or matrix products between processors do not affect the pixels.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ __all__ = ['Canvas', 'Frame', 'Rows', 'blob', 'disc', 'rectangle', 'strip']
 
 Array = NDArray[np.float64]
 
-# Drawing at twice the resolution and averaging 2 x 2 gives smooth edges from exact integer filling.
+# Antialiasing: drawing at twice the resolution with exact integer filling, then averaging 2 x 2.
 _OVERSAMPLING = 2
 _SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A local coordinate system on the ground: u along its heading, v to the right of it.
+    """A local coordinate system on the ground: u along the heading, v to the right of it.
 
     Attributes:
         x: Origin, meters.
         y: Origin, meters.
-        angle: Heading in radians, from the x axis towards the y axis (clockwise in the picture).
+        angle: Heading in radians, from the x axis toward the y axis (clockwise in the picture).
     """
 
     x: float
@@ -38,18 +38,18 @@ class Frame:
     angle: float = 0.0
 
     def to_ground(self, points: Array) -> Array:
-        """Maps local points (N, 2) in meters to ground points (N, 2) in meters."""
+        """Map local points (N, 2) in meters to ground points (N, 2) in meters."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.asarray(points, dtype=np.float64) @ [[cos, sin], [-sin, cos]] + [self.x, self.y]
 
     def to_local(self, other: Frame) -> Array:
-        """Returns the origin of another frame in this one, (2,), meters."""
+        """Return the origin of another frame in coordinates of this one, (2,), meters."""
         dx, dy = other.x - self.x, other.y - self.y
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([cos * dx + sin * dy, cos * dy - sin * dx])
 
     def at(self, u: float, v: float, turn: float = 0.0) -> Frame:
-        """Returns the frame whose origin is the local point (u, v), turned by `turn` radians."""
+        """Return the frame whose origin is the local point (u, v), turned by `turn` radians."""
         x, y = self.to_ground(np.array([[u, v]]))[0]
         return Frame(float(x), float(y), self.angle + turn)
 
@@ -60,9 +60,9 @@ class Rows:
 
     Attributes:
         period: Distance between two rows, meters.
-        angle: Direction in which they run, radians.
+        angle: Direction of the rows, radians.
         depth: Amplitude relative to the color.
-        wobble: How far noise bends the rows, in periods.
+        wobble: Displacement of the rows by noise, in periods.
     """
 
     period: float
@@ -72,24 +72,24 @@ class Rows:
 
 
 def rectangle(length: float, width: float) -> Array:
-    """Returns corners (4, 2): front left, front right, rear right, rear left of the heading u."""
+    """Return corners (4, 2): front left, front right, rear right, rear left; u points forward."""
     u, v = length / 2, width / 2
     return np.array([[u, -v], [u, v], [-u, v], [-u, -v]])
 
 
 def disc(radius: float, corners: int = 28) -> Array:
-    """Returns a circle as a polygon (corners, 2)."""
+    """Return a circle as a polygon (corners, 2)."""
     phi = np.arange(corners) * (2 * np.pi / corners)
     return radius * np.stack([np.cos(phi), np.sin(phi)], axis=1)
 
 
 def blob(rng: np.random.Generator, radius: float, roughness: float, corners: int = 14) -> Array:
-    """Returns a disc with a ragged rim (corners, 2), such as a tree crown or a bush."""
+    """Return a disc with an irregular rim (corners, 2), for a tree crown or a bush."""
     return disc(radius, corners) * (1 + roughness * (2 * rng.random((corners, 1)) - 1))
 
 
 def strip(line: Array, width: float | Array) -> Array:
-    """Returns the polygon (2 N, 2) of a band along a line.
+    """Return the polygon (2 N, 2) of a band along a line.
 
     Args:
         line: Points of the middle line, (N, 2), meters.
@@ -124,17 +124,17 @@ def _blur(image: Array, sigma: float) -> Array:
 
 
 class Canvas:
-    """Square piece of ground on which surfaces, shadows and things are drawn one over the other.
+    """Square piece of ground on which surfaces, shadows and objects are drawn.
 
     Args:
-        size: Width and height of the finished picture, pixels.
-        gsd: Ground sample distance of the finished picture, m/px.
-        rng: Source of the textures and of the sun's position.
+        size: Width and height of the final picture, pixels.
+        gsd: Ground sample distance of the final picture, m/px.
+        rng: Random generator for the textures and the position of the sun.
 
     Attributes:
         extent: Width and height of the ground, meters.
-        rgb: What is drawn so far, float64 (2 size, 2 size, 3), RGB in 0 to 1.
-        away_from_sun: Unit vector (2,) in which shadows fall.
+        rgb: Current drawing, float64 (2 size, 2 size, 3), RGB in 0 to 1.
+        away_from_sun: Unit vector (2,) in the direction of shadows.
     """
 
     def __init__(self, size: int, gsd: float, rng: np.random.Generator) -> None:
@@ -152,25 +152,25 @@ class Canvas:
         self._grain = 0.5 * fine + 0.35 * self._bend
 
     def _smooth_noise(self, rng: np.random.Generator, period: float) -> Array:
-        """Returns smooth noise of unit variance, (2 size, 2 size); `period` is in meters."""
+        """Return smooth noise of unit variance, (2 size, 2 size); `period` is in meters."""
         pixels = len(self.rgb)
         nodes = int(np.ceil(self.extent / period)) + 2
         spread = _interpolation(pixels, nodes)
-        # Not `@`: waking BLAS threads costs far more than these small sums.
+        # einsum instead of `@`: starting BLAS threads costs far more than these small sums.
         field = np.einsum('in,nm->im', spread, rng.standard_normal((nodes, nodes)))
         field = np.einsum('im,jm->ij', field, spread)
         return (field - field.mean()) / field.std()
 
     def middle(self, angle: float = 0.0) -> Frame:
-        """Returns the frame at the center of the ground with heading `angle` (radians)."""
+        """Return the frame at the center of the ground with heading `angle` (radians)."""
         return Frame(self.extent / 2, self.extent / 2, angle)
 
     def to_pixels(self, points: Array) -> NDArray[np.float32]:
-        """Maps ground points to the finished picture; pixel i spans i to i + 1."""
+        """Map ground points to pixels of the final picture; pixel i spans i to i + 1."""
         return (np.asarray(points) / self.gsd).astype(np.float32)
 
     def shows(self, outline: Array) -> bool:
-        """Says whether any part of an outline (N, 2) in meters is in the picture."""
+        """Return whether any part of an outline (N, 2) in meters is in the picture."""
         region = self._rasterise(outline)
         return region is not None and bool(region[1].any())
 
@@ -184,14 +184,14 @@ class Canvas:
         dome: float = 0.0,
         rows: Rows | None = None,
     ) -> None:
-        """Draws a filled polygon.
+        """Draw a filled polygon.
 
         Args:
             outline: Corners on the ground, (N, 2), meters; parts outside the picture are cut off.
             color: RGB in 0 to 1, (3,).
             opacity: 0 (invisible) to 1.
             grain: Amplitude of the ground's irregular texture relative to the color.
-            dome: How much the side towards the sun is brighter and the other one darker.
+            dome: Brightness difference between the side facing the sun and the other side.
             rows: Parallel rows over the surface.
         """
         region = self._rasterise(outline)
@@ -220,12 +220,12 @@ class Canvas:
         target += mask * (light[..., None] * color - target)
 
     def cover(self, color: Array, *, grain: float = 0.0, rows: Rows | None = None) -> None:
-        """Draws a surface over the whole ground."""
+        """Draw a surface over the whole ground."""
         everything = self.middle().to_ground(rectangle(self.extent * 1.1, self.extent * 1.1))
         self.fill(everything, color, grain=grain, rows=rows)
 
     def shadow(self, outline: Array, height: float) -> None:
-        """Darkens what an outline (N, 2) of this height, meters, keeps from the sun."""
+        """Darken the shadow of an object with an outline (N, 2) and a height in meters."""
         shift = self.away_from_sun * (height * self._shadow_per_meter)
         both = np.concatenate([outline, outline + shift]).astype(np.float32)
         region = self._rasterise(cv2.convexHull(both)[:, 0].astype(np.float64))
@@ -234,8 +234,8 @@ class Canvas:
             self.rgb[window] *= 1 - (1 - self._shadow_light) * mask[..., None]
 
     def _rasterise(self, outline: Array) -> tuple[tuple[slice, slice], Array] | None:
-        """Returns the window of the outline and its mask (0 or 1), None if it is out of sight."""
-        # OpenCV counts from the middle of a pixel.
+        """Return the window of the outline and its mask (0 or 1), None if it is not visible."""
+        # OpenCV's coordinates start at the center of a pixel.
         points = outline * (_OVERSAMPLING / self.gsd) - 0.5
         corners = np.rint(points * 2**_SUBPIXEL_BITS).astype(np.int32)
         left, top, width, height = cv2.boundingRect(corners)
@@ -252,11 +252,11 @@ class Canvas:
         return (slice(y, y_stop), slice(x, x_stop)), mask.astype(np.float64)
 
     def photograph(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Takes the picture under random light: blur, haze, color cast, vignetting and noise.
+        """Render the picture with random blur, haze, color cast, vignetting and noise.
 
         Args:
-            rng: Source of the light and of the camera's faults. It is another one than that of the
-                drawing, so that the same ground can be photographed twice.
+            rng: Random generator for light and camera. It differs from that of the drawing, so that
+                the same ground can be photographed twice.
 
         Returns:
             RGB picture, uint8 (size, size, 3).

@@ -1,4 +1,4 @@
-"""A scene classification dataset of synthetic scenes, in the folder layout of the real ones."""
+"""A scene classification dataset of synthetic scenes, in the folder layout of real datasets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synthetic.scenes import CATEGORIES, make_scene
 __all__ = ['write_classification_dataset']
 
 _MANIFEST = 'manifest.json'
-# To be raised with every change of the pictures, so that older datasets are not taken for new.
+# Increase with every change of the pictures, so that older datasets are not reused.
 _REVISION = 1
 
 
@@ -31,26 +31,25 @@ def write_classification_dataset(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
-    """Writes `<category>/<category>_NNNNN.png`, `train.txt`, `val.txt` and `manifest.json`.
+    """Write `<category>/<category>_NNNNN.png`, `train.txt`, `val.txt` and `manifest.json`.
 
-    The lines of the split files are `<category>/<file> <class index>`, classes in the order of
-    `CATEGORIES`. The folder appears when it is complete; a complete one of the same arguments is
-    left as it is.
+    The lines of the split files are `<category>/<file> <class index>`, with classes in the order of
+    `CATEGORIES`. The folder is written atomically; a complete one with equal arguments is reused.
 
     Args:
         root: Folder of the dataset.
         train_per_class: Number of training images of each category, at least 1.
         val_per_class: Number of validation images of each category, at least 1.
         size: Width and height of the images, pixels, at least 32.
-        seed: Number of the collection, from 0.
-        progress: Called with the number of images written so far and of all images.
+        seed: Seed of the collection, from 0.
+        progress: Called with the number of images written so far and the number of all images.
 
     Returns:
-        True if the dataset was made, False if it was there already.
+        True if the dataset was written, False if it existed already.
 
     Raises:
         ValueError: A number is too small.
-        FileExistsError: There is a folder (or file) of this name with something else in it.
+        FileExistsError: A file, or a folder with other content, has this name.
     """
     if train_per_class < 1 or val_per_class < 1:
         raise ValueError(
@@ -109,7 +108,7 @@ def _write(root: Path, manifest: dict, progress: Callable[[int, int], None] | No
             jobs.append((root / name, category, index, manifest['size'], manifest['seed']))
             lines['train' if index < train else 'val'].append(f'{name} {label}\n')
 
-    # Started afresh: a fork of a process with threads (torch, OpenCV) may hang.
+    # spawn, because a fork of a process with threads (torch, OpenCV) may hang
     with ProcessPoolExecutor(os.cpu_count(), get_context('spawn')) as pool:
         for done, _ in enumerate(pool.map(_write_image, jobs, chunksize=8), start=1):
             if progress is not None:
@@ -121,7 +120,7 @@ def _write(root: Path, manifest: dict, progress: Callable[[int, int], None] | No
 
 def _write_image(job: tuple[Path, str, int, int, int]) -> None:
     path, category, index, size, seed = job
-    cv2.setNumThreads(0)  # One process per core is at work already.
+    cv2.setNumThreads(0)  # there is already one process per core
     image = make_scene(category, index, size=size, seed=seed).image
     encoded, data = cv2.imencode('.png', np.ascontiguousarray(image[..., ::-1]))
     if not encoded:

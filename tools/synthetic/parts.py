@@ -1,7 +1,7 @@
-"""What the synthetic scenes consist of: surfaces, vegetation, roads, buildings, tanks, ships, cars.
+"""Parts of synthetic scenes: surfaces, vegetation, roads, buildings, tanks, ships, cars.
 
-Sizes are meters. Each function draws one thing on a canvas; things that later become labeled
-objects return their outline in their own frame.
+Sizes are in meters. Each function draws one part on a canvas; functions for labeled objects return
+the outline in the frame of the object.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from synthetic.canvas import Array, Canvas, Frame, Rows, blob, disc, rectangle, strip
 
-# RGB 0-255, as such surfaces look from the air; a color is drawn between two entries and jittered.
+# RGB 0-255 of surfaces seen from the air; a color is mixed from two entries and jittered.
 PALETTE: dict[str, list[tuple[int, int, int]]] = {
     'grass': [(92, 110, 62), (112, 122, 72), (76, 96, 54)],
     'dry_grass': [(154, 142, 98), (136, 126, 84)],
@@ -33,7 +33,7 @@ GROUNDS = ('grass', 'dry_grass', 'soil', 'concrete', 'asphalt', 'sand', 'crop')
 
 
 def pick_color(rng: np.random.Generator, surface: str) -> Array:
-    """Returns a random color of a surface, RGB in 0 to 1, (3,)."""
+    """Return a random color of a surface, RGB in 0 to 1, (3,)."""
     colors = np.array(PALETTE[surface]) / 255
     first, second = colors[rng.integers(len(colors), size=2)]
     mixed = first + rng.random() * (second - first)
@@ -41,13 +41,13 @@ def pick_color(rng: np.random.Generator, surface: str) -> Array:
 
 
 def curve(rng: np.random.Generator, frame: Frame, reach: float, bend: float) -> Array:
-    """Returns a smooth line (48, 2) on the ground through the frame, `reach` to both sides.
+    """Return a smooth line (48, 2) on the ground through the frame, `reach` to both sides.
 
     Args:
-        rng: Source of the shape.
-        frame: The line runs along its heading.
+        rng: Random generator for the shape.
+        frame: Frame of the line, which runs along its heading.
         reach: Half the length, meters.
-        bend: Amplitude of the windings, meters; 0 gives a straight line.
+        bend: Amplitude of the bends, meters; 0 gives a straight line.
     """
     u = np.linspace(-reach, reach, 48)
     waves = rng.uniform(0.6, 1.4, size=2) * np.array([1.0, 2.2]) * np.pi / reach
@@ -57,13 +57,13 @@ def curve(rng: np.random.Generator, frame: Frame, reach: float, bend: float) -> 
 
 
 def draw_ground(canvas: Canvas, rng: np.random.Generator, surface: str | None = None) -> str:
-    """Covers the ground with one surface, by default a random one, and returns its name."""
+    """Cover the ground with one surface, by default a random one, and return its name."""
     surface = surface or str(rng.choice(GROUNDS))
     rows = None
     if surface == 'crop':
         rows = Rows(rng.uniform(1.5, 4), rng.uniform(0, np.pi), rng.uniform(0.04, 0.12), 0.1)
     canvas.cover(pick_color(rng, surface), grain=rng.uniform(0.05, 0.14), rows=rows)
-    # Patches of another shade, so that no ground is one color.
+    # Patches of another shade, so that the ground is not uniform.
     other = pick_color(rng, surface)
     for _ in range(rng.integers(2, 6)):
         spot = Frame(*rng.uniform(0, canvas.extent, size=2))
@@ -73,7 +73,7 @@ def draw_ground(canvas: Canvas, rng: np.random.Generator, surface: str | None = 
 
 
 def draw_field(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> None:
-    """Draws one field: a crop or bare soil with furrows along its longer side."""
+    """Draw one field: a crop or bare soil with furrows along its longer side."""
     surface = rng.choice(['crop', 'soil', 'grass', 'dry_grass'], p=[0.55, 0.2, 0.15, 0.1])
     along = frame.angle + (np.pi / 2 if size[1] > size[0] else 0.0)
     depth = rng.uniform(0.03, 0.2) if surface in ('crop', 'soil') else 0.02
@@ -85,7 +85,7 @@ def draw_field(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Arr
 def draw_tree(
     canvas: Canvas, rng: np.random.Generator, frame: Frame, radius: float, color: Array
 ) -> None:
-    """Draws a crown with its shadow: a ragged dark rim, a lighter body, a bright lit cap."""
+    """Draw a crown with its shadow: a ragged dark rim, a lighter body, a bright lit cap."""
     outline = frame.to_ground(blob(rng, radius, 0.22))
     canvas.shadow(outline, 1.3 * radius)
     canvas.fill(outline, color * 0.82, dome=0.5, grain=0.18)
@@ -94,7 +94,7 @@ def draw_tree(
 
 
 def draw_trees(canvas: Canvas, rng: np.random.Generator, count: int) -> None:
-    """Scatters single trees over the whole ground."""
+    """Scatter single trees over the whole ground."""
     color = pick_color(rng, 'crown')
     for _ in range(count):
         frame = Frame(*rng.uniform(0, canvas.extent, size=2))
@@ -102,7 +102,7 @@ def draw_trees(canvas: Canvas, rng: np.random.Generator, count: int) -> None:
 
 
 def draw_tree_line(canvas: Canvas, rng: np.random.Generator, line: Array, density: float) -> None:
-    """Draws trees along a line (N, 2); `density` is their number per meter."""
+    """Draw trees along a line (N, 2); `density` is their number per meter."""
     color = pick_color(rng, 'crown')
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     length = np.concatenate([[0], np.cumsum(steps)])
@@ -114,7 +114,7 @@ def draw_tree_line(canvas: Canvas, rng: np.random.Generator, line: Array, densit
 def draw_road(
     canvas: Canvas, rng: np.random.Generator, line: Array, width: float, surface: str = 'asphalt'
 ) -> None:
-    """Draws a road along a line (N, 2); wide asphalt roads have verges and lane markings."""
+    """Draw a road along a line (N, 2); wide asphalt roads have verges and lane markings."""
     verge = pick_color(rng, 'concrete') * 0.8
     canvas.fill(strip(line, width + 2.4), verge, opacity=0.5, grain=0.1)
     canvas.fill(strip(line, width), pick_color(rng, surface), grain=0.05)
@@ -132,13 +132,13 @@ def draw_road(
 
 
 def parallel(line: Array, offset: float) -> Array:
-    """Moves a line (N, 2) sideways by `offset` meters."""
-    # The band of twice the offset has the moved line as one of its two sides.
+    """Move a line (N, 2) sideways by `offset` meters."""
+    # The moved line is one side of a strip of twice the offset.
     return strip(line, 2 * offset)[: len(line)]
 
 
 def draw_water(canvas: Canvas, rng: np.random.Generator, outline: Array, angle: float) -> None:
-    """Draws water with waves across the direction `angle` (radians)."""
+    """Draw water with waves across the direction `angle` (radians)."""
     color = pick_color(rng, 'water')
     depth = rng.uniform(0.02, 0.09)
     canvas.fill(outline, color, grain=rng.uniform(0.03, 0.09))
@@ -147,7 +147,7 @@ def draw_water(canvas: Canvas, rng: np.random.Generator, outline: Array, angle: 
 
 
 def draw_house(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> Array:
-    """Draws a house with a gable, hip or flat roof; returns its outline (4, 2) in its frame."""
+    """Draw a house with a gable, hip or flat roof; return its outline (4, 2) in its frame."""
     length, width = size
     outline = rectangle(length, width)
     ground = frame.to_ground(outline)
@@ -182,7 +182,7 @@ def draw_house(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Arr
 
 
 def draw_flat_roof(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> Array:
-    """Draws a flat roof with parapet, seams and vents; returns its outline (4, 2) in its frame."""
+    """Draw a flat roof with parapet, seams and vents; return its outline (4, 2) in its frame."""
     length, width = size
     outline = rectangle(length, width)
     ground = frame.to_ground(outline)
@@ -200,7 +200,7 @@ def draw_flat_roof(canvas: Canvas, rng: np.random.Generator, frame: Frame, size:
 
 
 def draw_tank(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> Array:
-    """Draws a storage tank, fixed or floating roof; returns its outline (28, 2) in its frame."""
+    """Draw a storage tank, fixed or floating roof; return its outline (28, 2) in its frame."""
     radius = size[0] / 2
     outline = disc(radius)
     ground = frame.to_ground(outline)
@@ -208,7 +208,7 @@ def draw_tank(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Arra
     canvas.shadow(ground, rng.uniform(0.5, 0.9) * radius + 3)
     canvas.fill(ground, color * 1.06)
     if rng.random() < 0.4:
-        # The roof floats on what is left inside: the wall throws a shadow onto it.
+        # The roof floats below the rim, so the wall casts a shadow onto it.
         canvas.fill(frame.to_ground(disc(radius * 0.92)), color * 0.55)
         lit = frame.to_ground(disc(radius * 0.78)) + 0.12 * radius * canvas.away_from_sun
         canvas.fill(lit, color * 0.8, grain=0.05)
@@ -221,7 +221,7 @@ def draw_tank(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Arra
 
 
 def draw_ship(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> Array:
-    """Draws a ship heading along u; returns its outline (8, 2) in its frame."""
+    """Draw a ship heading along u; return its outline (8, 2) in its frame."""
     length, beam = size
     bow = np.array([[0.5, 0.0], [0.43, 0.26], [0.3, 0.45], [0.1, 0.5], [-0.46, 0.5], [-0.5, 0.36]])
     outline = np.concatenate([bow, (bow[1:] * [1, -1])[::-1]]) * size
@@ -243,7 +243,7 @@ def draw_ship(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Arra
 
 
 def draw_wake(canvas: Canvas, frame: Frame, size: Array) -> None:
-    """Draws the foam behind a moving ship: a fading streak and the two arms of its bow wave."""
+    """Draw the foam behind a moving ship: a fading streak and the two arms of its bow wave."""
     length, beam = size
     foam = np.array([0.86, 0.89, 0.9])
     for part in range(6):
@@ -256,7 +256,7 @@ def draw_wake(canvas: Canvas, frame: Frame, size: Array) -> None:
 
 
 def draw_car(canvas: Canvas, rng: np.random.Generator, frame: Frame, size: Array) -> Array:
-    """Draws a car heading along u; returns its outline (4, 2) in its frame."""
+    """Draw a car heading along u; return its outline (4, 2) in its frame."""
     length, width = size
     outline = rectangle(length, width)
     ground = frame.to_ground(outline)

@@ -1,7 +1,7 @@
-"""Synthetic aerial scenes: random, but the same for the same seed on every machine.
+"""Synthetic aerial scenes, which are random but reproducible on every machine.
 
-`make_scene` composes one scene of a category from the parts in `parts.py` and photographs it. A
-scene carries its objects as polygons, from which boxes, rotated boxes and masks follow.
+`make_scene` composes a scene of a category from the parts in `parts.py` and renders it. A scene has
+its objects as polygons, from which boxes, rotated boxes and masks can be derived.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DRAW: dict[str, Callable[[Canvas, np.random.Generator, Frame, Array], Array]] =
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One thing in a scene. Pixel i spans i to i + 1; parts may lie outside the picture.
+    """An object in a scene. Pixel i spans i to i + 1; parts may be outside the picture.
 
     Attributes:
         name: 'building', 'car', 'house', 'ship' or 'storage_tank'.
@@ -44,12 +44,12 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A synthetic aerial picture and what is in it.
+    """A synthetic aerial picture and its objects.
 
     Attributes:
         image: RGB, uint8 (size, size, 3).
         category: One of `CATEGORIES`.
-        objects: Everything of which a part is in the picture, in the order of drawing.
+        objects: All objects that are at least partly in the picture, in drawing order.
         gsd: Ground sample distance, m/px.
     """
 
@@ -61,7 +61,7 @@ class Scene:
 
 @dataclass
 class _Site:
-    """A canvas under construction with the objects that stand on it so far."""
+    """A canvas with the objects that have been drawn on it so far."""
 
     canvas: Canvas
     rng: np.random.Generator
@@ -69,12 +69,12 @@ class _Site:
 
     @property
     def reach(self) -> float:
-        """Half the diagonal of the ground, meters: a line of this reach always crosses it."""
+        """Half the diagonal of the ground, meters; a line of this reach always crosses it."""
         return self.canvas.extent * 0.72
 
     def put(self, name: str, frame: Frame, size: tuple[float, float]) -> None:
-        """Draws an object of `size` (length, width) in meters and keeps its outline."""
-        # Each object has a stream of its own: what it looks like does not move what comes after.
+        """Draw an object of `size` (length, width) in meters and keeps its outline."""
+        # Each object has its own random stream, so its appearance does not affect later draws.
         own_rng = np.random.default_rng(self.rng.integers(2**63))
         outline = frame.to_ground(_DRAW[name](self.canvas, own_rng, frame, np.array(size)))
         if self.canvas.shows(outline):
@@ -88,13 +88,13 @@ class _Site:
         return float(self.rng.uniform(0, 2 * np.pi))
 
     def anywhere(self, margin: float = 0.0) -> Frame:
-        """Returns a frame of random place and heading, `margin` meters from the rim."""
+        """Return a frame of random position and heading, at least `margin` meters from the rim."""
         x, y = self.rng.uniform(margin, self.canvas.extent - margin, size=2)
         return Frame(float(x), float(y), self.angle())
 
     @staticmethod
     def apart(frames: list[Frame], gap: float) -> list[Frame]:
-        """Returns those frames that are more than `gap` meters from all earlier ones."""
+        """Return those frames that are more than `gap` meters from all earlier ones."""
         kept: list[Frame] = []
         for frame in frames:
             if all(np.hypot(frame.x - k.x, frame.y - k.y) > gap for k in kept):
@@ -102,14 +102,14 @@ class _Site:
         return kept
 
     def area(self, square_meters: float) -> int:
-        """Returns how many things the ground has room for, at one per `square_meters`."""
+        """Return the number of objects on the ground at a density of one per `square_meters`."""
         return max(1, round(self.canvas.extent**2 / square_meters))
 
 
 def _split_fields(
     site: _Site, low: Array, high: Array, smallest: float
 ) -> list[tuple[Array, Array]]:
-    """Cuts a rectangle at random into fields; returns their (low, high) corners, meters."""
+    """Cut a rectangle at random into fields; return their (low, high) corners, meters."""
     size = high - low
     axis = int(size[1] > size[0])
     if size[axis] < 2 * smallest or (max(size) < 4 * smallest and site.chance(0.15)):
@@ -298,7 +298,7 @@ def _draw_residential(site: _Site) -> None:
 
 
 def _draw_surroundings(site: _Site) -> None:
-    """What may lie around a road or a river: fields, trees, houses or bare ground."""
+    """Surroundings of a road or a river: fields, trees, houses or bare ground."""
     kind = site.rng.choice(['fields', 'trees', 'houses', 'bare'])
     if kind == 'fields':
         _draw_farmland(site, cover=False)
@@ -427,13 +427,13 @@ CATEGORIES: tuple[str, ...] = tuple(_COMPOSE)
 
 
 def make_scene(category: str, index: int, *, size: int = 128, seed: int = 0) -> Scene:
-    """Makes one scene; the same arguments give the same scene, in any order of calls.
+    """Create a scene; the same arguments always give the same scene.
 
     Args:
         category: One of `CATEGORIES`.
-        index: Number of the scene within its category, from 0.
+        index: Index of the scene within its category, from 0.
         size: Width and height of the picture, pixels, at least 32.
-        seed: Number of the whole collection, from 0.
+        seed: Seed of the whole collection, from 0.
 
     Raises:
         ValueError: The category is unknown, the size under 32, or a number negative.
@@ -444,7 +444,7 @@ def make_scene(category: str, index: int, *, size: int = 128, seed: int = 0) -> 
         raise ValueError(f'size is {size} px; a scene needs at least 32')
     if index < 0 or seed < 0:
         raise ValueError(f'index and seed must not be negative, got index {index}, seed {seed}')
-    # Layout and photograph have streams of their own: the same ground can be taken twice.
+    # Layout and camera have separate random streams, so the same ground can be rendered twice.
     stream = np.random.SeedSequence([seed, CATEGORIES.index(category), index])
     layout_rng, camera_rng = (np.random.default_rng(child) for child in stream.spawn(2))
     gsd = float(layout_rng.uniform(0.5, 0.9))

@@ -1,8 +1,8 @@
-# One target class, images enlarged twice, crops of 1024 px: pipelines and loaders. A dataset's own
-# file adds what is read.
+# One target class, images enlarged twice, crops of 1024 px: pipelines and loaders. The file of a
+# dataset adds the datasets.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -13,14 +13,14 @@ data_preprocessor = dict(
 train_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='mmdynamicvis.LoadAnnotationsToBinary'),
-    # the same crops as of the enlarged image, for a fraction of the work
+    # the same crops as from the enlarged image, at a fraction of the cost
     dict(type='RandomCrop', crop_size=(512, 512)),
     dict(type='Resize', scale_factor=2.0, keep_ratio=True),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-# Annotations are loaded behind Resize: results are scored in the size of the file.
+# Annotations are loaded after Resize, because results are scored in the size of the file.
 test_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='Resize', scale_factor=2.0, keep_ratio=True),
@@ -49,7 +49,7 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
-    # the pyramid pooling norms one value per channel and image: one image is no batch
+    # a batch of one image fails: batch norms in the pyramid pooling get one value per image
     drop_last=True,
     num_workers=8,
     persistent_workers=True,

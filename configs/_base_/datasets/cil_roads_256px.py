@@ -4,7 +4,7 @@
 data_root = 'data/cil_roads/'
 data_preprocessor = dict(
     type='SegDataPreProcessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,

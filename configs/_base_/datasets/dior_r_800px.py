@@ -1,5 +1,5 @@
 # DIOR-R (20 categories, images of 800 px): 5862 images to train, 5863 to validate, 11738 to test.
-# Trained on the first two, tested on the third, as is usual. data/DIOR is as published.
+# As usual, models are trained on the first two and tested on the third. data/DIOR is as published.
 _base_ = ['rotated_800px.py']
 
 data_root = 'data/DIOR/'

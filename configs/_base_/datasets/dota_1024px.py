@@ -1,8 +1,8 @@
 # DOTA-v1.0 (15 categories) in tiles of 1024 px that overlap by 200 px, cut by mmrotate's own tool:
 #   python tools/prepare_data/dota.py --help
-# Training is on train and val, as is usual, and so a validation is on what was trained on. The
-# labels of the test images are secret: a test writes a zip of detections, merged over tiles, to
-# submit to DOTA's server.
+# As usual, training uses train and val, so a validation is on training data. The labels of the test
+# images are not public: a test writes a zip file of detections, merged over tiles, to submit to
+# DOTA's server.
 _base_ = ['rotated_1024px.py']
 
 data_root = 'data/split_ss_dota/'
@@ -24,6 +24,6 @@ test_dataloader = dict(
 test_evaluator = dict(
     format_only=True,
     merge_patches=True,
-    # must not exist
+    # files that must not exist
     outfile_prefix='work_dirs/dota_task1',
 )

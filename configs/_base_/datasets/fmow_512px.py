@@ -70,12 +70,12 @@ classes = [
 ]
 data_preprocessor = dict(
     type='DetDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
     pad_size_divisor=32,
-    # in training: what is smaller than a crop is padded
+    # in training, images smaller than a crop are padded
     batch_augments=[dict(type='BatchFixedSizePad', size=(512, 512))],
 )
 train_pipeline = [

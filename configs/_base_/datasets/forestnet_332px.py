@@ -3,7 +3,7 @@
 data_root = 'data/ForestNetDataset'
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
@@ -13,7 +13,7 @@ dataset = dict(type='mmdynamicvis.ForestNet', data_root=data_root, pipeline=test
 test_dataloader = dict(
     batch_size=64,
     num_workers=2,
-    # round_up=False: with several processes, no image counts twice
+    # round_up=False: with several processes, no image is counted twice
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
         type='mmdynamicvis.QueriesAndDatabase',

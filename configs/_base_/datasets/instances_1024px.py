@@ -1,8 +1,8 @@
-# Instance segmentation at 1024 px with large-scale jitter: pipelines and loaders. A dataset's own
-# file adds what is read.
+# Instance segmentation at 1024 px with large-scale jitter: pipelines and loaders. The file of a
+# dataset adds the datasets.
 data_preprocessor = dict(
     type='DetDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -22,7 +22,7 @@ train_pipeline = [
         recompute_bbox=True,
         allow_negative_crop=True,
     ),
-    # the mean color as B, G, R
+    # the mean color in the order B, G, R
     dict(type='Pad', size=size, pad_val=dict(img=(104, 116, 124), masks=0)),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
     dict(type='PackDetInputs'),

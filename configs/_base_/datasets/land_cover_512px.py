@@ -1,8 +1,8 @@
 # Several classes, images at their own size, crops of 512 px, through mmseg's own datasets:
-# pipelines and loaders. A dataset's own file adds what is read.
+# pipelines and loaders. The file of a dataset adds the datasets.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -45,7 +45,7 @@ tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
-    # the pyramid pooling norms one value per channel and image: one image is no batch
+    # a batch of one image fails: batch norms in the pyramid pooling get one value per image
     drop_last=True,
     num_workers=8,
     persistent_workers=True,

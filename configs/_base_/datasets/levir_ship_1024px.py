@@ -1,11 +1,11 @@
-# LEVIR-Ship: 2320 tiles of 512 px to train, 788 to validate, 788 to test; input twice as large.
+# LEVIR-Ship: 2320 tiles of 512 px to train, 788 to validate, 788 to test; input enlarged twice.
 # data/levir_ship holds annotations/instances_{train,val,test}2017.json and
 # images/{train,val,test}2017/:
 #   python tools/prepare_data/levir_ship.py --help
 data_root = 'data/levir_ship/'
 data_preprocessor = dict(
     type='DetDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -22,7 +22,7 @@ train_pipeline = [
         ratio_range=(0.5, 1.8),
         allow_negative_crop=True,
     ),
-    # the mean color as B, G, R
+    # the mean color in the order B, G, R
     dict(type='Pad', size=size, pad_val=dict(img=(104, 116, 124))),
     dict(type='PackDetInputs'),
 ]

@@ -1,5 +1,5 @@
 # LoveDA: 7 classes of land cover in images of 1024 px, 2522 to train, 1669 to validate. data/loveDA
-# is what mmseg's tools/dataset_converters/loveda.py makes; 0 is no data.
+# is the output of mmseg's tools/dataset_converters/loveda.py; 0 is nodata.
 _base_ = ['land_cover_512px.py']
 
 data_root = 'data/loveDA/'

@@ -1,4 +1,4 @@
-# An example of one's own data in four bands, red, green, blue, near infrared, as NAIP has them:
+# An example for custom data with four bands (red, green, blue, near infrared), like those of NAIP:
 # 8-bit GeoTIFFs {train,val}/images/NAME.tif and masks {train,val}/masks/NAME.tif of 0 and 255 (or
 # 0 and 1) below data/naip. Means and deviations are those of two scenes; use those of your own.
 data_root = 'data/naip/'
@@ -55,7 +55,7 @@ dataset = dict(
 )
 train_dataloader = dict(
     batch_size=8,
-    # the pyramid pooling norms one value per channel and image: one image is no batch
+    # a batch of one image fails: batch norms in the pyramid pooling get one value per image
     drop_last=True,
     num_workers=8,
     persistent_workers=True,

@@ -1,4 +1,4 @@
-# NWPU VHR-10 at 256 px for small machines, boxes alone.
+# NWPU VHR-10 at 256 px for small machines, only boxes.
 _base_ = ['nwpu_256px.py']
 
 train_pipeline = [

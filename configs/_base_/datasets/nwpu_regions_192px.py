@@ -16,12 +16,12 @@ classes = [
 ]
 data_preprocessor = dict(
     type='DetDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
     pad_size_divisor=32,
-    # in training: what RandomResize made smaller than a crop is padded
+    # in training, images that RandomResize made smaller than a crop are padded
     batch_augments=[dict(type='BatchFixedSizePad', size=(192, 192))],
 )
 train_pipeline = [
@@ -56,7 +56,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     num_workers=2,
-    # round_up=False: with several processes, no image counts twice
+    # round_up=False: with several processes, no image is counted twice
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
         type='mmdynamicvis.CocoRegions',

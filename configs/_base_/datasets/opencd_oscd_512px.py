@@ -3,7 +3,7 @@
 # tools/prepare_data/oscd.py.
 data_preprocessor = dict(
     type='DualInputSegDataPreProcessor',
-    # of R, G, B in [0, 255], of either date
+    # for R, G, B in [0, 255] of each date
     mean=[123.675, 116.28, 103.53] * 2,
     std=[58.395, 57.12, 57.375] * 2,
     bgr_to_rgb=True,

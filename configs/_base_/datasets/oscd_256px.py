@@ -1,5 +1,5 @@
 # OSCD in R, G, B, at its own size: tiles of 256 px that overlap by 128 px, from 14
-# cities to train and 10 to test (and to validate: the dataset has no third part). data/oscd_tiles
+# cities to train and 10 to test (also used for validation: there is no third part). data/oscd_tiles
 # holds A/, B/, label/ and list/{train,test}.txt:
 #   python tools/prepare_data/oscd.py --help
 _base_ = ['pairs_256px.py']

@@ -1,5 +1,5 @@
-# ISPRS Potsdam: 6 classes in tiles of 512 px. data/potsdam is what mmseg's
-# tools/dataset_converters/potsdam.py makes; 0 is the boundary between objects, not counted.
+# ISPRS Potsdam: 6 classes in tiles of 512 px. data/potsdam is the output of
+# mmseg's tools/dataset_converters/potsdam.py; 0 is the boundary between objects, which is ignored.
 _base_ = ['land_cover_512px.py']
 
 data_root = 'data/potsdam/'

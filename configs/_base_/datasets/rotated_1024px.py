@@ -1,8 +1,8 @@
-# Rotated boxes in images at about 1024 px: normalization, augmentation, loaders. A dataset's file
-# adds the datasets.
+# Rotated boxes in images at about 1024 px: normalization, augmentation, loaders. The file of a
+# dataset adds the datasets.
 data_preprocessor = dict(
     type='mmdet.DetDataPreprocessor',
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -20,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='mmdet.Resize', scale=(1024, 1024), keep_ratio=True),
-    # after Resize: predictions are scaled back, and compared with the boxes of the file
+    # after Resize, because predictions are scaled back to the size of the image files
     dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
     dict(type='ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
     dict(
@@ -69,7 +69,7 @@ val_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    # round_up=False: with several processes, no image counts twice
+    # round_up=False: with several processes, no image is counted twice
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
 )

@@ -1,9 +1,9 @@
 # Crops of 512 px from pairs of 1024 px: normalization, augmentation, loaders.
-# A dataset's file adds the datasets.
+# The file of a dataset adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,
-    # of R, G, B in [0, 255], the same for both dates
+    # for R, G, B in [0, 255], equal for both dates
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    # of each date apart
+    # applied to each date separately
     dict(
         type='mmdynamicvis.EachDate',
         transforms=[
@@ -39,7 +39,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmdynamicvis.LoadPair'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    # after Resize: predictions are scaled back, and compared with the masks of the files
+    # after Resize, because predictions are scaled back to the size of the mask files
     dict(type='mmdynamicvis.LoadAnnotationsToBinary'),
     dict(type='PackSegInputs'),
 ]
@@ -74,7 +74,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=8,
     persistent_workers=True,
-    # round_up=False: with several processes, no pair counts twice
+    # round_up=False: with several processes, no pair is counted twice
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(type='mmdynamicvis.ChangeDataset', test_mode=True, pipeline=test_pipeline),
 )

@@ -1,8 +1,8 @@
-# Loading and augmentation for small machines: scenes at 128 px, without a dataset (the files
-# beside this one add it).
+# Loading and augmentation for small machines: scenes at 128 px, without a dataset (other files
+# in this folder add it).
 image_size = 128
 data_preprocessor = dict(
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
@@ -59,7 +59,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type='mmpretrain.Accuracy'),
-    # macro: the mean over the classes
+    # macro average: the mean over the classes
     dict(
         type='mmpretrain.SingleLabelMetric',
         items=('precision', 'recall', 'f1-score'),

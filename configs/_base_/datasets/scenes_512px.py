@@ -1,8 +1,8 @@
-# Loading and augmentation for scene classification at 512 px, without a dataset: the files beside
-# this one add it. Settings: the published recipe.
+# Loading and augmentation for scene classification at 512 px, without a dataset: other files in
+# this folder add it. Settings are those of the published recipe.
 image_size = 512
 data_preprocessor = dict(
-    # of R, G, B in [0, 255]
+    # for R, G, B in [0, 255]
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
@@ -21,12 +21,12 @@ train_pipeline = [
     dict(
         type='AutoAugment',
         policies='imagenet',
-        # the mean in the order of the loaded image: B, G, R
+        # the mean in the order of loaded images: B, G, R
         hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
     ),
     dict(type='PackInputs'),
 ]
-# Scenes fill their image: it is scaled whole, nothing is cropped away.
+# The scene fills the image, so the whole image is resized, without cropping.
 resize = dict(
     type='Resize', scale=(image_size, image_size), backend='pillow', interpolation='bicubic'
 )
@@ -66,7 +66,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type='mmpretrain.Accuracy'),
-    # macro: the mean over the classes
+    # macro average: the mean over the classes
     dict(
         type='mmpretrain.SingleLabelMetric',
         items=('precision', 'recall', 'f1-score'),

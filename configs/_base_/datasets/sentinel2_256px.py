@@ -1,4 +1,4 @@
-# An example of one's own data in the 13 bands of Sentinel-2, brought to one resolution: 16-bit
+# An example for custom data with the 13 bands of Sentinel-2, resampled to one resolution: 16-bit
 # GeoTIFFs {train,val}/images/NAME.tif and masks {train,val}/masks/NAME.tif of 0 and 255 (or 0 and
 # 1) below data/sentinel2. Means and deviations (of reflectance times 10000) are those of one scene
 # at two dates; use those of your own. Bands are B01 to B08, B8A, B09 to B12.
@@ -70,7 +70,7 @@ dataset = dict(
 )
 train_dataloader = dict(
     batch_size=8,
-    # the pyramid pooling norms one value per channel and image: one image is no batch
+    # a batch of one image fails: batch norms in the pyramid pooling get one value per image
     drop_last=True,
     num_workers=8,
     persistent_workers=True,

@@ -1,5 +1,5 @@
-# ISPRS Vaihingen: 6 classes in tiles of 512 px, near infrared, red, green. data/vaihingen is what
-# mmseg's tools/dataset_converters/vaihingen.py makes; 0 is the boundary, which does not count.
+# ISPRS Vaihingen: 6 classes in tiles of 512 px, near infrared, red, green. data/vaihingen is
+# the output of mmseg's tools/dataset_converters/vaihingen.py; 0 is the boundary, which is ignored.
 _base_ = ['land_cover_512px.py']
 
 data_root = 'data/vaihingen/'

@@ -1,6 +1,6 @@
 # DINO, a DETR with denoising queries, on the maps of DynamicVis base at strides 8, 16 and 32, and
-# one more at 64. Settings of the transformer: mmdet's. A config adds bbox_head.num_classes and, for
-# another arch, sets neck.in_channels.
+# one more at 64. Settings of the transformer are mmdet's. A config adds bbox_head.num_classes and,
+# for another arch, sets neck.in_channels.
 default_scope = 'mmdet'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends)

@@ -1,6 +1,6 @@
 # DynamicVis base with a linear classifier on the normalized mean of its last map. A config adds
 # head.num_classes and, for another arch, sets head.in_channels (tiny 384, small 512, large 1024).
-# Settings: those of the published configs.
+# Settings are those of the published configs.
 default_scope = 'mmpretrain'
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 tta_model = dict(type='mmpretrain.AverageClsScoreTTA')

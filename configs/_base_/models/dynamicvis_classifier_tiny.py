@@ -4,6 +4,6 @@ _base_ = ['dynamicvis_classifier.py']
 model = dict(
     backbone=dict(arch='tiny', published=False, img_size=128),
     head=dict(in_channels=384),
-    # Mixed labels help long schedules and large models; this is neither.
+    # No label mixing, which helps only with long schedules and large models.
     train_cfg=None,
 )

@@ -1,6 +1,6 @@
 # FCOS on DynamicVis base for tiny objects: five levels from stride 4 to 64, whose ranges of sizes
-# overlap on purpose: an object of 18 px is learnt on the first level and on the second. Settings:
-# those of the published LEVIR-Ship config. A config adds bbox_head.num_classes and, for another
+# overlap on purpose: an object of 18 px is learned on the first level and on the second. Settings
+# are those of the published LEVIR-Ship config. A config adds bbox_head.num_classes and, for another
 # arch, sets neck.in_channels.
 default_scope = 'mmdet'
 vis_backends = [dict(type='LocalVisBackend')]

@@ -1,5 +1,5 @@
 # FCOS for images of 256 px on small machines: DynamicVis tiny, 64 channels after it, two
-# convolutions per branch. The ranges of sizes go with the size of the input.
+# convolutions per branch. The ranges of sizes are scaled with the size of the input.
 _base_ = ['fcos.py']
 
 model = dict(

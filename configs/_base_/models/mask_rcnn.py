@@ -16,7 +16,7 @@ model = dict(
         reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
         selection_noise=dict(type='decay', val=0.1),
     ),
-    # mmdet's FPN and RPN, float32 where bf16 will not do
+    # mmdet's FPN and RPN with float32 outputs, where bf16 is not precise enough
     neck=dict(
         type='mmdynamicvis.Float32FPN',
         in_channels=[96, 192, 384, 768],

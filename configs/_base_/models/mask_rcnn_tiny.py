@@ -1,5 +1,5 @@
 # Mask R-CNN for images of 256 px on small machines: DynamicVis tiny, 64 channels after it, few
-# regions, a small mask branch. Anchors and RoI levels go with the size of the input.
+# regions, a small mask branch. Anchors and RoI levels are scaled with the size of the input.
 _base_ = ['mask_rcnn.py']
 
 model = dict(

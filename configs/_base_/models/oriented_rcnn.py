@@ -1,7 +1,7 @@
 # Oriented R-CNN over DynamicVis base, angles in [-90, 90) degrees (le90). The RoI extractor is the
-# generic one of the pretraining (GRoIE) with rotated regions, so that it can be taken over. A
+# generic one of the pretraining (GRoIE) with rotated regions, so that its weights can be used. A
 # config adds roi_head.bbox_head.num_classes and, for another arch, sets neck.in_channels.
-# Settings of the heads: mmrotate's.
+# Settings of the heads are mmrotate's.
 default_scope = 'mmrotate'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='RotLocalVisualizer', vis_backends=vis_backends)
@@ -21,7 +21,7 @@ model = dict(
         selection_noise=dict(type='decay', val=0.1),
     ),
     neck=dict(
-        # rotated regions are pooled in float32, in bf16 training too
+        # rotated regions are pooled in float32, also in bf16 training
         type='mmdynamicvis.Float32FPN',
         in_channels=[96, 192, 384, 768],
         out_channels=256,

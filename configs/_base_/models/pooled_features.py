@@ -1,4 +1,4 @@
-# The mean over the last map; weights of any model with this backbone are given at the test.
+# The mean over the last map; the test takes the weights of any model with this backbone.
 default_scope = 'mmpretrain'
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 model = dict(

@@ -1,9 +1,9 @@
 # Rotated FCOS over DynamicVis base, five levels from stride 4, the FPN of the pretraining. Angles
-# in [-90, 90) degrees (le90) by mmrotate's phase-shifting coder: no jump at the ends of that range.
-# The sides are learned by the IoU of distances, so that no loss needs rotated IoUs, which mmcv
-# differentiates on GPUs alone. A config adds bbox_head.num_classes and, for another arch, sets
-# neck.in_channels.
-# Settings of the head: mmrotate's, ranges halved as strides are.
+# in [-90, 90) degrees (le90) by mmrotate's phase-shifting coder, without a jump at the ends of the
+# range. Sides are learned by the IoU of distances, so that no loss needs rotated IoUs, whose
+# gradients mmcv computes only on GPUs. A config adds bbox_head.num_classes and, for another arch,
+# sets neck.in_channels.
+# Settings of the head are mmrotate's, with ranges halved like the strides.
 default_scope = 'mmrotate'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='RotLocalVisualizer', vis_backends=vis_backends)

@@ -1,8 +1,8 @@
 # Rotated RetinaNet over DynamicVis base, five levels from stride 4, the FPN of the pretraining,
-# three horizontal anchors per place. Angles in [-90, 90) degrees (le90). The lightest head here: no
-# regions, and only horizontal IoUs. A config adds bbox_head.num_classes and, for another arch, sets
-# neck.in_channels.
-# Settings of the head: mmrotate's, but for the levels and one anchor scale instead of three.
+# three horizontal anchors per location. Angles in [-90, 90) degrees (le90). The lightest head here,
+# without regions, and with only horizontal IoUs. A config adds bbox_head.num_classes and, for
+# another arch, sets neck.in_channels.
+# Settings of the head are mmrotate's, except for the levels and one anchor scale instead of three.
 default_scope = 'mmrotate'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='RotLocalVisualizer', vis_backends=vis_backends)
@@ -57,7 +57,7 @@ model = dict(
             ignore_iof_thr=-1,
             iou_calculator=dict(type='RBbox2HBboxOverlaps2D'),
         ),
-        # the focal loss takes all anchors
+        # the focal loss uses all anchors
         sampler=dict(type='mmdet.PseudoSampler'),
         allowed_border=-1,
         pos_weight=-1,

@@ -1,14 +1,14 @@
 # Change detection on DynamicVis base: both dates through one backbone and FPN (five levels, as in
 # the pretraining), joined by concatenation and a 1 x 1 convolution, a U-Net's decoder, an MLP head.
-# The loss is cross entropy + 3 x Dice; ignored pixels count in neither. A config adds test_cfg
-# where it tests by sliding windows, and for another arch sets neck.fpn.in_channels. Several GPUs:
+# The loss is cross entropy + 3 x Dice, both without ignored pixels. A config adds test_cfg
+# if it tests by sliding windows, and for another arch sets neck.fpn.in_channels. Several GPUs:
 # sync_bn='torch'.
 default_scope = 'mmseg'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='mmseg.SegLocalVisualizer', vis_backends=vis_backends)
 tta_model = dict(type='mmseg.SegTTAModel')
 custom_hooks = [
-    # hits and errors of the target class: a picture per test pair, in the folder of the run's log
+    # error maps of the target class, a picture per test pair, in the run's log folder
     dict(type='mmdynamicvis.ErrorMapHook', out_dir='error_maps'),
 ]
 norm_cfg = dict(type='BN')
@@ -25,7 +25,7 @@ model = dict(
     neck=dict(
         type='mmdynamicvis.PairNeck',
         fpn=dict(type='mmseg.FPN', in_channels=[96, 192, 384, 768], out_channels=256, num_outs=5),
-        # mode='difference' or 'sum': the order of the dates does not matter
+        # with mode='difference' or 'sum', the order of the dates does not matter
         fusion=dict(
             type='mmdynamicvis.PairFusion',
             channels=256,

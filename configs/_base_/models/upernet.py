@@ -1,5 +1,5 @@
 # UPerNet on an FPN on DynamicVis base, with an auxiliary FCN on the third map, for one target
-# class and background. A config adds test_cfg where it tests by sliding windows, and for another
+# class and background. A config adds test_cfg if it tests by sliding windows, and for another
 # arch sets neck.in_channels, for other classes num_classes of both heads. Several GPUs:
 # sync_bn='torch'.
 default_scope = 'mmseg'
@@ -7,7 +7,7 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 tta_model = dict(type='SegTTAModel')
 custom_hooks = [
-    # hits and errors of the target class: a picture per test image, in the folder of the run's log
+    # error maps of the target class, a picture per test image, in the run's log folder
     dict(type='mmdynamicvis.ErrorMapHook', out_dir='error_maps'),
 ]
 model = dict(

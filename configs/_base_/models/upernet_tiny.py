@@ -1,6 +1,6 @@
 # UPerNet for images of 256 px on small machines: DynamicVis tiny, 64 channels in the neck, 32 in
-# the heads. Their last layers start with larger weights than mmseg's 0.01: else the first steps
-# make all of so few channels votes for the background, if the target is rare, and there it stays.
+# the heads. Their last layers are initialized with larger weights than mmseg's 0.01. Otherwise,
+# with so few channels and a rare target, the first steps drive all outputs to background for good.
 _base_ = ['upernet.py']
 
 head_init = dict(type='Normal', std=0.1, override=dict(name='conv_seg'))

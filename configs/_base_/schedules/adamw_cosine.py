@@ -3,9 +3,9 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
-    # Weight decay is for matrices: not for what is one-dimensional (norms, biases, the scan's D),
-    # nor for the position embedding and the scan's log-decay rates, for which zero is not neutral:
-    # these are marked in the backbone, and the constructor leaves them alone.
+    # Only matrices are decayed, not one-dimensional parameters (norms, biases, the scan's D). The
+    # position embedding and the scan's log-decay rates, for which zero is not neutral, are marked
+    # in the backbone, and the constructor excludes them.
     constructor='mmdynamicvis.BackboneOptimWrapperConstructor',
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
@@ -23,7 +23,7 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True)
 val_cfg = dict()
 test_cfg = dict()
-# Hooks stand here, as in mmseg's schedules: each length has its own interval of checkpoints.
+# Hooks are set here, as in mmseg's schedules, because checkpoint intervals depend on the length.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),

@@ -1,4 +1,4 @@
-# A schedule of minutes on two CPU cores, for small models trained from scratch at batch 32.
+# Takes minutes on two CPU cores, for small models trained from scratch at batch size 32.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
@@ -10,6 +10,6 @@ train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(
     checkpoint=dict(save_best='single-label/f1-score', rule='greater'),
-    # `tools/test.py --show-dir DIR` switches it on.
+    # enabled by `tools/test.py --show-dir DIR`
     visualization=dict(type='VisualizationHook', enable=False),
 )

@@ -1,4 +1,4 @@
-# A schedule of minutes to an hour on a CPU, for small detectors trained from scratch at batch 4.
+# Takes minutes to an hour on a CPU, for small detectors trained from scratch at batch size 4.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10))
@@ -9,7 +9,7 @@ param_scheduler = [
 train_cfg = dict(max_epochs=12, val_interval=3)
 auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(
-    # A picture per test image in the work folder, or where `tools/test.py --show-dir DIR` says; one
-    # every 50 steps of a validation.
+    # In a test, one picture per image in the work folder, or in DIR of `tools/test.py --show-dir
+    # DIR`; in validation, one every 50 steps.
     visualization=dict(type='mmdet.DetVisualizationHook', draw=True, test_out_dir='pictures'),
 )

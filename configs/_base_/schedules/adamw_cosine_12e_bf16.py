@@ -1,4 +1,4 @@
-# 12 epochs at batch 2 in bf16, the usual length for large aerial images.
+# 12 epochs at batch size 2 in bf16, the usual length for large aerial images.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(
@@ -15,7 +15,7 @@ train_cfg = dict(max_epochs=12, val_interval=12)
 auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(
     checkpoint=dict(save_best='dota/mAP', rule='greater'),
-    # A picture per test image in the work folder, or where `tools/test.py --show-dir DIR` says; one
-    # every 50 steps of a validation.
+    # In a test, one picture per image in the work folder, or in DIR of `tools/test.py --show-dir
+    # DIR`; in validation, one every 50 steps.
     visualization=dict(type='mmdet.DetVisualizationHook', draw=True, test_out_dir='pictures'),
 )

@@ -1,4 +1,4 @@
-# Segmentation: the published learning rate; the paper's text has no number of epochs.
+# Segmentation: the published learning rate; the paper does not state the number of epochs.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
@@ -6,7 +6,7 @@ train_cfg = dict(max_epochs=200, val_interval=10)
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(
     checkpoint=dict(interval=10, save_best='target/iou', rule='greater'),
-    # classes over the image: at test into the run's folder, or where `tools/test.py --show-dir DIR`
-    # says; one every 50 steps of a validation
+    # Classes drawn over the image: in a test, one picture per image in the run's folder, or in DIR
+    # of `tools/test.py --show-dir DIR`; in validation, one every 50 steps.
     visualization=dict(type='SegVisualizationHook', draw=True),
 )

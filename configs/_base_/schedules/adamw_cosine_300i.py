@@ -1,4 +1,4 @@
-# A schedule of minutes on a CPU, counted in iterations.
+# Takes minutes on a CPU; counted in iterations.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
@@ -12,7 +12,7 @@ auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=100),
-    # classes over the image: at test into the run's folder, or where `tools/test.py --show-dir DIR`
-    # says; one every 50 steps of a validation
+    # Classes drawn over the image: in a test, one picture per image in the run's folder, or in DIR
+    # of `tools/test.py --show-dir DIR`; in validation, one every 50 steps.
     visualization=dict(type='SegVisualizationHook', draw=True),
 )

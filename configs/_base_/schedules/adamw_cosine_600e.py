@@ -6,7 +6,7 @@ train_cfg = dict(max_epochs=600, val_interval=10)
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(
     checkpoint=dict(interval=10, save_best='coco/AP50', rule='greater'),
-    # A picture per test image in the work folder, or where `tools/test.py --show-dir DIR` says; one
-    # every 50 steps of a validation.
+    # In a test, one picture per image in the work folder, or in DIR of `tools/test.py --show-dir
+    # DIR`; in validation, one every 50 steps.
     visualization=dict(type='mmdet.DetVisualizationHook', draw=True, test_out_dir='pictures'),
 )

@@ -1,4 +1,4 @@
-# AdamW for the region pretraining; the meta-embeddings and their scale are not decayed.
+# AdamW for region pretraining; the meta-embeddings and their scale are not decayed.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-# For what is tested and never trained.
+# For models that are tested without training.
 test_cfg = dict()
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

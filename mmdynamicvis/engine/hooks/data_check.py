@@ -1,4 +1,7 @@
-"""Whether a model has as many outputs as its data has classes, and boxes to learn from."""
+"""Checks that a model has one output per class of its data, and that there are boxes to train on.
+
+A wrong number of outputs often raises no error in the hosts.
+"""
 
 from __future__ import annotations
 
@@ -20,50 +23,51 @@ HEADS = (
     'auxiliary_head',
     'backbone',
 )
-"""Names that the hosts give to the parts of a model that tell classes apart; backbones of
-mmpretrain may, VGG for example, and have -1 classes if they do not."""
+"""Names that the hosts give to parts of a model that classify; some backbones of mmpretrain do,
+VGG for example, and have num_classes=-1 otherwise."""
 CLASS_AGNOSTIC = ('RPNHead', 'STDCHead')
-"""Heads that tell objects or boundaries from the rest, whatever the classes are."""
+"""Heads that separate objects or boundaries from background, regardless of the classes."""
 OF_TRACKERS = ('detector', 'reid')
-"""Parts of trackers, whose data may have more classes than they track."""
+"""Parts of trackers; their data may have more classes than are tracked."""
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Refuse data without a box, or with more or fewer classes than the heads have outputs.
+    """Refuses data without boxes, or whose number of classes differs from the heads' outputs.
 
-    With more outputs, hosts train without any error, and the mean over classes counts some that are
-    not there. With fewer, they stop at the first label that is too high. Checked are classifiers,
-    detectors, rotated ones too, masks and segmentation of any host, before training, validation and
-    test. Data without ``classes`` in its ``metainfo``, heads without ``num_classes`` and models
-    that find what a text says are left alone. Where a dataset of any host gives ``instances``,
-    training needs one that is not to be ignored.
+    If heads have more outputs than there are classes, hosts train without an error, and means over
+    classes include some that do not exist. If they have fewer, hosts stop at the first label that
+    is too large. The hook checks classifiers, detectors (including rotated ones), instance masks
+    and segmentation of any host, before training, validation and test. It skips data without
+    ``classes`` in its ``metainfo``, heads without ``num_classes``, and models that find objects
+    described by text. If a dataset of any host provides ``instances``, training requires at least
+    one that is not ignored.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Check the training data, and that of the validation."""
+        """Check the training data and the validation data."""
         require_a_box(runner.train_dataloader.dataset)
         check_classes(runner.model, runner.train_dataloader.dataset, 'train_dataloader')
         if runner.val_loop is not None:
             self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Check the data of the validation."""
+        """Check the validation data."""
         check_classes(runner.model, runner.val_dataloader.dataset, 'val_dataloader')
 
     def before_test(self, runner: Runner) -> None:
-        """Check the data of the test."""
+        """Check the test data."""
         check_classes(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
 
 
 def require_a_box(dataset: Any) -> None:
-    """Refuse to train a detector on no box at all; it looks no further than the first.
+    """Refuse to train a detector without any box; stops at the first valid box.
 
     Args:
-        dataset: A dataset of any host; those without ``instances`` are left alone.
+        dataset: A dataset of any host; datasets without ``instances`` are not checked.
 
     Raises:
-        ValueError: There is no box, or all are to be ignored (crowds, difficult ones).
+        ValueError: There is no box, or all boxes are ignored (crowds, difficult objects).
     """
     if not hasattr(dataset, 'get_data_info'):
         return
@@ -80,16 +84,16 @@ def require_a_box(dataset: Any) -> None:
 
 
 def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
-    """Compare the outputs of a model with the classes of a dataset.
+    """Compare the number of outputs of a model with the number of classes of a dataset.
 
     Args:
         model: A model of any host, or a wrapper around one.
-        dataset: A dataset of any host; its ``metainfo`` has the ``classes``, of things alone also
+        dataset: A dataset of any host; its ``metainfo`` has ``classes`` and, if panoptic,
             ``thing_classes``.
-        where: The dataset's place in the config, for messages.
+        where: Name of the dataloader in the config, for messages.
 
     Raises:
-        ValueError: They do not fit; the message has both numbers and the setting to change.
+        ValueError: The numbers differ; the message has both and the setting to change.
     """
     metainfo = getattr(dataset, 'metainfo', {})
     classes = metainfo.get('classes')
@@ -100,7 +104,7 @@ def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
             f'{where}: the classes of {type(dataset).__name__} are the text {classes!r}; of one '
             f'class, give ({classes!r},)'
         )
-    # panoptic data has classes of things and of stuff, and its boxes are of things alone
+    # panoptic data has classes of things and of stuff, but boxes only of things
     fitting = {len(classes), len(metainfo.get('thing_classes', classes))}
     for name, number in class_outputs(model):
         if number not in fitting:
@@ -114,7 +118,7 @@ def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
 
 
 def class_outputs(model: nn.Module) -> Iterator[tuple[str, int]]:
-    """Yield the heads of a model that tell classes apart: name, number of classes."""
+    """Yield (name, number of classes) of the parts of a model that classify."""
     modules = dict(model.named_modules())
     if any(name.rpartition('.')[2] == 'language_model' for name in modules):
         return

@@ -1,4 +1,4 @@
-"""Pictures of what was found, missed and mistaken."""
+"""Error maps: pictures of true and false positives and negatives."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ IGNORED = (128, 128, 128)
 def error_map(
     prediction: np.ndarray, label: np.ndarray, target: int = 1, ignore_index: int = 255
 ) -> np.ndarray:
-    """Color each pixel by whether the target was found there.
+    """Color each pixel by whether the target class was predicted correctly there.
 
     Args:
-        prediction: (H, W) predicted classes.
-        label: (H, W) annotated classes.
-        target: The class whose errors are shown.
-        ignore_index: Label of pixels that do not count.
+        prediction: (H, W) predicted class indices.
+        label: (H, W) annotated class indices.
+        target: Index of the class whose errors are shown.
+        ignore_index: Label of pixels that are ignored.
 
     Returns:
         (H, W, 3) uint8 R, G, B: true positives white, true negatives black, false positives red,
@@ -49,21 +49,21 @@ def error_map(
 
 @HOOKS.register_module()
 class ErrorMapHook(Hook):
-    """Writes a picture of the target's hits and errors per test image, as in the paper's figures.
+    """Writes an error map of one class per test image, as in the paper's figures.
 
     True positives are white, true negatives black, false positives red, false negatives green,
-    ignored pixels gray. For any samples with ``gt_sem_seg``, ``pred_sem_seg`` and ``img_path``: of
-    mmseg, of open-cd and with test-time augmentation. The image itself is not read, so that it
-    may have any bands.
+    ignored pixels gray. Works for samples with ``gt_sem_seg``, ``pred_sem_seg`` and ``img_path``:
+    those of mmseg and open-cd, also with test-time augmentation. The image itself is not read, so
+    it may have any bands.
 
     Args:
         target: Index of the class.
-        out_dir: Folder of the pictures, in the folder of the run's log. A picture has the name of
-            its image; where two images share one, that of the folder above is put before it.
-        ignore_index: Label of pixels that do not count.
+        out_dir: Folder for the pictures, inside the run's log folder. A picture is named after
+            its image; if several images share a name, names of parent folders are prepended.
+        ignore_index: Label of pixels that are ignored.
 
     Raises:
-        ValueError: ``out_dir`` leads out of the folder of the run's log.
+        ValueError: ``out_dir`` is not inside the run's log folder.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ErrorMapHook(Hook):
         self._names = OutputNames()
 
     def before_test(self, runner: Runner) -> None:
-        """Forget the names of an earlier test."""
+        """Reset the names used in an earlier test."""
         self._names = OutputNames()
 
     def after_test_iter(
@@ -85,7 +85,7 @@ class ErrorMapHook(Hook):
         data_batch: Any = None,
         outputs: Sequence[Any] | None = None,
     ) -> None:
-        """Write the pictures of a batch; samples without annotation have none."""
+        """Write the error maps of a batch; samples without annotations are skipped."""
         folder = Path(runner.log_dir) / self.out_dir
         folder.mkdir(parents=True, exist_ok=True)
         for sample in outputs or ():
@@ -96,7 +96,7 @@ class ErrorMapHook(Hook):
                 for key in ('pred_sem_seg', 'gt_sem_seg')
             )
             picture = error_map(prediction, label, self.target, self.ignore_index)
-            # of two dates, the first
+            # a pair of images is named after the first date
             path = sample.img_path if isinstance(sample.img_path, str) else sample.img_path[0]
             with replacing(folder / f'{self._names(path)}.png') as temporary:
                 Image.fromarray(picture).save(temporary)

@@ -1,4 +1,4 @@
-"""Whether a last batch of one image would end the training."""
+"""Check for a last batch of one image, on which batch norms may fail."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mmdynamicvis.registry import HOOKS
 
 @HOOKS.register_module()
 class LastBatchHook(Hook):
-    """Refuse, in the first step, a last batch of one image that the model cannot train on.
+    """Refuses, in the first step, a last batch of one image that the model cannot train on.
 
-    A batch norm needs more than one value per channel, and those behind a pooling to 1 x 1, as in
-    UPerNet, have one per image. Such a model would train for an epoch and stop at the last batch,
-    if that has one image. Where it will, the first step looks at what each batch norm gets; other
-    models may train on.
+    A batch norm needs more than one value per channel, and one after a pooling to 1 x 1, as in
+    UPerNet, gets only one per image. Such a model would train for an epoch and fail at the last
+    batch if that has one image. If the data will produce such a batch, the hook inspects the
+    inputs of all batch norms in the first step; models whose batch norms get more values pass.
     """
 
     def __init__(self) -> None:
         self._handles: list[RemovableHandle] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the batch norms in the first step, if a batch will have one image."""
+        """Observe the batch norms in the first step if a batch will have one image."""
         loader = runner.train_dataloader
         if not _has_batch_of_one(loader, isinstance(runner.train_loop, IterBasedTrainLoop)):
             return
@@ -42,7 +42,7 @@ class LastBatchHook(Hook):
                 self._handles.append(module.register_forward_pre_hook(check))
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Look no longer."""
+        """Stop observing."""
         while self._handles:
             self._handles.pop().remove()
 
@@ -51,7 +51,7 @@ def _has_batch_of_one(loader: DataLoader, by_iterations: bool) -> bool:
     batches = loader.batch_sampler
     if batches is None or isinstance(loader.dataset, IterableDataset) or batches.drop_last:
         return False
-    # those of other loops by iterations go on without an end, as mmengine's InfiniteSampler
+    # mmengine's InfiniteSampler, and other samplers in iteration-based loops, never end
     endless = isinstance(loader.sampler, InfiniteSampler) or (
         by_iterations and not isinstance(loader.sampler, DefaultSampler)
     )
@@ -63,13 +63,13 @@ def _has_batch_of_one(loader: DataLoader, by_iterations: bool) -> bool:
 def _refuse_one_value(
     module: nn.Module, inputs: tuple[Tensor, ...], name: str, loader: DataLoader
 ) -> None:
-    """Raise a ValueError if an image gives a batch norm one value per channel.
+    """Raise a ValueError if a batch norm gets one value per image and channel.
 
     Args:
         module: The batch norm.
-        inputs: Of the module: a map (B, C, H, W), or (B, C).
-        name: Of the module.
-        loader: Of the training; its first batches are full.
+        inputs: Inputs of the module: (B, C, H, W) or (B, C).
+        name: Name of the module.
+        loader: The training dataloader; its first batch is full.
     """
     values = inputs[0].numel() // inputs[0].shape[1]
     count, size = len(loader.sampler), loader.batch_sampler.batch_size

@@ -1,4 +1,4 @@
-"""Selected tokens as pictures, while a Runner tests a model."""
+"""Pictures of the selected tokens, drawn while a Runner tests a model."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from mmdynamicvis.visualization.selected_tokens import show_selected_tokens, wri
 
 @HOOKS.register_module()
 class SelectedTokensHook(Hook):
-    """Draws what each stage selected of the images of a test, for any model with the backbone.
+    """Draws the tokens that each stage selects in test images, for any model with the backbone.
 
-    For each image a picture ``NAME.png`` comes into the folder: the image, and beside it the
-    selected tokens of each stage. Where two images share a name, that of the folder above is put
-    before it. Where the model takes several images at once, as in change
-    detection, there is a row for each.
+    Each image gets a picture ``NAME.png`` with the image and, next to it, the selected tokens of
+    each stage. If several images share a name, names of parent folders are prepended. If the model
+    takes several images at once, as in change detection, the picture has a row for each.
 
     Args:
-        folder: Where the pictures go, below the run's folder with its logs.
-        interval: Of how many batches one is drawn.
-        bands: Which bands of the input are red, green and blue, counted from 0. OpenMMLab's loaders
-            give blue, green, red.
-        arrays: Write ``NAME.npz``, too, with ``stride4_indices``, (K,) int64, and
-            ``stride4_importance``, (rows, columns) float32, and so on for each stage that selects.
-        backbone: Which backbone, if a model has several: its name in the model or a part of it,
-            'teacher' for example.
+        folder: Folder for the pictures, inside the run's log folder.
+        interval: Draw every ``interval``-th batch.
+        bands: Indices of the red, green and blue bands of the input, counted from 0. OpenMMLab's
+            loaders return blue, green, red.
+        arrays: Also write ``NAME.npz`` with ``stride4_indices``, (K,) int64, and
+            ``stride4_importance``, (rows, columns) float32, and the same for the strides of the
+            other selecting stages.
+        backbone: If the model has several backbones, the name of one in the model or a part of the
+            name, 'teacher' for example.
 
     Raises:
         ValueError: The model has no DynamicVis backbone, or several and none is named; or it is
-            tested with augmentation (--tta); or ``folder`` leads out of the run's folder.
+            tested with augmentation (--tta); or ``folder`` is not inside the run's log folder.
         RuntimeError: The backbone does not run in a test.
     """
 
@@ -74,7 +74,7 @@ class SelectedTokensHook(Hook):
         self._names = OutputNames()
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Listen to the stages in the batches that are drawn."""
+        """Record the selections of the batches that are drawn."""
         if self.every_n_inner_iters(batch_idx, self.interval):
             listening = record_selections(runner.model, self.backbone)
             self._record = self._listening.enter_context(listening)
@@ -86,7 +86,7 @@ class SelectedTokensHook(Hook):
         data_batch: Any = None,
         outputs: Sequence[Any] | None = None,
     ) -> None:
-        """Draw."""
+        """Draw the images of the batch."""
         if self._record is None:
             return
         self._listening.close()
@@ -95,7 +95,7 @@ class SelectedTokensHook(Hook):
         folder = Path(runner.log_dir) / self.folder
         for i, sample in enumerate(data_batch['data_samples']):
             path = sample.get('img_path', f'{batch_idx}_{i}')
-            # of two dates, the first
+            # a pair of images is named after the first date
             name = self._names(path if isinstance(path, str) else path[0])
             rows = range(i, len(record.images_BCHW), len(inputs))
             images = _images_of(inputs[i], record.images_BCHW, len(rows))
@@ -110,7 +110,7 @@ class SelectedTokensHook(Hook):
 
 
 def _images_of(stack_CHW: Tensor, batch_BCHW: Tensor, count: int) -> tuple[Tensor, ...]:
-    """Return the images of a sample, padded below and to the right as the backbone got them."""
+    """Return the images of a sample, (bands, H, W) each, padded like the input of the backbone."""
     height, width = (
         max(0, a - b) for a, b in zip(batch_BCHW.shape[2:], stack_CHW.shape[1:], strict=True)
     )

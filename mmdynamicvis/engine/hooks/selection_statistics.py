@@ -1,4 +1,4 @@
-"""Whether the selector looks at the targets, as scalars in the training log."""
+"""Scalars in the training log that show whether the selector selects the targets."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from mmdynamicvis.registry import HOOKS
 
 @HOOKS.register_module()
 class SelectionStatisticsHook(Hook):
-    """Logs, per stage, how far selected tokens and importance overlap the boxes of a batch.
+    """Logs, per stage, how strongly token selection overlaps the boxes, and its entropy.
 
-    For any model with a DynamicVis backbone and data samples with ``gt_instances.bboxes``. Every
-    ``interval`` steps the log gets, for each stage that selects:
+    Works for any model with a DynamicVis backbone and data samples with ``gt_instances.bboxes``.
+    Every ``interval`` steps, each selecting stage logs:
 
     | scalar | meaning |
     |---|---|
-    | ``selection/stride4_in_boxes`` | share of the tokens inside boxes that were selected |
-    | ``selection/stride4_by_chance`` | share of all tokens that are selected |
-    | ``selection/stride4_entropy`` | entropy of the importance over that of a uniform one, 0 to 1 |
+    | ``selection/stride4_in_boxes`` | fraction of the tokens inside boxes that is selected |
+    | ``selection/stride4_by_chance`` | fraction of all tokens that is selected |
+    | ``selection/stride4_entropy`` | entropy of the importance, relative to uniform, 0 to 1 |
 
-    A token is inside a box if its center is; boxes are in pixels of the model's input. A batch
-    without boxes gives no ``in_boxes``. A backbone that selects nothing (``reduction_ratios=None``)
-    logs nothing, after a warning.
+    A token is inside a box if its center is; boxes are in pixels of the model's input. ``in_boxes``
+    is not logged for a batch without boxes. If the backbone does not select
+    (``reduction_ratios=None``), nothing is logged, after a warning.
 
     Args:
-        interval: Steps from one measurement to the next.
-        backbone: Which backbone, if a model has several: its name in the model or a part of it,
-            'student' for example.
+        interval: Number of steps between measurements.
+        backbone: If the model has several backbones, the name of one in the model or a part of the
+            name, 'student' for example.
 
     Raises:
         ValueError: The model has no DynamicVis backbone, or several and none is named.
@@ -59,7 +59,7 @@ class SelectionStatisticsHook(Hook):
         self._record: Record | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Look whether a stage selects."""
+        """Check whether a stage selects."""
         self._selects = bool(selecting_stages(find_backbone(runner.model, self.backbone)))
         if not self._selects:
             runner.logger.warning(
@@ -67,7 +67,7 @@ class SelectionStatisticsHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Listen to the stages in the steps that are measured."""
+        """Record the selections of the steps that are measured."""
         if self._selects and self.every_n_train_iters(runner, self.interval):
             listening = record_selections(runner.model, self.backbone)
             self._record = self._listening.enter_context(listening)
@@ -75,7 +75,7 @@ class SelectionStatisticsHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Measure, and hand the scalars to the log."""
+        """Compute the statistics and log them."""
         if self._record is None:
             return
         self._listening.close()
@@ -85,10 +85,10 @@ class SelectionStatisticsHook(Hook):
             for name, value in selection_statistics(selection, boxes, stride).items():
                 statistics[f'train/selection/stride{stride}_{name}'] = value
         self._record = None
-        # one transfer for all
+        # a single transfer from the GPU
         values = torch.stack(list(statistics.values())).tolist()
         for name, value in zip(statistics, values, strict=True):
-            if value == value:  # NaN: no boxes
+            if value == value:  # not NaN, which means no boxes
                 runner.message_hub.update_scalar(name, value)
 
 
@@ -96,15 +96,15 @@ class SelectionStatisticsHook(Hook):
 def selection_statistics(
     selection: StageSelection, boxes: Sequence[Tensor], stride: int
 ) -> dict[str, Tensor]:
-    """Return what :class:`SelectionStatisticsHook` logs about one stage, as scalar tensors.
+    """Return the statistics of :class:`SelectionStatisticsHook` for one stage, as scalar tensors.
 
     Args:
-        selection: Of a batch of B images.
+        selection: Selection of a stage for a batch of B images.
         boxes: B tensors (R_i, 4), corners x1, y1, x2, y2 in pixels.
-        stride: Pixels from one token to the next.
+        stride: Stride of the stage in pixels.
 
     Returns:
-        ``in_boxes`` (NaN without a token in a box), ``by_chance`` and ``entropy``.
+        ``in_boxes`` (NaN if no token is in a box), ``by_chance`` and ``entropy``.
     """
     indices_BK, importance_BL = selection.indices, selection.importance.float()
     device = indices_BK.device
@@ -119,8 +119,10 @@ def selection_statistics(
 
 
 def corners(boxes: Any) -> Tensor:
-    """Return (R, 4) corners x1, y1, x2, y2 of boxes: a tensor of them, or any of mmdet's box types.
+    """Return the corners x1, y1, x2, y2 of boxes, (R, 4).
 
-    Of rotated boxes, those of the upright boxes around them.
+    Args:
+        boxes: A tensor (R, 4), returned as it is, or any of mmdet's box types. Rotated boxes are
+            replaced by their enclosing upright boxes.
     """
     return boxes if isinstance(boxes, Tensor) else boxes.convert_to('hbox').tensor

@@ -1,1 +1,1 @@
-"""Fused kernels for the CPU: C++ without any header of torch, compiled in seconds at first use."""
+"""Fused CPU kernels in C++ without headers of torch, compiled in seconds at first use."""

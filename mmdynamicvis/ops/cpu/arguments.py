@@ -1,4 +1,4 @@
-"""What the C++ kernels are called with."""
+"""Conversion of arguments for the C++ kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DIRECTIONS = {'forward': (0, 0), 'reverse': (1, 1), 'both': (0, 1)}
 
 
 def pointer(tensor: Tensor | None) -> int | None:
-    """Address of a tensor's first element; the tensor must outlive its use."""
+    """Return the address of a tensor's first element; the tensor must outlive its use."""
     return None if tensor is None else tensor.data_ptr()
 
 

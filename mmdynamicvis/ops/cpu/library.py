@@ -1,8 +1,8 @@
-"""Compiles the C++ kernels beside this file with the machine's own compiler, once, and loads them.
+"""Compilation of the C++ kernels in this folder, once per machine, and loading of the library.
 
-The library is kept in the user's cache folder under a hash of everything that it depends on: the
-sources, the compiler, the flags and the instruction set, so that machines that share a home folder
-do not run each other's. It uses the OpenMP threads of torch, not a second set of them.
+The library is stored in the user's cache folder under a hash of everything that it depends on: the
+sources, the compiler, the flags and the instruction set. So machines that share a home folder do
+not use each other's library. It uses the OpenMP threads of torch, not a second set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLAGS = (
     *('-std=c++17', '-O3', '-shared', '-fPIC', '-ffp-contract=fast'),
     *('-fno-math-errno', '-fno-trapping-math', '-w'),
 )
-# the best that the compiler takes: not every one has OpenMP, or knows its own processor
+# tried in order, because not every compiler supports OpenMP or knows the processor
 OPTIONAL_FLAGS = (
     ('-march=native', '-fopenmp'),
     ('-mcpu=native', '-fopenmp'),
@@ -40,10 +40,10 @@ CACHE_VARIABLE = 'MMDYNAMICVIS_CACHE'
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """Return the library of kernels, compiled first if need be (about 3 seconds).
+    """Return the library of kernels, after compiling it if necessary (about 3 seconds).
 
     Raises:
-        RuntimeError: There is no compiler, or it fails; the message says what it said.
+        RuntimeError: There is no compiler, or it fails; the message has its error.
     """
     path = _path()
     if not path.exists():
@@ -56,8 +56,8 @@ def unavailable() -> str | None:
     return _unavailable()
 
 
-# All that torch.compiler.assume_constant_result sets; calling it would import torch._dynamo, which
-# takes longer than the rest of this package.
+# This is all that torch.compiler.assume_constant_result does. Calling it would import
+# torch._dynamo, which takes longer than the rest of this package.
 unavailable._dynamo_marked_constant = True
 
 
@@ -101,7 +101,7 @@ def _path() -> Path:
 
 
 def _processor() -> str:
-    """The instruction set, as far as the system tells."""
+    """Return a description of the instruction set, as far as the system provides one."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:
@@ -119,7 +119,7 @@ def _compile(path: Path) -> None:
             command = [_compiler(), *FLAGS, *optional, *map(str, SOURCES), '-o', temporary]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode == 0:
-                # processes that compile at the same time replace equal files
+                # concurrent processes replace each other's files, which are equal
                 Path(temporary).replace(path)
                 return
         message = result.stderr.strip().splitlines() or [f'exit status {result.returncode}']
