@@ -118,7 +118,10 @@ with tempfile.TemporaryDirectory(prefix='mmdynamicvis-build-') as scratch:
             'Topic :: Scientific/Engineering :: GIS',
         ],
         packages=find_packages(include=['mmdynamicvis', 'mmdynamicvis.*']),
-        package_data={'mmdynamicvis.ops.cpu': ['*.cpp', '*.h']},
+        package_data={
+            'mmdynamicvis.ops.cpu': ['*.cpp', '*.h'],
+            'mmdynamicvis.zoo': ['*.md', '*.safetensors'],
+        },
         python_requires='>=3.10',
         install_requires=read_requirements('runtime.txt')[''],
         extras_require=read_extras(),

@@ -4,15 +4,18 @@ r"""Convert DynamicVis checkpoints between .pth and .safetensors, and between pa
     python tools/convert_checkpoint.py ours.safetensors published.pth --layout published
     python tools/convert_checkpoint.py epoch_200.pth pretrained.safetensors \
         --parts backbone neck roi_extractor
+    python tools/convert_checkpoint.py epoch_30.pth small.safetensors --half
 
-Weights are preserved bit for bit. No code in the file is executed. Other content of a checkpoint
-(optimizer state, log history) is dropped.
+Weights are preserved bit for bit, except with --half. No code in the file is executed. Other
+content of a checkpoint (optimizer state, log history) is dropped.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from torch import Tensor
 
 from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.models.state_dict_map import convert_layout
@@ -47,11 +50,23 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='image size in pixels that a published checkpoint was trained for, if not square',
     )
+    parser.add_argument(
+        '--half', action='store_true', help='write floating-point weights as float16: half the size'
+    )
     parser.add_argument('--force', action='store_true', help='overwrite the target')
     args = parser.parse_args()
     if args.target.suffix not in SUFFIXES:
         parser.error(f'target {args.target} must end with one of {", ".join(SUFFIXES)}')
     return args
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not half.isfinite().all():
+        raise ValueError(f'{name} does not fit into float16: values up to {tensor.abs().max():.3g}')
+    return half
 
 
 def main() -> None:
@@ -65,6 +80,8 @@ def main() -> None:
     if args.layout != 'keep':
         grid = tuple(-(-size // PATCH_STRIDE) for size in args.img_size) if args.img_size else None
         state_dict = convert_layout(state_dict, args.layout, grid)
+    if args.half:
+        state_dict = {name: _half(name, tensor) for name, tensor in state_dict.items()}
     save_weights(state_dict, args.target)
     n_values = sum(tensor.numel() for tensor in state_dict.values())
     print(f'wrote {len(state_dict)} tensors, {n_values:,} values, to {args.target}')

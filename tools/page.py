@@ -30,10 +30,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--model',
-        nargs=2,
+        nargs='+',
         action='append',
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='model to serve; may be given several times',
+        help='config and checkpoint, or a name of shipped weights; may be given several times',
     )
     parser.add_argument(
         '--demo',
@@ -55,7 +55,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--port', type=int, default=7860, help='(default: %(default)s)')
     parser.add_argument('--max-upload-mb', type=int, default=20, help='(default: %(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, etc. (default: a GPU, if any)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    for model in args.model or []:
+        if len(model) > 2:
+            parser.error(f'--model takes a config and a checkpoint, or a name; got {model}')
+    return args
 
 
 def demo_model(folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from mmengine.utils import track_iter_progress
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from mmdynamicvis import zoo
 from mmdynamicvis.embedding.images import Image, find_images, read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.engine.config import (
@@ -47,7 +48,8 @@ class Embedder:
     Args:
         source: A checkpoint (.pth or .safetensors) of a backbone or of a whole model; or a config
             of any OpenMMLab project with a DynamicVis backbone, whose normalization is used as
-            well. None gives random weights.
+            well; or the name of weights in the :mod:`~mmdynamicvis.zoo`, with their normalization.
+            None gives random weights.
         checkpoint: Weights for a config; by default those named by its ``load_from`` or by the
             backbone's ``init_cfg``.
         arch: 'tiny', 'small', 'base' or 'large'; by default that of the checkpoint, or 'base'
@@ -93,6 +95,10 @@ class Embedder:
     ) -> None:
         self.device = choose_device(device)
         settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
+        source = zoo.address(source) if isinstance(source, str) else source
+        if str(source).startswith(zoo.SCHEME):
+            card = zoo.find(str(source))
+            settings.update(mean=card.mean, std=card.std, dtype=card.units)
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
             cfg = source if isinstance(source, Config) else load_config_file(source)
             from_config, settings = read_config(cfg)

@@ -9,10 +9,12 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmdynamicvis import zoo
 from mmdynamicvis.embedding.embedder import Embedder
 from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.fileio import digest, expand_home
+from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.visualization import as_picture
 from mmdynamicvis.visualization.pictures import Picture
 
@@ -23,16 +25,17 @@ def settings_of(
     """Return the settings from which :func:`make_embedder` rebuilds an embedder, of JSON types.
 
     Args:
-        model: Checkpoint or config.
+        model: Checkpoint, config, or name of weights in the :mod:`~mmdynamicvis.zoo`.
         checkpoint: Weights for a config.
         **options: Further arguments of :class:`~mmdynamicvis.embedding.Embedder`.
     """
-    files = [Path(expand_home(path)).resolve() for path in (model, checkpoint) if path]
+    sources = [zoo.address(source) for source in (model, checkpoint) if source]
+    sources = [x if '://' in x else str(Path(expand_home(x)).resolve()) for x in sources]
     return dict(
-        model=str(files[0]),
-        checkpoint=str(files[1]) if checkpoint else None,
+        model=sources[0],
+        checkpoint=sources[1] if checkpoint else None,
         options=options,
-        digests=[digest(path) for path in files],
+        digests=[digest(local_file(source)) for source in sources],
     )
 
 
@@ -53,12 +56,12 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
             f'the index does not say how it was made, {", ".join(sorted(missing))} are missing: '
             'build it with tools/search_images.py'
         )
-    files = [Path(path) for path in (settings['model'], settings['checkpoint']) if path]
-    for path, expected in zip(files, settings['digests'], strict=True):
-        if digest(path) != expected:
-            raise ValueError(f'{path} has changed since the index was made: build it again')
+    sources = [source for source in (settings['model'], settings['checkpoint']) if source]
+    for source, expected in zip(sources, settings['digests'], strict=True):
+        if digest(local_file(source)) != expected:
+            raise ValueError(f'{source} has changed since the index was made: build it again')
     options = settings['options']
-    return Embedder(files[0], checkpoint=settings['checkpoint'], device=device, **options)
+    return Embedder(sources[0], checkpoint=settings['checkpoint'], device=device, **options)
 
 
 def embed_images(

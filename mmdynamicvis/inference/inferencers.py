@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
 
 import mmdynamicvis
+from mmdynamicvis import zoo
 from mmdynamicvis.engine.config import (
     load_config_file,
     metainfo_of,
@@ -23,7 +24,7 @@ from mmdynamicvis.engine.config import (
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import expand_home
 from mmdynamicvis.inference.trained_model import load_all
-from mmdynamicvis.models.weights import load_weights
+from mmdynamicvis.models.weights import load_weights, local_file
 
 HOSTS = {
     'mmpretrain': ('mmpretrain.apis', 'ImageClassificationInferencer', 'pretrained'),
@@ -50,8 +51,8 @@ def load_inferencer(
     Args:
         model: Config of mmpretrain, mmseg, mmdet or mmrotate that reads image files: a config, the
             path of one, or the name of a model in the metafiles of this suite.
-        weights: Checkpoint; by default that of the metafile, if it has one. No code in the file is
-            executed.
+        weights: Checkpoint; by default the weights of that name in the :mod:`~mmdynamicvis.zoo`, or
+            those of the metafile. No code in the file is executed.
         device: Device of the model; by default an accelerator if there is one.
         **options: Further arguments of the host's class.
 
@@ -86,7 +87,7 @@ def load_inferencer(
     # otherwise the pipeline's transforms would be looked up in the scope of an earlier model
     use_scope(cfg)
     inferencer = getattr(import_module(module), name)(
-        cfg, **{argument: expand_home(weights)}, device=device, **options
+        cfg, **{argument: local_file(weights)}, device=device, **options
     )
     # hosts silently accept partially matching weights
     load_all(inferencer.model, content, weights, cfg)
@@ -116,7 +117,8 @@ def find_model(model: str | Path) -> tuple[Path, str | None]:
     for metafile in sorted(root.glob('configs/*/metafile.yml')):
         for entry in load(metafile)['Models']:
             if entry['Name'] == str(model):
-                return root / entry['Config'], entry.get('Weights')
+                source = zoo.address(model)
+                return root / entry['Config'], source if '://' in source else entry.get('Weights')
     raise FileNotFoundError(
         f'{model} is neither a config file nor a model in the metafiles below {root}/configs'
     )

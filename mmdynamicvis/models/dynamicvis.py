@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
+from mmdynamicvis import zoo
 from mmdynamicvis.models.kept import Kept
 from mmdynamicvis.models.mamba_mixer import ScanMode
 from mmdynamicvis.models.norm import build_norm
@@ -23,7 +24,7 @@ from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights, infer_arguments
 from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.models.weight_decay import without_decay
-from mmdynamicvis.models.weights import load_weights, register_safetensors
+from mmdynamicvis.models.weights import load_weights, register_sources
 from mmdynamicvis.ops.autocast import autocast_dtype
 from mmdynamicvis.ops.dispatch import check_backend
 from mmdynamicvis.ops.flops import register_formulas_if_counted
@@ -222,7 +223,7 @@ class DynamicVis(BaseModule):
             )
         check_backend('DynamicVis', BACKENDS, backend)
         show_ops_log()
-        register_safetensors()
+        register_sources()
         register_formulas_if_counted()
 
         self.in_channels = in_channels
@@ -296,6 +297,21 @@ class DynamicVis(BaseModule):
             weights = {k: v for k, v in weights.items() if not k.startswith('post_norm.')}
         backbone.load_state_dict(weights)
         return backbone.eval()
+
+    @classmethod
+    def from_pretrained(cls, name: str, **arguments: Any) -> DynamicVis:
+        """Return a backbone with the weights of a name, in eval mode.
+
+        Args:
+            name: Of weights in the :mod:`~mmdynamicvis.zoo`, or an address that
+                :func:`~mmdynamicvis.models.weights.local_file` takes.
+            **arguments: As in :meth:`from_checkpoint`.
+
+        Raises:
+            ValueError: There are no weights of that name; the message names similar ones.
+            OSError: They cannot be fetched.
+        """
+        return cls.from_checkpoint(name if '://' in name else zoo.SCHEME + name, **arguments)
 
     def init_weights(self) -> None:
         """Initialize by ``init_cfg``; no code in files of pretrained weights is executed."""

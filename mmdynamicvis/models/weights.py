@@ -16,6 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from mmdynamicvis import zoo
 from mmdynamicvis.fileio import expand_home, replacing
 
 
@@ -70,8 +71,8 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     """Read the tensors of a checkpoint; no code in the file is executed.
 
     Args:
-        path: A .pth or .safetensors file or its http(s) URL. From an mmengine checkpoint, only the
-            ``state_dict`` is returned; its log histories are skipped.
+        path: See :func:`local_file`. From an mmengine checkpoint, only the ``state_dict`` is
+            returned; its log histories are skipped.
         prefix: Return only the names with this prefix, for example 'backbone.', and remove it.
 
     Raises:
@@ -79,9 +80,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
         ValueError: The file is truncated or contains other objects than weights, or no name has the
             prefix; the message names the file.
     """
-    path = expand_home(path)
-    if path.startswith(('http://', 'https://')):
-        path = _download(path)
+    path = local_file(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pth
@@ -121,7 +120,7 @@ def check_resumable(path: str | os.PathLike) -> None:
         FileNotFoundError: The file does not exist.
         ValueError: The file contains only weights, or is damaged.
     """
-    if str(path).startswith(('http://', 'https://')):
+    if '://' in str(path):
         return
     path = Path(expand_home(path))
     if not path.is_file():
@@ -137,12 +136,39 @@ def check_resumable(path: str | os.PathLike) -> None:
         )
 
 
+def local_file(source: str | os.PathLike) -> str:
+    """Return the path of a weight file; downloads it to torch's or the Hugging Face cache first.
+
+    Args:
+        source: A .pth or .safetensors file, its http(s) URL, ``hf://OWNER/REPOSITORY/FILE`` for a
+            file on the Hugging Face hub, or ``mmdynamicvis://NAME`` for weights of the
+            :mod:`~mmdynamicvis.zoo`.
+
+    Raises:
+        ValueError: There are no weights of that name, or the file differs from its model card.
+        OSError: The file cannot be downloaded; the message has the address.
+        ImportError: An ``hf://`` address, and huggingface_hub is not installed.
+    """
+    source = expand_home(source)
+    if source.startswith(('http://', 'https://')):
+        return _download(source)
+    if source.startswith('hf://'):
+        return _download_from_hub(source)
+    if source.startswith(zoo.SCHEME):
+        weights = zoo.find(source)
+        path = weights.source if '://' in weights.source else zoo.FOLDER / weights.source
+        path = local_file(path)
+        weights.check(path)
+        return path
+    return source
+
+
 @functools.cache
-def register_safetensors() -> None:
-    """Make mmengine's checkpoint loader read local .safetensors files, onto the CPU.
+def register_sources() -> None:
+    """Make mmengine's checkpoint loader read .safetensors files, ``hf://`` and ``mmdynamicvis://``.
 
     ``load_from`` and ``init_cfg=dict(type='Pretrained', ...)``, for example of a neck, then accept
-    such files.
+    them. They are loaded onto the CPU.
     """
     # imported late, because importing mmengine.runner takes longer than all of this package
     try:
@@ -150,7 +176,7 @@ def register_safetensors() -> None:
     except ImportError:
         return  # mmengine.runner lacks dependencies such as OpenCV, so its loader cannot be used
 
-    @CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+    @CheckpointLoader.register_scheme(prefixes=[r'.*\.safetensors$', 'hf://', zoo.SCHEME])
     def load(filename: str, map_location: object = None) -> dict[str, Tensor]:
         return load_weights(filename)
 
@@ -242,3 +268,22 @@ def _download(url: str) -> str:
     if not path.exists():
         torch.hub.download_url_to_file(url, str(path))
     return str(path)
+
+
+def _download_from_hub(address: str) -> str:
+    try:
+        hub = import_module('huggingface_hub')
+    except ImportError as error:
+        raise ImportError(
+            f'{address} needs huggingface_hub: pip install huggingface_hub'
+        ) from error
+    owner, _, rest = address.removeprefix('hf://').partition('/')
+    repository, _, name = rest.partition('/')
+    if not name:
+        raise ValueError(f'{address} is not hf://OWNER/REPOSITORY/FILE')
+    try:
+        return hub.hf_hub_download(f'{owner}/{repository}', name)
+    except (OSError, hub.errors.HfHubHTTPError) as error:
+        raise OSError(
+            f'{address} is not in the cache of huggingface_hub and cannot be fetched: {error}'
+        ) from error

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.engine.config import load_config_file, preprocessor_of, scope_of, turns_channels
-from mmdynamicvis.fileio import expand_home
 from mmdynamicvis.inference.inferencers import find_model, load_inferencer
 from mmdynamicvis.models.selections import find_backbone, record_selections
+from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.page.uploads import fit
 from mmdynamicvis.visualization import as_picture, draw_stages, write_picture
 from mmdynamicvis.visualization.pictures import Picture
@@ -47,7 +47,8 @@ class PageModel:
 
     Args:
         config: See :func:`~mmdynamicvis.inference.load_inferencer`.
-        checkpoint: Weights of the model.
+        checkpoint: Weights of the model; by default those of its name in the
+            :mod:`~mmdynamicvis.zoo`.
         device: Device of the model; by default an accelerator if there is one.
 
     Raises:
@@ -56,12 +57,15 @@ class PageModel:
     """
 
     def __init__(
-        self, config: str | Path, checkpoint: str | Path, device: str | None = None
+        self, config: str | Path, checkpoint: str | Path | None = None, device: str | None = None
     ) -> None:
-        checkpoint = Path(expand_home(checkpoint))
+        path, published = find_model(config)
+        cfg, checkpoint = load_config_file(path), checkpoint or published
+        if checkpoint is None:
+            raise ValueError(f'{config} has no published weights: give a checkpoint')
+        checkpoint = Path(local_file(checkpoint))
         if not checkpoint.is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
-        cfg = load_config_file(find_model(config)[0])
         self._host = scope_of(cfg)
         self._inferencer = load_inferencer(cfg, checkpoint, device)
         self._model = self._inferencer.model

@@ -24,8 +24,9 @@ from mmdynamicvis.engine.config import (
     type_name,
     use_scope,
 )
-from mmdynamicvis.fileio import digest, expand_home
+from mmdynamicvis.fileio import digest
 from mmdynamicvis.inference.trained_model import load_model
+from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.scenes.merging import Kind
 from mmdynamicvis.scenes.objects import Objects
 from mmdynamicvis.scenes.outlines import box_outlines, mask_outlines
@@ -61,7 +62,7 @@ class SceneModel:
         self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
     ) -> None:
         self.cfg = config if isinstance(config, Config) else load_config_file(config)
-        self.checkpoint = expand_home(checkpoint)
+        self.checkpoint = local_file(checkpoint)
         scope = scope_of(self.cfg)
         if scope not in SCOPES:
             raise ValueError(

@@ -105,3 +105,19 @@ def test_nothing_in_a_file_is_executed(checkout, tmp_path, zip_format):
     assert str(source) in done.stderr
     assert not marker.exists()
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_half_precision(checkout, tmp_path):
+    source, target = tmp_path / 'source.pth', tmp_path / 'half.safetensors'
+    weights = {'a': torch.tensor([1.0, 2049.0]), 'steps': torch.tensor(3)}
+    torch.save(weights, source)
+    convert(checkout, source, target, '--half')
+    written = load_weights(target)
+    assert written['a'].dtype == torch.float16
+    assert written['a'].tolist() == [1.0, 2048.0]
+    assert written['steps'].dtype == torch.int64
+    torch.save({'a': torch.tensor([1e6])}, source)
+    assert (
+        'a does not fit into float16'
+        in convert(checkout, source, target, '--half', '--force').stderr
+    )

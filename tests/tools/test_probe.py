@@ -1,0 +1,87 @@
+"""The probes of frozen features."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from running import run_tool
+
+CONFIG = 'configs/classification/dynamicvis_tiny_1xb64-30e_eurosat-64px.py'
+
+
+@pytest.fixture
+def probe(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / 'tools/benchmark'))
+    return importlib.import_module('probe')
+
+
+def test_neighbors_and_the_probe_find_what_features_tell(probe):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    centers = 5 * torch.eye(3)[:, :2]
+    points = centers[labels] + torch.randn(300, 2, generator=generator)
+    train, test = points[:200], points[200:]
+    nearest = probe.nearest_neighbors(train, labels[:200], test)
+    linear, _ = probe.linear_probe(train, labels[:200], test)
+    for predicted in (nearest, linear):
+        found = probe.accuracy(predicted, labels[200:])
+        assert 90 < found['low'] <= found['accuracy'] <= found['high']
+
+
+def test_the_nearer_ones_count_where_votes_are_equal(probe):
+    train, labels = torch.tensor([[0.0], [0.1], [0.5], [0.6]]), torch.tensor([1, 1, 0, 0])
+    found = probe.nearest_neighbors(train, labels, torch.tensor([[0.2], [0.5]]), k=4)
+    assert found.tolist() == [1, 0]
+
+
+def test_the_penalty_is_that_of_the_docstring(probe):
+    train = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 2
+    classifier = probe.logistic_regression(train, labels, 0.1)
+    weight = classifier.weight.detach().double().requires_grad_()
+    bias = classifier.bias.detach().double().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(train.double() @ weight.T + bias, labels)
+    (loss + 0.05 * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-4
+    assert bias.grad.abs().max() < 1e-4
+
+
+def test_random_convolutions_see_whitened_patches(probe):
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(256, (3, 9, 12), generator=generator, dtype=torch.uint8)] * 4
+    model = probe.RandomConvolutions(images, n_filters=5)
+    features = model({'inputs': images[:2]})
+    assert features.shape == (2, 10)
+    patches = torch.nn.functional.unfold(images[0][None].float() / 255, 3)[0].T
+    answers = (patches - model.mean) @ model.kernels.flatten(1).T
+    expected = torch.cat([answers.relu().mean(0), (-answers).relu().mean(0)])
+    assert torch.allclose(features[0], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_folder_of_classes(checkout, tmp_path):
+    generator = np.random.default_rng(0)
+    lists = {'train.txt': range(6), 'test.txt': range(6, 8)}
+    for name in ('AnnualCrop', 'Forest'):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = generator.integers(256, size=(64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f'data/{name}/{name}_{i}.jpg')
+    for name, numbers in lists.items():
+        lines = [f'{c}/{c}_{i}.jpg' for c in ('AnnualCrop', 'Forest') for i in numbers]
+        (tmp_path / 'data' / name).write_text('\n'.join(lines))
+    config = checkout / CONFIG
+    done = run_tool(
+        checkout / 'tools/benchmark/probe.py',
+        *('--data', config, '--data-root', tmp_path / 'data', '--rcf', 8),
+        *('--model', 'random', config, 'random', '--out', tmp_path / 'out.json'),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / 'out.json').read_text())['rows']
+    assert [row['model'] for row in rows] == ['random', 'RCF, 8 filters']
+    assert all(row['nearest']['low'] <= row['nearest']['accuracy'] for row in rows)
