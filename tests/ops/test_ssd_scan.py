@@ -1,0 +1,212 @@
+"""Every SSD scan against the oracle: values and every gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmdynamicvis.ops import selective_scan, ssd_scan
+from mmdynamicvis.ops.ssd_scan import eager
+
+OP = 'ssd_scan'
+DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
+DIRECTION_IDS = ['forward', 'reverse', 'both', 'average']
+by_direction = pytest.mark.parametrize(('direction', 'average'), DIRECTIONS, ids=DIRECTION_IDS)
+
+
+def make_inputs(
+    length: int,
+    n_heads: int = 3,
+    head_dim: int = 4,
+    n_state: int = 5,
+    n_batch: int = 2,
+    direction: str = 'forward',
+    dtype: torch.dtype = torch.float64,
+    full: bool = True,
+) -> dict[str, Tensor]:
+    """Inputs as the mixer makes them; ``full`` adds skip, gate and the bias of the step size."""
+    generator = torch.Generator().manual_seed(length)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    batch = (n_batch, length)
+    lead = (2, *batch) if direction == 'both' else batch
+    inputs = {
+        'x': normal(*lead, n_heads * head_dim),
+        'dt': normal(*batch, n_heads) if full else normal(*batch, n_heads).abs() / 4,
+        'A': -1 - normal(n_heads).abs(),
+        'B': normal(*lead, n_state),
+        'C': normal(*lead, n_state),
+    }
+    if full:
+        inputs['D'] = 1 + 0.1 * normal(n_heads)
+        inputs['z'] = normal(*batch, n_heads * head_dim)
+        inputs['dt_bias'] = normal(n_heads) - 2
+    # parameters stay in float32 beside half precision tokens, as under autocast
+    parameter_dtype = torch.promote_types(dtype, torch.float32)
+    parameters = ('A', 'D', 'dt_bias')
+    return {
+        name: tensor.to(parameter_dtype if name in parameters else dtype).requires_grad_()
+        for name, tensor in inputs.items()
+    }
+
+
+def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
+    """Return the output and the gradient of every input, for some fixed gradient of the output."""
+    y = ssd_scan(**inputs, **options)
+    # Multiples of 1/16 are the same numbers in every dtype.
+    weight = torch.linspace(-1, 1, 33).to(y).repeat(y.numel() // 33 + 1)[: y.numel()]
+    grads = torch.autograd.grad(y, list(inputs.values()), weight.view(y.shape))
+    return {'y': y, **{f'the gradient of {n}': g for n, g in zip(inputs, grads, strict=True)}}
+
+
+def compare(
+    assert_close: Callable, inputs: dict[str, Tensor], backend: str = 'eager', **options
+) -> None:
+    actual = run(inputs, backend=backend, **options)
+    exact_inputs = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
+    expected = run(exact_inputs, backend='naive', **options)
+    assert actual['y'].dtype == inputs['x'].dtype
+    for name, tensor in actual.items():
+        assert_close(OP, inputs['x'].dtype, name, tensor, expected[name])
+
+
+@pytest.mark.parametrize('length', [1, 31, 32, 33, 200])
+@by_direction
+@pytest.mark.parametrize('full', [False, True], ids=['plain', 'full'])
+def test_equals_the_oracle(
+    assert_close: Callable, length: int, direction: str, average: bool, full: bool
+) -> None:
+    inputs = make_inputs(length, direction=direction, full=full)
+    compare(assert_close, inputs, direction=direction, average=average, dt_softplus=full)
+
+
+@by_direction
+def test_equals_the_oracle_in_every_dtype(
+    assert_close: Callable, dtype: torch.dtype, direction: str, average: bool
+) -> None:
+    inputs = make_inputs(129, 3, 16, 16, direction=direction, dtype=dtype)
+    compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
+
+
+@pytest.mark.parametrize('direction', ['forward', 'reverse'])
+def test_oracle_is_the_selective_scan_with_equal_decays(direction: str) -> None:
+    inputs = {n: t.detach() for n, t in make_inputs(20).items()}
+    P, N = 4, inputs['B'].shape[-1]
+    per_channel = dict(inputs)
+    for name in ('dt', 'A', 'D', 'dt_bias'):
+        per_channel[name] = inputs[name].repeat_interleave(P, -1)
+    per_channel['A'] = per_channel['A'][:, None].expand(-1, N)
+    options = dict(direction=direction, dt_softplus=True, backend='naive')
+    actual, expected = ssd_scan(**inputs, **options), selective_scan(**per_channel, **options)
+    torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize('optional', ['D', 'z', 'dt_bias'])
+def test_every_optional_input_can_stand_alone(assert_close: Callable, optional: str) -> None:
+    inputs = make_inputs(33, n_batch=1)
+    inputs = {n: t for n, t in inputs.items() if n in ('x', 'dt', 'A', 'B', 'C', optional)}
+    compare(assert_close, inputs, dt_softplus=True)
+
+
+@pytest.mark.parametrize(
+    ('n_batch', 'n_heads', 'head_dim', 'n_state'),
+    [(1, 1, 1, 1), (3, 7, 3, 2), (2, 5, 64, 16), (1, 2, 17, 70)],
+)
+def test_any_number_of_heads_channels_states_and_images(
+    assert_close: Callable, n_batch: int, n_heads: int, head_dim: int, n_state: int
+) -> None:
+    inputs = make_inputs(70, n_heads, head_dim, n_state, n_batch, dtype=torch.float32)
+    compare(assert_close, inputs, direction='reverse', dt_softplus=True)
+
+
+@pytest.mark.parametrize('chunk', [1, 7, 200])
+@by_direction
+def test_result_does_not_depend_on_how_it_is_cut(
+    assert_close: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+    direction: str,
+    average: bool,
+) -> None:
+    monkeypatch.setattr(eager, 'CHUNK', chunk)
+    inputs = make_inputs(50, direction=direction)
+    compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
+
+
+def test_non_contiguous_inputs(assert_close: Callable) -> None:
+    def scatter(tensor: Tensor) -> Tensor:
+        """The same values, channels first in memory and every second one unused."""
+        apart = tensor.new_full((tensor.shape[-1], 2, *tensor.shape[:-1]), float('nan'))
+        apart[:, 0] = tensor.detach().movedim(-1, 0)
+        return apart[:, 0].movedim(0, -1).requires_grad_()
+
+    made = make_inputs(40, n_batch=1, direction='both')
+    scattered = {n: scatter(t) for n, t in made.items()}
+    assert not any(t.is_contiguous() for t in scattered.values())
+    compare(assert_close, scattered, direction='both', average=True, dt_softplus=True)
+
+
+def test_long_memory_and_none_are_exact(assert_close: Callable) -> None:
+    """Of decays so slow that the first token is remembered to the last, and so fast that none is.
+
+    What is subtracted are sums of up to a hundred steps; no exponential overflows.
+    """
+    for rate in (1e-4, 1e4):
+        inputs = make_inputs(130, full=False, dtype=torch.float32)
+        with torch.no_grad():
+            inputs['A'].mul_(rate)
+        actual = run(inputs, backend='eager')
+        exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
+        expected = run(exact, backend='naive')
+        for name in ('y', 'the gradient of x', 'the gradient of B', 'the gradient of C'):
+            assert_close(OP, torch.float32, name, actual[name], expected[name])
+        assert all(tensor.isfinite().all() for tensor in actual.values())
+
+
+def test_state_is_kept_in_float32_under_autocast() -> None:
+    inputs = make_inputs(200, dtype=torch.float32)
+    expected = ssd_scan(**inputs, dt_softplus=True, backend='eager')
+    with torch.autocast('cpu', torch.bfloat16):
+        actual = ssd_scan(**inputs, dt_softplus=True, backend='eager')
+    assert actual.dtype == torch.float32
+    assert torch.equal(actual, expected)
+
+
+def test_inputs_are_left_alone() -> None:
+    inputs = make_inputs(20, direction='both', dtype=torch.float32)
+    before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
+    run(inputs, direction='both', average=True, dt_softplus=True, backend='eager')
+    assert all(torch.equal(inputs[name], before[name]) for name in inputs)
+
+
+def test_torch_accepts_the_op() -> None:
+    inputs = make_inputs(70, dtype=torch.float64, full=False).values()
+    torch.library.opcheck(eager.scan, (*inputs, True))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(direction='back'), r"direction is 'back'.*'forward', 'reverse', 'both'"),
+        (dict(average=True), "average=True needs direction='both', not 'forward'"),
+        (dict(direction='both'), r"x has shape \(2, 9, 12\); direction='both' needs"),
+        (dict(x=torch.zeros(3, 2, 9, 12)), r'x has shape \(3, 2, 9, 12\).* needs \(B, L, D\)'),
+        (dict(A=torch.zeros(5)), r'A has shape \(5,\); .* heads that divide its 12 channels'),
+        (dict(A=torch.zeros(3, 5)), r'A has shape \(3, 5\); x needs \(H,\)'),
+        (dict(dt=torch.zeros(2, 9, 12)), r'dt has shape \(2, 9, 12\).* need \(2, 9, 3\)'),
+        (dict(B=torch.zeros(9, 5)), r'B has shape \(9, 5\); x needs \(2, 9, N\)'),
+        (dict(C=torch.zeros(2, 8, 5)), r'C has shape \(2, 8, 5\).* need \(2, 9, 5\)'),
+        (dict(D=torch.zeros(12)), r'D has shape \(12,\).* need \(3,\)'),
+        (dict(z=torch.zeros(1, 9, 12)), r'z has shape \(1, 9, 12\).* need \(2, 9, 12\)'),
+        (dict(dt_bias=torch.zeros(12)), r'dt_bias has shape \(12,\).* need \(3,\)'),
+        (dict(backend='abacus'), r"unknown backend 'abacus'; choose one of \['auto'.*'naive'\]"),
+    ],
+)
+def test_bad_arguments_are_named(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ssd_scan(**{**make_inputs(9), **change})
