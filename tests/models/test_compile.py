@@ -72,6 +72,7 @@ def test_compiled_model_gives_the_same(
     [
         ('mamba1', 'selective_scan', 'cpu'),
         ('mamba1', 'selective_scan', 'eager'),
+        ('mamba2', 'ssd_scan', 'cpu'),
         ('mamba2', 'ssd_scan', 'eager'),
     ],
 )

@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan, ssd_scan
+from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.ssd_scan import eager
+from mmdynamicvis.ops.strided_rows import strided_rows
 
 OP = 'ssd_scan'
 DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
 DIRECTION_IDS = ['forward', 'reverse', 'both', 'average']
 by_direction = pytest.mark.parametrize(('direction', 'average'), DIRECTIONS, ids=DIRECTION_IDS)
+
+CPU = pytest.param(
+    'cpu',
+    marks=pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable())),
+)
+by_backend = pytest.mark.parametrize('backend', ['eager', CPU])
+on_cpu = pytest.mark.parametrize('backend', [CPU])
+on_kernels = pytest.mark.parametrize('backend', [CPU])
 
 
 def make_inputs(
@@ -85,6 +95,36 @@ def test_equals_the_oracle(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=full)
 
 
+@pytest.mark.parametrize('length', [1, 31, 32, 33, 100])
+@pytest.mark.parametrize('full', [False, True], ids=['plain', 'full'])
+@by_direction
+@on_cpu
+def test_cpu_equals_the_oracle(
+    assert_close: Callable, backend: str, length: int, full: bool, direction: str, average: bool
+) -> None:
+    inputs = make_inputs(length, 3, 33, 16, direction=direction, dtype=torch.float32, full=full)
+    options = dict(direction=direction, average=average, dt_softplus=full)
+    compare(assert_close, inputs, backend, **options)
+
+
+@pytest.mark.parametrize('n_state', [1, 15, 16, 17, 64])
+@pytest.mark.parametrize('tokens', [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@on_cpu
+def test_cpu_in_every_dtype_and_with_any_number_of_states(
+    assert_close: Callable, backend: str, tokens: torch.dtype, n_state: int
+) -> None:
+    inputs = make_inputs(70, 2, 20, n_state, 2, 'both', tokens)
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
+
+
+@on_kernels
+def test_more_states_than_kernels_hold_are_left_to_plain_torch(backend: str) -> None:
+    inputs = make_inputs(2, 2, 2, 65, 1, dtype=torch.float32)
+    with pytest.raises(RuntimeError, match='65 states per channel, more than 64'):
+        ssd_scan(**inputs, backend=backend)
+    assert ssd_scan(**inputs).shape == inputs['x'].shape
+
+
 @by_direction
 def test_equals_the_oracle_in_every_dtype(
     assert_close: Callable, dtype: torch.dtype, direction: str, average: bool
@@ -107,21 +147,25 @@ def test_oracle_is_the_selective_scan_with_equal_decays(direction: str) -> None:
 
 
 @pytest.mark.parametrize('optional', ['D', 'z', 'dt_bias'])
-def test_every_optional_input_can_stand_alone(assert_close: Callable, optional: str) -> None:
-    inputs = make_inputs(33, n_batch=1)
+@by_backend
+def test_every_optional_input_can_stand_alone(
+    assert_close: Callable, backend: str, optional: str
+) -> None:
+    inputs = make_inputs(33, n_batch=1, dtype=torch.float32)
     inputs = {n: t for n, t in inputs.items() if n in ('x', 'dt', 'A', 'B', 'C', optional)}
-    compare(assert_close, inputs, dt_softplus=True)
+    compare(assert_close, inputs, backend, dt_softplus=True)
 
 
 @pytest.mark.parametrize(
     ('n_batch', 'n_heads', 'head_dim', 'n_state'),
-    [(1, 1, 1, 1), (3, 7, 3, 2), (2, 5, 64, 16), (1, 2, 17, 70)],
+    [(1, 1, 1, 1), (3, 7, 3, 2), (2, 5, 64, 16), (1, 2, 130, 20)],
 )
+@by_backend
 def test_any_number_of_heads_channels_states_and_images(
-    assert_close: Callable, n_batch: int, n_heads: int, head_dim: int, n_state: int
+    assert_close: Callable, backend: str, n_batch: int, n_heads: int, head_dim: int, n_state: int
 ) -> None:
     inputs = make_inputs(70, n_heads, head_dim, n_state, n_batch, dtype=torch.float32)
-    compare(assert_close, inputs, direction='reverse', dt_softplus=True)
+    compare(assert_close, inputs, backend, direction='reverse', dt_softplus=True)
 
 
 @pytest.mark.parametrize('chunk', [1, 7, 200])
@@ -138,34 +182,65 @@ def test_result_does_not_depend_on_how_it_is_cut(
     compare(assert_close, inputs, direction=direction, average=average, dt_softplus=True)
 
 
-def test_non_contiguous_inputs(assert_close: Callable) -> None:
+@by_backend
+def test_non_contiguous_inputs(assert_close: Callable, backend: str) -> None:
     def scatter(tensor: Tensor) -> Tensor:
         """The same values, channels first in memory and every second one unused."""
         apart = tensor.new_full((tensor.shape[-1], 2, *tensor.shape[:-1]), float('nan'))
         apart[:, 0] = tensor.detach().movedim(-1, 0)
         return apart[:, 0].movedim(0, -1).requires_grad_()
 
-    made = make_inputs(40, n_batch=1, direction='both')
+    made = make_inputs(40, n_batch=1, direction='both', dtype=torch.float32)
     scattered = {n: scatter(t) for n, t in made.items()}
     assert not any(t.is_contiguous() for t in scattered.values())
-    compare(assert_close, scattered, direction='both', average=True, dt_softplus=True)
+    compare(assert_close, scattered, backend, direction='both', average=True, dt_softplus=True)
 
 
-def test_long_memory_and_none_are_exact(assert_close: Callable) -> None:
-    """Of decays so slow that the first token is remembered to the last, and so fast that none is.
+@by_backend
+def test_parts_of_projections_are_not_copied(assert_close: Callable, backend: str) -> None:
+    """As the mixer makes them: x, B and C lie side by side, and z before dt."""
+    made = {n: t.detach() for n, t in make_inputs(7, direction='both', dtype=torch.float32).items()}
+    parts = torch.cat([made['x'], made['B'], made['C']], -1).split((12, 5, 5), -1)
+    made.update(zip(('x', 'B', 'C'), parts, strict=True))
+    made['z'], made['dt'] = torch.cat([made['z'], made['dt']], -1).split((12, 3), -1)
+    assert strided_rows(made['x']) == (made['x'], 22)
+    inputs = {n: t.requires_grad_() for n, t in made.items()}
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
 
-    What is subtracted are sums of up to a hundred steps; no exponential overflows.
+
+@pytest.mark.parametrize('average', [False, True])
+@on_kernels
+def test_nothing_is_read_that_was_not_written(
+    assert_close: Callable, monkeypatch: pytest.MonkeyPatch, backend: str, average: bool
+) -> None:
+    new_empty = Tensor.new_empty
+
+    def poisoned(tensor: Tensor, *args, **kwargs) -> Tensor:
+        return new_empty(tensor, *args, **kwargs).fill_(float('nan'))
+
+    monkeypatch.setattr(Tensor, 'new_empty', poisoned)
+    inputs = make_inputs(40, n_batch=1, direction='both', dtype=torch.float32)
+    compare(assert_close, inputs, backend, direction='both', average=average, dt_softplus=True)
+
+
+@pytest.mark.parametrize('rate', [1e-4, 1.0, 1e4])
+@by_backend
+def test_long_memory_and_none_are_exact(assert_close: Callable, backend: str, rate: float) -> None:
+    """Decays so slow that the first token is remembered to the last, or so fast that none is.
+
+    In between, steps of a few hundred lie beside small ones.
     """
-    for rate in (1e-4, 1e4):
-        inputs = make_inputs(130, full=False, dtype=torch.float32)
-        with torch.no_grad():
-            inputs['A'].mul_(rate)
-        actual = run(inputs, backend='eager')
-        exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
-        expected = run(exact, backend='naive')
-        for name in ('y', 'the gradient of x', 'the gradient of B', 'the gradient of C'):
-            assert_close(OP, torch.float32, name, actual[name], expected[name])
-        assert all(tensor.isfinite().all() for tensor in actual.values())
+    inputs = make_inputs(130, full=False, dtype=torch.float32)
+    with torch.no_grad():
+        inputs['A'].mul_(rate)
+        if rate == 1:
+            inputs['dt'][:, ::3] *= 500
+    actual = run(inputs, backend=backend)
+    exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
+    expected = run(exact, backend='naive')
+    for name in ('y', 'the gradient of x', 'the gradient of B', 'the gradient of C'):
+        assert_close(OP, torch.float32, name, actual[name], expected[name])
+    assert all(tensor.isfinite().all() for tensor in actual.values())
 
 
 def test_state_is_kept_in_float32_under_autocast() -> None:
@@ -187,6 +262,14 @@ def test_inputs_are_left_alone() -> None:
 def test_torch_accepts_the_op() -> None:
     inputs = make_inputs(70, dtype=torch.float64, full=False).values()
     torch.library.opcheck(eager.scan, (*inputs, True))
+
+
+@on_kernels
+def test_torch_accepts_the_kernels(backend: str) -> None:
+    ssd_scan(**make_inputs(5, dtype=torch.float32), backend=backend)  # registers it
+    op = getattr(torch.ops.mmdynamicvis, f'ssd_scan_{backend}').default
+    inputs = make_inputs(40, direction='both', dtype=torch.float32).values()
+    torch.library.opcheck(op, (*inputs, True, 'both', True))
 
 
 @pytest.mark.parametrize(

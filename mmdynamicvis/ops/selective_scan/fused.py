@@ -1,4 +1,7 @@
-"""Registration of kernels that do a whole selective scan: a forward and a backward function."""
+"""Registration of kernels that do a whole scan: a forward and a backward function.
+
+The selective scan and the SSD scan take the same arguments in the same order.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +24,10 @@ def register(
     backward: Callable[..., list[Tensor]],
     chunk: Callable[[int, int, int], int],
 ) -> Callable[..., Tensor]:
-    """Register a selective scan as the op ``mmdynamicvis::selective_scan_<name>``.
+    """Register a scan as the op ``mmdynamicvis::<name>``.
 
     Args:
-        name: Of the backend.
+        name: Of the op and the backend, ``selective_scan_cpu``.
         forward: Takes the arguments of :func:`mmdynamicvis.ops.selective_scan` but for the backend,
             in their order. Returns y, and the state with which each chunk of tokens is entered, in
             scan order of its direction: (ceil(L / chunk), K * B, N, D) in float32.
@@ -37,13 +40,13 @@ def register(
         A function of the arguments of ``forward`` that returns y.
     """
     op = torch.library.custom_op(
-        f'mmdynamicvis::selective_scan_{name}',
+        f'mmdynamicvis::{name}',
         forward,
         mutates_args=(),
         schema=f'({_INPUTS}) -> (Tensor, Tensor)',
     )
     op_backward = torch.library.custom_op(
-        f'mmdynamicvis::selective_scan_{name}_backward',
+        f'mmdynamicvis::{name}_backward',
         backward,
         mutates_args=(),
         schema=f'(Tensor dy, Tensor states, {_INPUTS}) -> Tensor[]',
@@ -56,7 +59,7 @@ def register(
         per_chunk = chunk(n_rows, length, n_channels)
         n_chunks = (length + per_chunk - 1) // per_chunk
         y = x.new_empty(x.shape[1:] if average else x.shape)
-        return y, x.new_empty(n_chunks, n_rows, A.shape[1], n_channels, dtype=torch.float32)
+        return y, x.new_empty(n_chunks, n_rows, B.shape[-1], n_channels, dtype=torch.float32)
 
     @op_backward.register_fake
     def _(dy, states, *inputs):
@@ -75,8 +78,8 @@ def register(
 
     op.register_autograd(op_autograd, setup_context=setup_context)
 
-    def selective_scan(*args: Any) -> Tensor:
+    def scan(*args: Any) -> Tensor:
         function = forward if direct.may_call(*args[:_TENSORS]) else op
         return function(*args)[0]
 
-    return selective_scan
+    return scan

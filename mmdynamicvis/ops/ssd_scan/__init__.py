@@ -7,11 +7,13 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.selective_scan import Direction
-from mmdynamicvis.ops.ssd_scan import eager, naive
+from mmdynamicvis.ops.ssd_scan import cpu, eager, naive
 
 BACKENDS = (
+    Backend('cpu', cpu.ssd_scan, library.unavailable, cpu.unsupported),
     Backend('eager', eager.ssd_scan),
     Backend('naive', naive.ssd_scan),
 )
@@ -61,7 +63,7 @@ def ssd_scan(
         dt_softplus: Apply softplus to ``dt``.
         direction: 'forward', 'reverse' or 'both'.
         average: Average both directions (for 'both' only).
-        backend: 'auto', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
         y in the dtype of x: (K, B, L, D), or (B, L, D) if averaged.
