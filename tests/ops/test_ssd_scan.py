@@ -12,6 +12,7 @@ from mmdynamicvis.ops import selective_scan, ssd_scan
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.ssd_scan import eager
 from mmdynamicvis.ops.strided_rows import strided_rows
+from mmdynamicvis.ops.triton_support import INTERPRETED, unavailable
 
 OP = 'ssd_scan'
 DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
@@ -22,9 +23,18 @@ CPU = pytest.param(
     'cpu',
     marks=pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable())),
 )
-by_backend = pytest.mark.parametrize('backend', ['eager', CPU])
+TRITON = pytest.param(
+    'triton',
+    marks=[
+        pytest.mark.interpreter,
+        pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
+    ],
+)
+by_backend = pytest.mark.parametrize('backend', ['eager', CPU, TRITON])
 on_cpu = pytest.mark.parametrize('backend', [CPU])
-on_kernels = pytest.mark.parametrize('backend', [CPU])
+on_kernels = pytest.mark.parametrize('backend', [CPU, TRITON])
+on_triton = pytest.mark.parametrize('backend', [TRITON])
+TRITON_DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def make_inputs(
@@ -77,12 +87,16 @@ def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
 def compare(
     assert_close: Callable, inputs: dict[str, Tensor], backend: str = 'eager', **options
 ) -> None:
+    dtype = inputs['x'].dtype
+    if backend == 'triton':
+        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
     actual = run(inputs, backend=backend, **options)
     exact_inputs = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
     expected = run(exact_inputs, backend='naive', **options)
-    assert actual['y'].dtype == inputs['x'].dtype
+    assert actual['y'].dtype == dtype
     for name, tensor in actual.items():
-        assert_close(OP, inputs['x'].dtype, name, tensor, expected[name])
+        cut = name == 'y' and backend == 'triton' and INTERPRETED
+        assert_close(OP, dtype, name, tensor, expected[name], interpreted=cut)
 
 
 @pytest.mark.parametrize('length', [1, 31, 32, 33, 200])
@@ -107,6 +121,23 @@ def test_cpu_equals_the_oracle(
     compare(assert_close, inputs, backend, **options)
 
 
+@pytest.mark.parametrize('length', [1, 63, 64, 65, 130])
+@by_direction
+@on_triton
+def test_triton_equals_the_oracle(
+    assert_close: Callable, backend: str, length: int, direction: str, average: bool
+) -> None:
+    inputs = make_inputs(length, 2, 20, 5, direction=direction, dtype=torch.float32)
+    compare(assert_close, inputs, backend, direction=direction, average=average, dt_softplus=True)
+
+
+@pytest.mark.parametrize('half', [torch.float16, torch.bfloat16], ids=['float16', 'bfloat16'])
+@on_triton
+def test_triton_in_half_precision(assert_close: Callable, backend: str, half: torch.dtype) -> None:
+    inputs = make_inputs(70, 3, 16, 16, 1, 'both', half)
+    compare(assert_close, inputs, backend, direction='both', average=True, dt_softplus=True)
+
+
 @pytest.mark.parametrize('n_state', [1, 15, 16, 17, 64])
 @pytest.mark.parametrize('tokens', [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @on_cpu
@@ -120,6 +151,8 @@ def test_cpu_in_every_dtype_and_with_any_number_of_states(
 @on_kernels
 def test_more_states_than_kernels_hold_are_left_to_plain_torch(backend: str) -> None:
     inputs = make_inputs(2, 2, 2, 65, 1, dtype=torch.float32)
+    if backend == 'triton':
+        inputs = {n: t.to(TRITON_DEVICE) for n, t in inputs.items()}
     with pytest.raises(RuntimeError, match='65 states per channel, more than 64'):
         ssd_scan(**inputs, backend=backend)
     assert ssd_scan(**inputs).shape == inputs['x'].shape
@@ -219,7 +252,7 @@ def test_nothing_is_read_that_was_not_written(
         return new_empty(tensor, *args, **kwargs).fill_(float('nan'))
 
     monkeypatch.setattr(Tensor, 'new_empty', poisoned)
-    inputs = make_inputs(40, n_batch=1, direction='both', dtype=torch.float32)
+    inputs = make_inputs(70, n_batch=1, direction='both', dtype=torch.float32)
     compare(assert_close, inputs, backend, direction='both', average=average, dt_softplus=True)
 
 
@@ -235,6 +268,8 @@ def test_long_memory_and_none_are_exact(assert_close: Callable, backend: str, ra
         inputs['A'].mul_(rate)
         if rate == 1:
             inputs['dt'][:, ::3] *= 500
+    if backend == 'triton':
+        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
     actual = run(inputs, backend=backend)
     exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
     expected = run(exact, backend='naive')
@@ -266,10 +301,12 @@ def test_torch_accepts_the_op() -> None:
 
 @on_kernels
 def test_torch_accepts_the_kernels(backend: str) -> None:
-    ssd_scan(**make_inputs(5, dtype=torch.float32), backend=backend)  # registers it
+    made = make_inputs(5, 1, 2, direction='both', dtype=torch.float32)
+    device = TRITON_DEVICE if backend == 'triton' else 'cpu'
+    inputs = {n: t.to(device).detach().requires_grad_() for n, t in made.items()}
+    ssd_scan(**inputs, direction='both', backend=backend)  # registers it
     op = getattr(torch.ops.mmdynamicvis, f'ssd_scan_{backend}').default
-    inputs = make_inputs(40, direction='both', dtype=torch.float32).values()
-    torch.library.opcheck(op, (*inputs, True, 'both', True))
+    torch.library.opcheck(op, (*inputs.values(), True, 'both', True))
 
 
 @pytest.mark.parametrize(

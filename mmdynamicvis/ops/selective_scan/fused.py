@@ -22,7 +22,7 @@ def register(
     name: str,
     forward: Callable[..., tuple[Tensor, Tensor]],
     backward: Callable[..., list[Tensor]],
-    chunk: Callable[[int, int, int], int],
+    chunk: Callable[[int, int, int], int] | None,
 ) -> Callable[..., Tensor]:
     """Register a scan as the op ``mmdynamicvis::<name>``.
 
@@ -34,7 +34,8 @@ def register(
         backward: Takes the gradient of y, these states, then the arguments of ``forward``. Returns
             the gradients of x, dt, A, B, C, D, z and dt_bias, each of its input's shape and dtype,
             and an empty tensor for an input that is None.
-        chunk: Takes K * B, L and D; returns the tokens per chunk.
+        chunk: Takes K * B, L and D; returns the tokens per chunk. None for a backward pass that
+            needs no states: an empty tensor of float32 stands for them.
 
     Returns:
         A function of the arguments of ``forward`` that returns y.
@@ -54,11 +55,13 @@ def register(
 
     @op.register_fake
     def _(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average):
+        y = x.new_empty(x.shape[1:] if average else x.shape)
+        if chunk is None:
+            return y, x.new_empty(0, dtype=torch.float32)
         length, n_channels = x.shape[-2:]
         n_rows = x.shape[0] * x.shape[1] if direction == 'both' else x.shape[0]
         per_chunk = chunk(n_rows, length, n_channels)
         n_chunks = (length + per_chunk - 1) // per_chunk
-        y = x.new_empty(x.shape[1:] if average else x.shape)
         return y, x.new_empty(n_chunks, n_rows, B.shape[-1], n_channels, dtype=torch.float32)
 
     @op_backward.register_fake

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops import triton_support
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, check_device, choose
 from mmdynamicvis.ops.selective_scan import Direction
 from mmdynamicvis.ops.ssd_scan import cpu, eager, naive
 
+
+def _triton(*args: Any) -> Tensor:
+    from mmdynamicvis.ops.ssd_scan import triton
+
+    return triton.ssd_scan(*args)
+
+
+def _triton_unsupported(*tensors: Tensor) -> str | None:
+    # a program holds a tile of all states
+    return cpu.too_many_states(tensors[3]) or triton_support.unsupported(*tensors)
+
+
 BACKENDS = (
+    triton_support.backend(_triton, _triton_unsupported),
     Backend('cpu', cpu.ssd_scan, library.unavailable, cpu.unsupported),
     Backend('eager', eager.ssd_scan),
     Backend('naive', naive.ssd_scan),
@@ -63,7 +77,7 @@ def ssd_scan(
         dt_softplus: Apply softplus to ``dt``.
         direction: 'forward', 'reverse' or 'both'.
         average: Average both directions (for 'both' only).
-        backend: 'auto', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
+        backend: 'auto', 'triton', 'cpu', 'eager' or 'naive' (the float64 oracle, for tests).
 
     Returns:
         y in the dtype of x: (K, B, L, D), or (B, L, D) if averaged.

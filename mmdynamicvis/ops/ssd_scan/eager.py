@@ -65,6 +65,68 @@ def ssd_scan(
         return y.to(dtype)
 
 
+def gradients(
+    dy: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    direction: str,
+    average: bool,
+) -> list[Tensor]:
+    """Return the gradients of x to dt_bias, computing all anew: for kernels that go forward only.
+
+    Of an input that is None, an empty tensor.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    reverses = [direction == 'reverse'] if direction != 'both' else [False, True]
+    with outside_autocast(x):
+        x_KBLD, B_KBLN, C_KBLN = (
+            tensor.to(wide).view(len(reverses), *tensor.shape[-3:]) for tensor in (x, B, C)
+        )
+        dy_KBLD = (dy.to(wide) * (0.5 if average else 1.0)).expand(x_KBLD.shape)
+        before_softplus = dt.to(wide) if dt_bias is None else dt.to(wide) + dt_bias
+        steps = softplus(before_softplus) if dt_softplus else before_softplus
+        rates, head_dim = A.to(wide), x.shape[-1] // len(A)
+        skip = A.new_zeros(len(A)) if D is None else D.to(wide)
+        skip_D = skip.to(wide).repeat_interleave(head_dim)
+        dz, dD = 0, 0
+        found = []
+        for k, reverse in enumerate(reverses):
+            inputs = x_KBLD[k], steps, rates, B_KBLN[k], C_KBLN[k]
+            y_BLD, enter_BGHNP = scan(*inputs, reverse)
+            dy_BLD = dy_KBLD[k]
+            if z is not None:
+                dz = dz + dy_BLD * torch.addcmul(y_BLD, skip_D, inputs[0])
+                dy_BLD = dy_BLD * silu(z.to(wide))
+            dx, *others = scan_backward(dy_BLD, *inputs, enter_BGHNP, reverse)
+            dD = dD + (dy_BLD * inputs[0]).sum((0, 1)).unflatten(0, (-1, head_dim)).sum(1)
+            found.append((torch.addcmul(dx, skip_D, dy_BLD), *others))
+        dx, ddt, dA, dB, dC = map(torch.stack, zip(*found, strict=True))
+        ddt = ddt.sum(0)
+        if dt_softplus:
+            ddt = ddt * before_softplus.sigmoid()
+        if z is not None:
+            gate = torch.sigmoid(z.to(wide))
+            dz = dz * gate * (1 + z * (1 - gate))
+        none = x.new_empty(0)
+        return [
+            dx.view(x.shape).to(x.dtype),
+            ddt.to(dt.dtype),
+            dA.sum(0).to(A.dtype),
+            dB.view(B.shape).to(B.dtype),
+            dC.view(C.shape).to(C.dtype),
+            none if D is None else dD.to(D.dtype),
+            none.clone() if z is None else dz.to(z.dtype),
+            none.clone() if dt_bias is None else ddt.sum((0, 1)).to(dt_bias.dtype),
+        ]
+
+
 def _chunked(x_BLX: Tensor) -> Tensor:
     """View as (B, chunks, Q, X), after zeros at the end: with dt = 0 a token changes no state."""
     missing = -x_BLX.shape[1] % CHUNK
