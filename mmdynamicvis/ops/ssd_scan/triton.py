@@ -19,6 +19,7 @@ from mmdynamicvis.ops.ssd_scan.triton_kernels import (
 from mmdynamicvis.ops.strided_rows import strided_rows
 
 CHUNK = 64  # tokens
+EXACT_CHUNK = 32  # in float32: products in three parts take three times the registers
 BLOCK_P = 64  # channels of a head at most
 BLOCK_N = 64  # states at most
 BLOCK_STATE = 1024
@@ -44,14 +45,16 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
 def _forward(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average):
     *_, n_batch, length, n_channels = x.shape
     n_rows, n_heads, n_state = x.shape[:-2].numel(), A.shape[0], B.shape[-1]
-    head_dim, n_chunks = n_channels // n_heads, _ceil(length, CHUNK)
+    exact = x.dtype == torch.float32
+    chunk = EXACT_CHUNK if exact else CHUNK
+    head_dim, n_chunks = n_channels // n_heads, _ceil(length, chunk)
     first_reverse = dict(forward=n_rows, reverse=0, both=n_batch)[direction]
     (rows_x, stride_x), (rows_dt, stride_dt) = strided_rows(x), strided_rows(dt)
     (rows_B, stride_B), (rows_C, stride_C) = strided_rows(B), strided_rows(C)
     rows_z, stride_z = (None, 0) if z is None else strided_rows(z)
     block_p = _block(head_dim, BLOCK_P)
-    sizes = head_dim, n_state, CHUNK, block_p, _block(n_state, BLOCK_N)
-    precision = (EXACT if x.dtype == torch.float32 else HALF).values()
+    sizes = head_dim, n_state, chunk, block_p, _block(n_state, BLOCK_N)
+    precision = (EXACT if exact else HALF).values()
     steps = rows_dt, A.contiguous(), _contiguous(dt_bias)
     y = x.new_empty(x.shape[1:] if average else x.shape)
     states = x.new_empty(n_chunks, n_rows, n_heads, n_state * head_dim, dtype=torch.float32)
@@ -130,8 +133,8 @@ ssd_scan = register('ssd_scan_triton', _forward, _backward, None)
 def variants() -> Iterator[KernelVariant]:
     """Yield the variants of all archs, in float32 and in bfloat16."""
     yield _variant(hand_on_kernel, 'fp32', dict(NUMEL=1024, BLOCK=BLOCK_STATE), ONE_WAY)
-    for tokens, precision in (('fp32', EXACT), ('bf16', HALF)):
-        tile = dict(P=64, N=16, Q=CHUNK, BLOCK_P=64, BLOCK_N=16, SOFTPLUS=True, **precision)
+    for tokens, chunk, precision in (('fp32', EXACT_CHUNK, EXACT), ('bf16', CHUNK, HALF)):
+        tile = dict(P=64, N=16, Q=chunk, BLOCK_P=64, BLOCK_N=16, SOFTPLUS=True, **precision)
         yield _variant(chunk_state_kernel, tokens, tile, ONE_WAY)
         yield _variant(chunk_scan_kernel, tokens, dict(tile, K=1), ONE_WAY)
         yield _variant(chunk_scan_kernel, tokens, dict(tile, K=2), BOTH_WAYS)
