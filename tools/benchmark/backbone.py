@@ -105,7 +105,10 @@ def training_times(arch: str, size: int, batch: int, threads: int) -> dict[str, 
 
 
 def mixer_ratio(arch: str, size: int, batch: int, train: bool, threads: int, repeats: int) -> float:
-    """Median of the time with Mamba-2 over that with Mamba-1, of pairs of runs in turns."""
+    """Median of the time with Mamba-2 over that with Mamba-1, of pairs of runs in turns.
+
+    It is the processor's time, which other processes hardly change, of all threads.
+    """
     torch.set_num_threads(threads)
     images = torch.randn(batch, 3, size, size)
     models = [DynamicVis(arch, mixer=mixer).train(train) for mixer in ('mamba1', 'mamba2')]
@@ -114,9 +117,9 @@ def mixer_ratio(arch: str, size: int, batch: int, train: bool, threads: int, rep
         for _ in range(repeats + 1):  # the first warms up
             seconds = []
             for model in models:
-                start = time.perf_counter()
+                start = time.process_time()
                 step(model, images) if train else model(images)
-                seconds.append(time.perf_counter() - start)
+                seconds.append(time.process_time() - start)
             ratios.append(seconds[1] / seconds[0])
     return statistics.median(ratios[1:])
 
