@@ -49,6 +49,13 @@ static inline Vec max(Vec v, Vec other) {
 static inline Vec max(Vec v, float low) { return max(v, low + Vec{}); }
 
 static inline float sum(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(v);
+#elif defined(__AVX__)
+    const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+#endif
     float total = 0;
     for (int i = 0; i < LANES; i++) total += v[i];
     return total;

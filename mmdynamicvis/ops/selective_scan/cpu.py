@@ -117,4 +117,4 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('cpu', _forward, _backward, lambda *_: CHUNK)
+selective_scan = register('selective_scan_cpu', _forward, _backward, lambda *_: CHUNK)

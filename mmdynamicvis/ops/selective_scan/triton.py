@@ -281,7 +281,7 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('triton', _forward, _backward, chunk_length)
+selective_scan = register('selective_scan_triton', _forward, _backward, chunk_length)
 
 
 def variants() -> Iterator[KernelVariant]:
