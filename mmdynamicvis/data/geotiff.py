@@ -20,6 +20,10 @@ from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
 COLORS = ('red', 'green', 'blue')
+STRUCTURE = 'IMAGE_STRUCTURE'
+"""Where GDAL has what a file says of its numbers, apart from their dtype."""
+OPAQUE = (1, 255, 65535)
+"""What masks have where there is data."""
 LARGEST = 2**24
 """Up to here, float32 holds every integer."""
 
@@ -45,14 +49,15 @@ class LoadGeoTIFF(BaseTransform):
             any.
         alpha: What a band is that the file calls alpha and that is not among ``bands``. 'mask':
             there is no data where it is 0; 'band': it says nothing of that, as near infrared, which
-            GDAL calls alpha in many files of four bands. None: a mask, if it has no more than one
-            number beside 0, and an error otherwise.
+            GDAL calls alpha in many files of four bands. None: a mask, if it has no number beside 0
+            but one of 1, 255 and 65535, and an error otherwise.
 
     Raises:
         OSError: The file is missing, truncated or not read by GDAL; the message names it.
-        ValueError: The file lacks a band or has another dtype, or numbers that are no brightness
-            (complex ones, places in a palette) or that float32 does not hold; it is not clear what
-            its alpha band is; or ``nodata_fill`` has another number of values than there are bands.
+        ValueError: The file lacks a band or has another dtype, or fewer than 8 bits where ``dtype``
+            is 'uint8', or numbers that are no brightness (complex ones, places in a palette, white
+            as zero) or that float32 does not hold; it is not clear what its alpha band is; or
+            ``nodata_fill`` has another number of values than there are bands.
     """
 
     def __init__(
@@ -157,6 +162,18 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
                 'deviations are of one scale: convert the file, or give those of its numbers'
             )
+        structure = [file.tags(ns=STRUCTURE), *(file.tags(band, ns=STRUCTURE) for band in bands)]
+        bits = min(int(tags.get('NBITS', 8)) for tags in structure)
+        if self.dtype == 'uint8' and bits < 8:
+            raise ValueError(
+                f'{path} has {bits} bits per band, 0 to {2**bits - 1}, which are next to black '
+                f'among those of 8: gdal_translate -co NBITS=8 -scale 0 {2**bits - 1} 0 255'
+            )
+        if any(tags.get('MINISWHITE') == 'YES' for tags in structure):
+            raise ValueError(
+                f'{path} stores white as zero, so that its numbers are of a negative: turn them '
+                'over first, as by gdal_translate -co PHOTOMETRIC=MINISBLACK -scale 0 255 255 0'
+            )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(
                 f'{path} has complex numbers ({", ".join(sorted(found))}), of which a network '
@@ -187,7 +204,7 @@ class LoadGeoTIFF(BaseTransform):
         elif self.alpha is None:
             alpha_HW = file.read(alphas[0], window=window)
             opaque = alpha_HW[alpha_HW != 0]
-            if opaque.size and opaque.min() < opaque.max():
+            if opaque.size and (opaque.min() < opaque.max() or opaque.max() not in OPAQUE):
                 raise ValueError(
                     f'{file.name} calls band {alphas[0]} alpha, and it has numbers from '
                     f'{opaque.min()} to {opaque.max()} beside 0: say what it is. '

@@ -72,6 +72,8 @@ def infer_scene(
         OSError: A file is missing, damaged or no raster, or the output cannot be written.
         ValueError: What is given does not fit together; the message says what and how to mend it.
     """
+    if not 0 <= min_score <= 1:
+        raise ValueError(f'min_score is {min_score}; scores are from 0 to 1')
     output = Path(output)
     rasters = [scene] if isinstance(scene, (str, Path)) else scene
     files = [path for path in (config, checkpoint) if isinstance(path, (str, Path))]

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 
 from mmdynamicvis.inference.inferencers import find_model, load_inferencer
 from mmdynamicvis.inference.prediction_files import write_coco, write_dota
+from mmdynamicvis.inference.trained_model import load_model
 
 SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 CLASSES = ('airplane', 'ship', 'storage_tank', 'baseball_diamond', 'tennis_court')
@@ -56,6 +57,19 @@ def test_scene_classes(image, tmp_path):
     (result,) = load_inferencer(cfg, checkpoint, 'cpu')(image)
     assert result['pred_class'].startswith('class ')
     assert result['pred_scores'].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_classes_in_another_order(tmp_path):
+    turned = (*CLASSES[::-1],)
+    cfg, checkpoint = small(MASKS, tmp_path, turned)
+    with pytest.raises(ValueError, match=r'random\.pth was trained on the classes vehicle, bridge'):
+        load_inferencer(cfg, checkpoint, 'cpu')
+    with pytest.raises(ValueError, match=r'has them in another order, airplane, ship'):
+        load_model(cfg, checkpoint, 'cpu')
+    cfg.test_dataloader.dataset.metainfo = dict(classes=turned)
+    load_model(cfg, checkpoint, 'cpu')
+    cfg.test_dataloader.dataset.metainfo = dict(classes=[f'other {i}' for i in range(10)])
+    load_model(cfg, checkpoint, 'cpu')
 
 
 def test_masks_of_classes(image, tmp_path):
