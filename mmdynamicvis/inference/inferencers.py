@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
 
 import mmdynamicvis
+from mmdynamicvis.data.loading import LoadIntactImage
 from mmdynamicvis.engine.config import (
     load_config_file,
     metainfo_of,
@@ -88,6 +89,9 @@ def load_inferencer(
     inferencer = getattr(import_module(module), name)(
         cfg, **{argument: expand_home(weights)}, device=device, **options
     )
+    if scope != 'mmpretrain':  # which decodes by itself
+        # what a training refuses, as of 16 bits, would be white
+        inferencer.pipeline.transforms[0].from_file = LoadIntactImage()
     # hosts go on with what fits
     load_all(inferencer.model, content, weights, cfg)
     if scope != 'mmpretrain':  # which looks for classes in the config itself

@@ -129,6 +129,28 @@ def test_images_of_one_name_are_refused(tmp_path, write, paths):
     assert not (tmp_path / 'found').exists()
 
 
+@pytest.mark.parametrize(
+    ('path', 'classes'), [('my image.png', CLASSES), ('1.png', ('ship', 'car/van'))]
+)
+def test_names_that_dota_files_cannot_hold(tmp_path, path, classes):
+    samples = [BaseDataElement(metainfo=dict(img_path=path))]
+    with pytest.raises(ValueError, match=r'cannot hold the names (my image|car/van): rename'):
+        write_dota(tmp_path / 'found', samples, classes)
+    assert not (tmp_path / 'found').exists()
+
+
+@pytest.mark.parametrize(('name', 'classes'), [(MASKS, CLASSES), (ROADS, ('background', 'house'))])
+def test_images_that_a_training_refuses(tmp_path, name, classes):
+    cfg, checkpoint = small(name, tmp_path, classes)
+    inferencer = load_inferencer(cfg, checkpoint, 'cpu', show_progress=False)
+    Image.fromarray(np.full((128, 160), 3000, np.uint16)).save(tmp_path / 'deep.png')
+    with pytest.raises(ValueError, match=r'deep\.png has more than 8 bits per band'):
+        inferencer(str(tmp_path / 'deep.png'))
+    (tmp_path / 'empty.png').touch()
+    with pytest.raises(OSError, match=r'cannot load image .*empty\.png'):
+        inferencer(str(tmp_path / 'empty.png'))
+
+
 def test_checkpoints_of_other_models(tmp_path):
     """Hosts say it in the log, and predict with what is random."""
     pytest.importorskip('mmrotate')
