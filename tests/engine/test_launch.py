@@ -107,6 +107,22 @@ def test_other_options_are_read_as_mmengine_reads_them(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['trian_cfg.max_epochs=3', 'steps=1', 'work_dir=w'], ['steps, trian_cfg']),
+        (['train_cfg.max_epochs=3', 'data_root=x', 'load_from=y', 'tta_model.type=z'], []),
+    ],
+)
+def test_options_without_effect_are_told(
+    config: Path, options: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(launch, 'print_log', lambda message, *_: said.append(message))
+    load(config, '--cfg-options', *options)
+    assert [text.split(', which')[0].removeprefix('--cfg-options has ') for text in said] == told
+
+
+@pytest.mark.parametrize(
     ('options', 'message'),
     [
         (['data_root=my', 'data'], "takes KEY=VALUE pairs, got 'data'; quote a value with spaces"),
