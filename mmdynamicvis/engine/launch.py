@@ -162,8 +162,8 @@ def _tell_without_effect(options: Mapping[str, Any]) -> None:
     unread = sorted({key.partition('.')[0] for key in options} - known)
     if unread:
         print_log(
-            f'--cfg-options has {", ".join(unread)}, which no Runner reads: misspelt, or a variable '
-            'of the config, whose value is where it was used: set it there',
+            f'--cfg-options has {", ".join(unread)}, which no Runner reads: misspelt, or a '
+            'variable of the config, whose value is where it was used: set it there',
             'current',
             logging.WARNING,
         )
@@ -204,6 +204,25 @@ def _mapped(value: Any, function: Callable[[str], str]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_mapped(item, function) for item in value)
     return function(value) if isinstance(value, str) else value
+
+
+def latest_checkpoint(work_dir: str) -> str | None:
+    """Return the checkpoint that mmengine resumes from in a work folder, if there is one.
+
+    Raises:
+        ValueError: The folder names one of another folder, of which it was copied, and has its own.
+    """
+    note = Path(expand_home(work_dir), 'last_checkpoint')
+    if not note.is_file():
+        return None
+    latest = note.read_text().strip()
+    own = note.with_name(Path(latest).name)
+    if own.is_file() and own.resolve() != Path(latest).resolve():
+        raise ValueError(
+            f'{note} names {latest}, of another folder, as in a copy or behind a move: pass '
+            f'--resume {own}, or --resume {latest}'
+        )
+    return latest
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +136,22 @@ def test_options_that_cannot_be_read(
     with pytest.raises(SystemExit):
         load(config, '--cfg-options', *options)
     assert message in capsys.readouterr().err
+
+
+def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
+    first, copy = tmp_path / 'first', tmp_path / 'copy'
+    first.mkdir()
+    assert launch.latest_checkpoint(str(first)) is None
+    (first / 'epoch_1.pth').touch()
+    (first / 'last_checkpoint').write_text(f'{first}/epoch_1.pth')
+    assert launch.latest_checkpoint(str(first)) == f'{first}/epoch_1.pth'
+    shutil.copytree(first, copy)
+    message = f'names {first}/epoch_1.pth, of another folder, .* --resume {copy}/epoch_1.pth, or'
+    with pytest.raises(ValueError, match=message):
+        launch.latest_checkpoint(str(copy))
+    (first / 'epoch_1.pth').unlink()
+    with pytest.raises(ValueError, match=message):
+        launch.latest_checkpoint(str(copy))
 
 
 @pytest.mark.parametrize('root', ['', 'None'])
