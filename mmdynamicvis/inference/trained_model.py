@@ -62,7 +62,7 @@ def load_all(
 
 def _check_order(trained: list[str], checkpoint: str | Path, cfg: Config) -> None:
     """Raise a ValueError if a config has the classes of a checkpoint in another order."""
-    if 'test_dataloader' not in cfg:
+    if not trained or 'test_dataloader' not in cfg:
         return
     classes = list(metainfo_of(cfg, test_dataset(cfg)).get('classes') or ())
     if trained != classes and sorted(trained) == sorted(classes):
