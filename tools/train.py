@@ -13,6 +13,7 @@ from mmdynamicvis.engine.launch import (
     add_common_arguments,
     build_runner,
     checkpoint_errors_explained,
+    latest_checkpoint,
     load_config,
     set_loader_defaults,
 )
@@ -52,8 +53,10 @@ def merge_train_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.get('resume') and cfg.get('load_from'):
-        check_resumable(cfg.load_from)
+    if cfg.get('resume'):
+        latest = cfg.get('load_from') or latest_checkpoint(cfg.work_dir)
+        if latest:
+            check_resumable(latest)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(

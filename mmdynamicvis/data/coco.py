@@ -107,8 +107,8 @@ def annotation_problems(content: dict, masks: bool = False) -> dict[int, Problem
     An annotation cannot be used if a key is missing; its image or category is not in the file; its
     box has a value that is not finite, has no area, is in relative coordinates (0 to 1) or lies
     entirely outside its image; ``iscrowd`` is neither 0 nor 1; a polygon has fewer than three
-    points or an odd number of coordinates; its polygons lie outside the box or the image; or the
-    run lengths of its mask do not add up to the pixels of its image.
+    points or an odd number of coordinates; the run lengths of its mask do not add up to the pixels
+    of its image; or its mask lies outside the box or the image.
 
     Args:
         content: As returned by :func:`load_coco`.
@@ -251,6 +251,8 @@ def _entry_problems(entries: Sequence[dict], kind: str, name: str) -> list[str]:
         for key in seen:
             if not problem and not _is_id(entry[key]):
                 problem = f'has the {key} {entry[key]}; it must be a number or a text'
+            if not problem and key == 'file_name' and not isinstance(entry[key], str):
+                problem = f'has the file_name {entry[key]}; it must be a text'
             if not problem and entry[key] in seen[key]:
                 problem = f'has the {key} {entry[key]} of another; rename or delete one of them'
         if not problem and kind == 'images' and not _has_size(entry):
@@ -328,22 +330,31 @@ def _mask_problem(annotation: dict, image: dict, needed: bool) -> tuple[str, str
     if not mask:
         return ('no mask', 'has no mask') if needed else None
     if isinstance(mask, dict):
-        return _run_lengths_problem(mask, image)
-    if not isinstance(mask, list):
+        problem = _run_lengths_problem(mask, image)
+        if problem:
+            return problem
+        shown = str(mask['counts'])
+        x_y = _bounds(run_lengths(mask['counts']), image['height'])
+    elif isinstance(mask, list):
+        for polygon in mask:
+            if not _are_finite(polygon) or len(polygon) % 2 or len(polygon) < 6:
+                text = (
+                    f'has the polygon {str(polygon)[:80]}; it must be x, y of three points or more'
+                )
+                return 'polygon', text
+        shown = str(mask[0])
+        x_y = [[value for polygon in mask for value in polygon[axis::2]] for axis in (0, 1)]
+    else:
         return 'mask', f'has the mask {str(mask)[:80]}'
-    for polygon in mask:
-        if not _are_finite(polygon) or len(polygon) % 2 or len(polygon) < 6:
-            text = f'has the polygon {str(polygon)[:80]}; it must be x, y of three points or more'
-            return 'polygon', text
     x, y, width, height = annotation['bbox']
-    for axis, start, stop in (
-        (0, max(x, 0), min(x + width, image['width'])),
-        (1, max(y, 0), min(y + height, image['height'])),
+    for values, start, stop in (
+        (x_y[0], max(x, 0), min(x + width, image['width'])),
+        (x_y[1], max(y, 0), min(y + height, image['height'])),
     ):
-        values = [value for polygon in mask for value in polygon[axis::2]]
         if max(values) < start or min(values) > stop:
-            text = f'has the polygon {str(mask[0])[:80]}, outside its box {annotation["bbox"]}'
-            return 'polygon outside its box', text
+            kind = 'polygon' if isinstance(mask, list) else 'mask'
+            text = f'has the {kind} {shown[:80]}, outside its box {annotation["bbox"]}'
+            return f'{kind} outside its box', text
     return None
 
 
@@ -361,6 +372,19 @@ def _run_lengths_problem(mask: dict, image: dict) -> tuple[str, str] | None:
     if not sum(runs[1::2]):
         return 'empty mask', 'has a mask without a pixel'
     return None
+
+
+def _bounds(runs: Sequence[int], height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return between which x and which y the pixels of a mask lie, of which there must be some."""
+    ends = np.cumsum(runs)
+    first, last = (ends - runs)[1::2], ends[1::2] - 1
+    first, last = first[first <= last], last[first <= last]
+    columns, stops = first // height, last // height
+    if (columns < stops).any():
+        rows = 0, height
+    else:
+        rows = int((first % height).min()), int((last % height).max()) + 1
+    return (int(columns.min()), int(stops.max()) + 1), rows
 
 
 def _area(annotation: dict) -> float | None:

@@ -20,6 +20,10 @@ from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
 COLORS = ('red', 'green', 'blue')
+STRUCTURE = 'IMAGE_STRUCTURE'
+"""Where GDAL has what a file says of its numbers, apart from their dtype."""
+OPAQUE = (1, 255, 65535)
+"""What masks have where there is data."""
 LARGEST = 2**24
 """Float32 represents every integer up to this one exactly."""
 
@@ -47,13 +51,14 @@ class LoadGeoTIFF(BaseTransform):
             statistics; None accepts any.
         alpha: How to interpret a band that the file calls alpha and that is not among ``bands``.
             'mask': pixels where it is 0 are nodata. 'band': it says nothing about nodata; GDAL
-            calls near infrared alpha in many files of four bands. None: a mask if it has at most
-            one value besides 0, an error otherwise.
+            calls near infrared alpha in many files of four bands. None: a mask if its only value
+            besides 0 is 1, 255 or 65535, an error otherwise.
 
     Raises:
         OSError: The file is missing, truncated or not readable by GDAL; the message names it.
-        ValueError: The file lacks a band or has another dtype; its values are complex, palette
-            indices, or integers that float32 cannot represent; the meaning of its alpha band is
+        ValueError: The file lacks a band, has another dtype, or has fewer than 8 bits where
+            ``dtype`` is 'uint8'; its values are complex, palette indices, integers that float32
+            cannot represent, or store white as zero; the meaning of its alpha band is
             ambiguous; or the length of ``nodata_fill`` differs from the number of bands.
     """
 
@@ -163,6 +168,18 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
                 'deviations depend on the scale: convert the file, or give those of its values'
             )
+        structure = [file.tags(ns=STRUCTURE), *(file.tags(band, ns=STRUCTURE) for band in bands)]
+        bits = min(int(tags.get('NBITS', 8)) for tags in structure)
+        if self.dtype == 'uint8' and bits < 8:
+            raise ValueError(
+                f'{path} has {bits} bits per band, 0 to {2**bits - 1}, which are next to black '
+                f'among those of 8: gdal_translate -co NBITS=8 -scale 0 {2**bits - 1} 0 255'
+            )
+        if any(tags.get('MINISWHITE') == 'YES' for tags in structure):
+            raise ValueError(
+                f'{path} stores white as zero, so that its numbers are of a negative: turn them '
+                'over first, as by gdal_translate -co PHOTOMETRIC=MINISBLACK -scale 0 255 255 0'
+            )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(
                 f'{path} has complex numbers ({", ".join(sorted(found))}), which networks do not '
@@ -193,7 +210,7 @@ class LoadGeoTIFF(BaseTransform):
         elif self.alpha is None:
             alpha_HW = file.read(alphas[0], window=window)
             opaque = alpha_HW[alpha_HW != 0]
-            if opaque.size and opaque.min() < opaque.max():
+            if opaque.size and (opaque.min() < opaque.max() or opaque.max() not in OPAQUE):
                 raise ValueError(
                     f'{file.name} calls band {alphas[0]} alpha, but it has values from '
                     f'{opaque.min()} to {opaque.max()} besides 0: say what it is. '

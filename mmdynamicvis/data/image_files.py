@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 _DEEP_MODES = ('F', 'I')
 # raw modes such as 'RGB;16B', which Pillow truncates to 8 bits; 'BGR;16' has 16 bits per pixel
 _DEEP_RAW = re.compile(r'(?<!BGR);16')
+_CODESTREAM = b'\xff\x4f\xff\x51'  # of JPEG 2000: its start, and the marker of its sizes
 _limit = threading.Lock()
 
 
@@ -31,13 +32,15 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
 
     Raises:
         FileNotFoundError: The folder does not exist.
+        OSError: A folder in it cannot be listed, for example for lack of permission; the error
+            names it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder')
     found, starts, searched = [], [folder], set()
     while starts:  # links come last, so that a file is listed under its own path
-        for at, folders, names in os.walk(starts.pop(0)):
+        for at, folders, names in os.walk(starts.pop(0), onerror=_raise):
             place = os.path.realpath(at)
             if place in searched:
                 folders.clear()
@@ -52,6 +55,10 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
                 if not name.startswith('.') and name.lower().endswith(tuple(suffixes))
             ]
     return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def open_image(file: str | Path | BinaryIO) -> Image.Image:
@@ -76,7 +83,20 @@ def is_deep(image: Image.Image) -> bool:
     """
     if image.mode.partition(';')[0] in _DEEP_MODES:
         return True
+    if image.format == 'JPEG2000':
+        return _bits_of_jpeg2000(image.fp) > 8
     return any(_DEEP_RAW.search(str(tile[3])) for tile in getattr(image, 'tile', ()))
+
+
+def _bits_of_jpeg2000(file: BinaryIO) -> int:
+    """Return the bits per band, which Pillow does not tell of colored images."""
+    place = file.tell()
+    file.seek(0)
+    _, _, sizes = file.read().partition(_CODESTREAM)
+    file.seek(place)
+    # two lengths of 2 bytes, eight of 4, the number of bands, and 3 bytes of each
+    depths = sizes[38 : 38 + 3 * int.from_bytes(sizes[36:38]) : 3]
+    return max(((depth & 127) + 1 for depth in depths), default=0)
 
 
 def orientation(image: Image.Image) -> int:

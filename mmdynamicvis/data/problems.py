@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from mmdynamicvis.fileio import shorten
+
 SHOWN = 10
 
 
@@ -27,6 +29,21 @@ def raise_problems(path: str | Path, problems: Sequence[str], fix: str) -> None:
     count = '1 problem' if len(problems) == 1 else f'{len(problems)} problems'
     more = f', the first {SHOWN} are' if len(problems) > SHOWN else ''
     raise ValueError('\n  '.join([f'{path}: {count}{more}', *problems[:SHOWN], fix]))
+
+
+def tell_other_case(folder: str | Path, suffix: str) -> None:
+    """Warn of files in a folder and below whose endings differ in case alone: hosts pass over them.
+
+    Args:
+        folder: An existing folder.
+        suffix: The ending that counts, as '.png' or '/im1.png'.
+    """
+    names = (f'/{path.relative_to(folder).as_posix()}' for path in Path(folder).rglob('[!.]*'))
+    ends = suffix.lower()
+    others = [n[1:] for n in sorted(names) if n.lower().endswith(ends) and not n.endswith(suffix)]
+    if others:
+        message = f'{folder}: left out, as they do not end with {suffix}: {shorten(others)}'
+        print_log(message, logger='current', level=logging.WARNING)
 
 
 def require_boxes(source: str | Path, data_list: Sequence[dict], classes: Sequence[str]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
+import logging
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +24,7 @@ import mmengine
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -44,6 +47,16 @@ _PATHS = (
     'save_dir',
 )
 """Settings that hold paths, in addition to all settings within a ``data_prefix``."""
+_READ_FROM_CONFIG = (
+    'auto_scale_lr',
+    'data_root',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'tta_model',
+    'tta_pipeline',
+)
+"""Settings that are not arguments of a Runner; ``data_root`` changes paths derived from it."""
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -133,6 +146,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if 'data_root' in options and cfg.get('data_root'):
         cfg = move_data_root(cfg, options['data_root'])
     cfg.merge_from_dict(options)
+    _tell_without_effect(options)
 
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -140,6 +154,19 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / path.stem.removesuffix(_DUMP_SUFFIX))
     return cfg
+
+
+def _tell_without_effect(options: Mapping[str, Any]) -> None:
+    """Warn of settings that a Runner does not read: misspelt ones, and variables of a config."""
+    known = {*inspect.signature(Runner).parameters, *_READ_FROM_CONFIG}
+    unread = sorted({key.partition('.')[0] for key in options} - known)
+    if unread:
+        print_log(
+            f'--cfg-options has {", ".join(unread)}, which no Runner reads: misspelt, or a '
+            'variable of the config, whose value is where it was used: set it there',
+            'current',
+            logging.WARNING,
+        )
 
 
 def move_data_root(cfg: Config, new_root: str) -> Config:
@@ -178,6 +205,25 @@ def _mapped(value: Any, function: Callable[[str], str]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_mapped(item, function) for item in value)
     return function(value) if isinstance(value, str) else value
+
+
+def latest_checkpoint(work_dir: str) -> str | None:
+    """Return the checkpoint that mmengine resumes from in a work folder, if there is one.
+
+    Raises:
+        ValueError: The folder names one of another folder, of which it was copied, and has its own.
+    """
+    note = Path(expand_home(work_dir), 'last_checkpoint')
+    if not note.is_file():
+        return None
+    latest = note.read_text().strip()
+    own = note.with_name(Path(latest).name)
+    if own.is_file() and own.resolve() != Path(latest).resolve():
+        raise ValueError(
+            f'{note} names {latest}, of another folder, as in a copy or behind a move: pass '
+            f'--resume {own}, or --resume {latest}'
+        )
+    return latest
 
 
 def set_loader_defaults(cfg: Config, args: argparse.Namespace, **defaults: Any) -> None:

@@ -12,6 +12,7 @@ from mmengine.fileio import load
 
 import mmdynamicvis
 from mmdynamicvis import zoo
+from mmdynamicvis.data.loading import LoadIntactImage
 from mmdynamicvis.engine.config import (
     load_config_file,
     metainfo_of,
@@ -89,6 +90,9 @@ def load_inferencer(
     inferencer = getattr(import_module(module), name)(
         cfg, **{argument: local_file(weights)}, device=device, **options
     )
+    if scope != 'mmpretrain':  # which decodes images itself
+        # otherwise images that a training refuses, such as 16-bit ones, would be read as white
+        inferencer.pipeline.transforms[0].from_file = LoadIntactImage()
     # hosts silently accept partially matching weights
     load_all(inferencer.model, content, weights, cfg)
     if scope != 'mmpretrain':  # which looks for classes in the config itself

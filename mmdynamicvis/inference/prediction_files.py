@@ -56,9 +56,14 @@ def write_dota(
         classes: Names of the classes.
 
     Raises:
-        ValueError: Two images have the same name without the suffix, which the files omit.
+        ValueError: Two images have the same name without the suffix, which the files omit; an image
+            name has a space, which separates fields; or a class name has a slash.
     """
-    _check_names([Path(sample.img_path).stem for sample in samples])
+    stems = [Path(sample.img_path).stem for sample in samples]
+    _check_names(stems)
+    odd = [stem for stem in stems if stem.split() != [stem]] + [c for c in classes if '/' in c]
+    if odd:
+        raise ValueError(f'DOTA files cannot hold the names {shorten(odd)}: rename them')
     from mmrotate.structures.bbox import rbox2qbox
 
     lines: list[list[str]] = [[] for _ in classes]

@@ -8,10 +8,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmdynamicvis.engine.config import preprocessor_of, use_scope
+from mmdynamicvis.engine.config import metainfo_of, preprocessor_of, test_dataset, use_scope
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import shorten
-from mmdynamicvis.models.weights import load_weights
+from mmdynamicvis.models.weights import load_weights, trained_classes
 
 
 def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
@@ -50,8 +50,10 @@ def load_all(
         cfg: The config, for messages.
 
     Raises:
-        ValueError: The weights do not fit the model, are incomplete, or are NaN.
+        ValueError: The weights do not fit the model, are incomplete or NaN, or were trained on the
+            classes of the config's dataset in another order.
     """
+    _check_order(trained_classes(checkpoint), checkpoint, cfg)
     broken = [name for name, weight in weights.items() if weight.isnan().any()]
     if broken:
         raise ValueError(
@@ -63,6 +65,19 @@ def load_all(
         raise ValueError(
             f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
             f'{shorten(differences, 4, "; ")}. Give the config that it was trained by'
+        )
+
+
+def _check_order(trained: list[str], checkpoint: str | Path, cfg: Config) -> None:
+    """Raise a ValueError if a config has the classes of a checkpoint in another order."""
+    if not trained or 'test_dataloader' not in cfg:
+        return
+    classes = list(metainfo_of(cfg, test_dataset(cfg)).get('classes') or ())
+    if trained != classes and sorted(trained) == sorted(classes):
+        raise ValueError(
+            f'checkpoint {checkpoint} was trained on the classes {shorten(trained)}, and '
+            f'{cfg.filename} has them in another order, {shorten(classes)}: what is found would '
+            'have the name of another class. Give the config that it was trained by'
         )
 
 

@@ -71,6 +71,10 @@ class LoadReport:
         report.loaded = [name for name in given if name in own]
         report.missing = [name for name in own if name not in given]
         report.unexpected = [name for name in given if name not in own]
+        if not given:
+            raise RuntimeError(
+                f'the checkpoint has nothing for the backbone: no name in it begins with {prefix!r}'
+            )
         if not report.loaded:
             raise RuntimeError(
                 f'the checkpoint has nothing for the backbone: of its names under {prefix!r}, '

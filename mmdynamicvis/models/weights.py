@@ -80,11 +80,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
         ValueError: The file is truncated or contains other objects than weights, or no name has the
             prefix; the message names the file.
     """
-    path = local_file(path)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    read = _read_safetensors if path.endswith('.safetensors') else _read_pth
-    content = read(path)
+    content = _read(path)
     state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     if not isinstance(state_dict, Mapping):
         state_dict = {}
@@ -109,6 +105,27 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
             f'checkpoint {path}: no name begins with {prefix!r}; the names begin with {found}'
         )
     return part
+
+
+def trained_classes(path: str | os.PathLike) -> list[str]:
+    """Return the classes that a checkpoint of mmengine was trained on; none if it does not say.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load_weights`.
+    """
+    content = _read(path)
+    for key in ('meta', 'dataset_meta', 'classes'):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return list(content) if isinstance(content, (list, tuple)) else []
+
+
+def _read(path: str | os.PathLike) -> object:
+    """Return all that a file or address holds, histories left out."""
+    path = local_file(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    read = _read_safetensors if path.endswith('.safetensors') else _read_pth
+    return read(path)
 
 
 def check_resumable(path: str | os.PathLike) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,8 +10,11 @@ from mmengine.fileio import get
 from mmrotate.datasets import DOTADataset, HRSCDataset
 
 from mmdynamicvis.data.dota import check_dota
-from mmdynamicvis.data.problems import require_boxes, require_images
+from mmdynamicvis.data.problems import require_boxes, require_images, tell_other_case
 from mmdynamicvis.registry import DATASETS
+
+BOX = ('cx', 'cy', 'w', 'h', 'ang')
+"""What HRSC2016 says of a box."""
 
 
 @DATASETS.register_module()
@@ -30,6 +34,7 @@ class DOTATextDataset(DOTADataset):
         """Read the annotations, or, without ``ann_file`` (a test set), only list the images."""
         if self.ann_file:
             check_dota(self.ann_file, self.metainfo['classes'])
+            tell_other_case(self.ann_file, '.txt')
         data_list = sorted(super().load_data_list(), key=lambda data: data['img_id'])
         if not self.ann_file:
             for data in data_list:
@@ -49,15 +54,30 @@ class DOTATextDataset(DOTADataset):
 
 @DATASETS.register_module()
 class HRSC2016Dataset(HRSCDataset):
-    """mmrotate's ``HRSCDataset`` with the true height of images; mmrotate's uses the width."""
+    """mmrotate's ``HRSCDataset`` with the true height of images; mmrotate's uses the width.
+
+    Raises:
+        ValueError: A label file is not XML, lacks a number, or has a box that is not finite or has
+            no area; the message names it.
+    """
 
     METAINFO = HRSCDataset.METAINFO
 
     def parse_data_info(self, img_info: dict) -> dict:
         """Parse the annotations of one image."""
-        data_info = super().parse_data_info(img_info)
-        root = ElementTree.fromstring(get(img_info['xml_path'], backend_args=self.backend_args))
-        data_info['height'] = int(root.findtext('Img_SizeHeight'))
+        path = img_info['xml_path']
+        try:
+            data_info = super().parse_data_info(img_info)
+            root = ElementTree.fromstring(get(path, backend_args=self.backend_args))
+            data_info['height'] = int(root.findtext('Img_SizeHeight'))
+        # missing elements are None
+        except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f'{path} is no label file of HRSC2016: {error}') from error
+        for number, element in enumerate(root.iterfind('HRSC_Objects/HRSC_Object'), start=1):
+            numbers = [float(element.findtext(f'mbox_{key}')) for key in BOX]
+            if not math.isfinite(sum(numbers)) or min(numbers[2:4]) <= 0:
+                box = ', '.join(f'{key} {value}' for key, value in zip(BOX, numbers, strict=True))
+                raise ValueError(f'{path}, object {number}: its box is {box}')
         return data_info
 
 

@@ -74,6 +74,8 @@ def infer_scene(
         ValueError: The arguments do not match each other or the model; the message says what is
             wrong and how to fix it.
     """
+    if not 0 <= min_score <= 1:
+        raise ValueError(f'min_score is {min_score}; scores are from 0 to 1')
     output = Path(output)
     rasters = [scene] if isinstance(scene, (str, Path)) else scene
     files = [path for path in (config, checkpoint) if isinstance(path, (str, Path))]

@@ -60,8 +60,8 @@ class Scene:
         loader: LoadGeoTIFF | None = None,
         scaling: tuple[float, float] | None = None,
     ) -> None:
-        if scaling is not None and not scaling[0] < scaling[1]:
-            raise ValueError(f'scaling is {scaling}; give (low, high) with low < high')
+        if scaling is not None and not 0 < scaling[1] - scaling[0] < np.inf:
+            raise ValueError(f'scaling is {scaling}; give (low, high), finite, with low < high')
         self.paths = [str(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
         if not self.paths:
             raise ValueError('there is no raster: give one, or one per date')

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmdynamicvis.data.problems import raise_problems
+from mmdynamicvis.data.problems import raise_problems, tell_other_case
 from mmdynamicvis.registry import DATASETS
 
 
@@ -27,6 +27,8 @@ class BinarySegDataset(BaseSegDataset):
                 f'{folder} has no images *{self.img_suffix}. Check data_root, data_prefix and '
                 'img_suffix'
             )
+        if not self.ann_file:
+            tell_other_case(folder, self.img_suffix)
         paths = [
             data[key] for data in data_list for key in ('img_path', 'seg_map_path') if key in data
         ]

@@ -66,6 +66,8 @@ def write(tmp_path):
         annotation(bbox=[90.5, 70.5, 20, 20], segmentation=[]),
         annotation(segmentation=[SQUARE, SQUARE[:6]]),
         annotation(segmentation=dict(size=[HEIGHT, WIDTH], counts=[0, 8000]), iscrowd=1),
+        # pixel 15 of column 15, and nothing more
+        annotation(segmentation=dict(size=[HEIGHT, WIDTH], counts=[1215, 1, 0, 0, 6784])),
         annotation(segmentation=[]),
         without(annotation(), 'segmentation'),
     ],
@@ -113,6 +115,14 @@ def test_accepts(write, fine):
         (dict(segmentation=run_length_mask('')), 'mask of 0 pixels for an image of 8000'),
         (dict(segmentation=run_length_mask([8000])), 'mask without a pixel'),
         (dict(segmentation=[[110, 10, 130, 10, 130, 30]]), r'polygon .*, outside its box \[10,'),
+        # two pixels of the first column; as many of the last; a run over two columns
+        (
+            dict(segmentation=run_length_mask([15, 2, 7983])),
+            r'mask \[15, 2, 7983\], outside its box',
+        ),
+        (dict(segmentation=run_length_mask([7935, 2, 63])), 'mask .*, outside its box'),
+        (dict(segmentation=run_length_mask([3199, 2, 4799])), 'mask .*, outside its box'),
+        (dict(segmentation=run_length_mask([1240, 20, 6740])), 'mask .*, outside its box'),
         (dict(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.4]]), 'polygon .*, outside its box'),
     ],
 )
@@ -250,6 +260,10 @@ def test_some_of_the_categories_will_do(write):
         (lambda c: c['categories'][1].update(name='ship'), r'\[1\] has the name ship of another'),
         (lambda c: c['images'].append({**c['images'][0], 'id': 4}), 'has the file_name a.png of'),
         (lambda c: c['images'][0].update(id=[3]), r'images\[0\] has the id \[3\]; it must be'),
+        (
+            lambda c: c['images'][0].update(file_name=3),
+            r'images\[0\] has the file_name 3; .* a text',
+        ),
         (lambda c: c['images'].append('a.png'), r'images\[1\] is a\.png'),
     ],
 )

@@ -93,6 +93,10 @@ def test_near_infrared_that_is_called_alpha(tmp_path, image, dtype):
     assert not load(path, bands=[1, 2, 3], alpha='band')['nodata'].any()
     nodata = load(path, bands=[1, 2, 3], alpha='mask')['nodata']
     assert np.argwhere(nodata).tolist() == [[2, 5]]
+    image[3, image[3] > 0] = 120  # no number of a mask
+    path = write(tmp_path / 'b.tif', image[:4].astype(dtype), photometric='RGB', alpha='YES')
+    with pytest.raises(ValueError, match='numbers from 120 to 120 beside 0'):
+        load(path, bands=[1, 2, 3])
 
 
 @pytest.mark.parametrize('count', [3, 5])
@@ -124,6 +128,22 @@ def test_palettes_are_refused(tmp_path, image):
         file.write_colormap(1, {1: (20, 20, 20, 255)})
     with pytest.raises(ValueError, match=r'a\.tif has a palette: .* gdal_translate -expand rgb'):
         load(path, bands=[1, 1, 1])
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+def test_white_as_zero_is_refused(tmp_path, image, dtype):
+    path = write(tmp_path / 'a.tif', image[:1].astype(dtype), photometric='MINISWHITE')
+    with pytest.raises(ValueError, match='stores white as zero'):
+        load(path)
+
+
+def test_few_bits_are_no_8_bits(tmp_path, image):
+    path = write(tmp_path / 'a.tif', image[:3].astype('uint8') // 16, nbits=4)
+    with pytest.raises(ValueError, match=r'4 bits per band, 0 to 15.*-scale 0 15 0 255'):
+        load(path, dtype='uint8')
+    assert load(path)['img'].max() <= 15
+    path = write(tmp_path / 'b.tif', image[:1], nbits=12)
+    assert not load(path, dtype='uint16')['nodata'].any()
 
 
 @pytest.mark.parametrize('dtype', ['int32', 'uint32', 'int64', 'uint64'])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mmdynamicvis.data.image_files import find_files
@@ -49,6 +51,19 @@ def test_a_linked_file_and_a_linked_root_are_taken(root):
     (root / 'f.png').symlink_to(root.parent / 'elsewhere/d.png')
     (root.parent / 'alias').symlink_to(root)
     assert found(root.parent / 'alias') == ['b.png', 'f.png', 'sub/A.PNG']
+
+
+def test_a_folder_that_cannot_be_listed_is_named(root, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith('sub'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(PermissionError, match='data/sub'):
+        find_files(root, ['.png'])
 
 
 def test_no_folder(tmp_path):

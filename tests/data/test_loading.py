@@ -48,6 +48,9 @@ def deep_files(folder):
     cv2.imwrite(str(folder / 'gray16.tif'), gray.astype(np.uint16))
     cv2.imwrite(str(folder / 'rgb16.png'), COLORS.astype(np.uint16) * 16)
     cv2.imwrite(str(folder / 'rgb16.tif'), COLORS.astype(np.uint16) * 16)
+    profile = dict(driver='JP2OpenJPEG', count=3, height=20, width=30, dtype='uint16')
+    with rasterio.open(folder / 'rgb16.jp2', 'w', **profile) as file:
+        file.write(COLORS.astype(np.uint16).transpose(2, 0, 1) * 16)
     Image.fromarray(gray.astype(np.int32)).save(folder / 'int32.tif')
     Image.fromarray((gray / 4095).astype(np.float32)).save(folder / 'float.tif')
     return sorted(folder.iterdir())
@@ -55,12 +58,18 @@ def deep_files(folder):
 
 def test_more_than_8_bits_are_refused(tmp_path):
     files = deep_files(tmp_path)
-    assert len(files) == 6
+    assert len(files) == 7
     for path in files:
         with pytest.raises(
             ValueError, match=rf'{path.name} has more than 8 bits per band.*GeoTIFF'
         ):
             load(path)
+
+
+@pytest.mark.parametrize('suffix', ['jp2', 'j2k'])
+def test_jpeg_2000_of_8_bits(tmp_path, suffix):
+    Image.fromarray(COLORS).save(tmp_path / f'x.{suffix}', irreversible=False)
+    np.testing.assert_array_equal(load(tmp_path / f'x.{suffix}', 'color'), COLORS[..., ::-1])
 
 
 def test_a_raster_of_many_bands_is_not_called_damaged(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,6 +108,22 @@ def test_other_options_are_read_as_mmengine_reads_them(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['trian_cfg.max_epochs=3', 'steps=1', 'work_dir=w'], ['steps, trian_cfg']),
+        (['train_cfg.max_epochs=3', 'data_root=x', 'load_from=y', 'tta_model.type=z'], []),
+    ],
+)
+def test_options_without_effect_are_told(
+    config: Path, options: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(launch, 'print_log', lambda message, *_: said.append(message))
+    load(config, '--cfg-options', *options)
+    assert [text.split(', which')[0].removeprefix('--cfg-options has ') for text in said] == told
+
+
+@pytest.mark.parametrize(
     ('options', 'message'),
     [
         (['data_root=my', 'data'], "takes KEY=VALUE pairs, got 'data'; quote a value with spaces"),
@@ -119,6 +136,22 @@ def test_options_that_cannot_be_read(
     with pytest.raises(SystemExit):
         load(config, '--cfg-options', *options)
     assert message in capsys.readouterr().err
+
+
+def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
+    first, copy = tmp_path / 'first', tmp_path / 'copy'
+    first.mkdir()
+    assert launch.latest_checkpoint(str(first)) is None
+    (first / 'epoch_1.pth').touch()
+    (first / 'last_checkpoint').write_text(f'{first}/epoch_1.pth')
+    assert launch.latest_checkpoint(str(first)) == f'{first}/epoch_1.pth'
+    shutil.copytree(first, copy)
+    message = f'names {first}/epoch_1.pth, of another folder, .* --resume {copy}/epoch_1.pth, or'
+    with pytest.raises(ValueError, match=message):
+        launch.latest_checkpoint(str(copy))
+    (first / 'epoch_1.pth').unlink()
+    with pytest.raises(ValueError, match=message):
+        launch.latest_checkpoint(str(copy))
 
 
 @pytest.mark.parametrize('root', ['', 'None'])

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 
 from mmdynamicvis.inference.inferencers import find_model, load_inferencer
 from mmdynamicvis.inference.prediction_files import write_coco, write_dota
+from mmdynamicvis.inference.trained_model import load_model
 
 SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 CLASSES = ('airplane', 'ship', 'storage_tank', 'baseball_diamond', 'tennis_court')
@@ -56,6 +57,19 @@ def test_scene_classes(image, tmp_path):
     (result,) = load_inferencer(cfg, checkpoint, 'cpu')(image)
     assert result['pred_class'].startswith('class ')
     assert result['pred_scores'].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_classes_in_another_order(tmp_path):
+    turned = (*CLASSES[::-1],)
+    cfg, checkpoint = small(MASKS, tmp_path, turned)
+    with pytest.raises(ValueError, match=r'random\.pth was trained on the classes vehicle, bridge'):
+        load_inferencer(cfg, checkpoint, 'cpu')
+    with pytest.raises(ValueError, match=r'has them in another order, airplane, ship'):
+        load_model(cfg, checkpoint, 'cpu')
+    cfg.test_dataloader.dataset.metainfo = dict(classes=turned)
+    load_model(cfg, checkpoint, 'cpu')
+    cfg.test_dataloader.dataset.metainfo = dict(classes=[f'other {i}' for i in range(10)])
+    load_model(cfg, checkpoint, 'cpu')
 
 
 def test_masks_of_classes(image, tmp_path):
@@ -113,6 +127,28 @@ def test_images_of_one_name_are_refused(tmp_path, write, paths):
     with pytest.raises(ValueError, match=r'several images are called 1(\.png)?, so their'):
         write(tmp_path / 'found', samples, CLASSES)
     assert not (tmp_path / 'found').exists()
+
+
+@pytest.mark.parametrize(
+    ('path', 'classes'), [('my image.png', CLASSES), ('1.png', ('ship', 'car/van'))]
+)
+def test_names_that_dota_files_cannot_hold(tmp_path, path, classes):
+    samples = [BaseDataElement(metainfo=dict(img_path=path))]
+    with pytest.raises(ValueError, match=r'cannot hold the names (my image|car/van): rename'):
+        write_dota(tmp_path / 'found', samples, classes)
+    assert not (tmp_path / 'found').exists()
+
+
+@pytest.mark.parametrize(('name', 'classes'), [(MASKS, CLASSES), (ROADS, ('background', 'house'))])
+def test_images_that_a_training_refuses(tmp_path, name, classes):
+    cfg, checkpoint = small(name, tmp_path, classes)
+    inferencer = load_inferencer(cfg, checkpoint, 'cpu', show_progress=False)
+    Image.fromarray(np.full((128, 160), 3000, np.uint16)).save(tmp_path / 'deep.png')
+    with pytest.raises(ValueError, match=r'deep\.png has more than 8 bits per band'):
+        inferencer(str(tmp_path / 'deep.png'))
+    (tmp_path / 'empty.png').touch()
+    with pytest.raises(OSError, match=r'cannot load image .*empty\.png'):
+        inferencer(str(tmp_path / 'empty.png'))
 
 
 def test_checkpoints_of_other_models(tmp_path):

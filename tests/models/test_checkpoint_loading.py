@@ -193,6 +193,11 @@ def test_a_checkpoint_that_matches_nothing_is_an_error(build: Callable, whole_mo
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
 
 
+def test_a_checkpoint_of_a_head_alone_is_an_error(build: Callable) -> None:
+    with pytest.raises(RuntimeError, match=r"no name in it begins with 'backbone\.'$"):
+        Parent(build()).load_state_dict({'head.b': torch.ones(1)}, strict=False)
+
+
 def test_a_forgotten_prefix_is_an_error_that_tells_it(build: Callable, tmp_path: Path) -> None:
     torch.save(published(build(), 'backbone.'), tmp_path / 'a.pth')
     model = build(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))

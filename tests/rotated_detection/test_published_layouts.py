@@ -57,6 +57,24 @@ def test_a_published_layout_is_read(data, write, classes, checkout, tmp_path):
         assert max(sample['inputs'].shape[1:]) == 800
 
 
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ('<mbox_w>22.4</mbox_w>', '<mbox_w>nan</mbox_w>', 'object 1: its box is .* w nan'),
+        ('<mbox_w>22.4</mbox_w>', '<mbox_w>0</mbox_w>', r'object 1: its box is .* w 0\.0'),
+        ('<mbox_w>22.4</mbox_w>', '', 'is no label file of HRSC2016'),
+        ('</HRSC_Image>', '', 'is no label file of HRSC2016'),
+    ],
+)
+def test_wrong_labels_of_hrsc2016(checkout, tmp_path, old, new, message):
+    write_hrsc2016_with_trainval(tmp_path)
+    labels = tmp_path / 'FullDataSet/Annotations/100000001.xml'
+    labels.write_text(labels.read_text().replace(old, new))
+    cfg = load(checkout, 'oriented-rcnn_dynamicvis-base_1xb2-72e_hrsc2016-800px', tmp_path)
+    with pytest.raises(ValueError, match=rf'100000001\.xml.*{message}'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('with_tta', [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_a_test_on_dota_writes_a_submission(with_tta, checkout, tmp_path):

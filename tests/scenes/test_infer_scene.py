@@ -209,6 +209,12 @@ def test_configs_of_other_tasks(tmp_path, checkout):
         infer_scene(tmp_path / 'a.tif', tmp_path / 'out.tif', config, tmp_path / 'none.pth')
 
 
+@pytest.mark.parametrize('min_score', [-0.1, 30, np.nan])
+def test_scores_that_nothing_has(tmp_path, min_score):
+    with pytest.raises(ValueError, match=r'min_score is .*; scores are from 0 to 1'):
+        infer_scene('a.tif', tmp_path / 'out.gpkg', 'a.py', 'a.pth', min_score=min_score)
+
+
 @pytest.mark.parametrize(
     ('output', 'message'), [('out.png', r'written to \*\.tif'), ('out.gpkg', r'written to \*\.tif')]
 )

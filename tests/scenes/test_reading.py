@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -234,6 +235,7 @@ def test_a_missing_source_is_named(tmp_path):
         Scene(tmp_path / 'a.vrt')
 
 
-def test_wrong_scaling(tmp_path):
-    with pytest.raises(ValueError, match=r'scaling is \(5, 5\); give \(low, high\)'):
-        Scene(tmp_path / 'a.tif', scaling=(5, 5))
+@pytest.mark.parametrize('scaling', [(5, 5), (0, math.inf), (-math.inf, 0), (0, math.nan)])
+def test_wrong_scaling(tmp_path, scaling):
+    with pytest.raises(ValueError, match=r'scaling is \(.*\); give \(low, high\), finite'):
+        Scene(tmp_path / 'a.tif', scaling=scaling)

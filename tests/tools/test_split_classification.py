@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import runpy
 import subprocess
 import sys
@@ -13,10 +14,15 @@ TOOL = 'tools/prepare_data/split_classification.py'
 
 
 @pytest.fixture(scope='module')
-def split(checkout):
+def tool(checkout):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str((checkout / TOOL).parent))
-        return runpy.run_path(str(checkout / TOOL))['split']
+        return runpy.run_path(str(checkout / TOOL))
+
+
+@pytest.fixture(scope='module')
+def split(tool):
+    return tool['split']
 
 
 @pytest.fixture
@@ -88,8 +94,11 @@ def test_tool_writes_elsewhere_and_keeps_its_input(checkout, root, tmp_path_fact
     assert done.returncode == 0, done.stderr
     assert not (root / 'train.txt').exists()
     (root / 'train.txt').write_text('a/a00.tif\nstray.tif\n')
-    same = run(checkout, root, '--list', 'train.txt', '--train-ratio', 0.5, '--force')
-    assert same.returncode == 2
+    for spelling in ('train.txt', f'../{root.name}/train.txt'):
+        same = run(checkout, root, '--list', spelling, '--train-ratio', 0.5, '--force')
+        assert same.returncode == 1
+        assert 'train.txt is a source' in same.stderr
+        assert (root / 'train.txt').read_text() == 'a/a00.tif\nstray.tif\n'
     stray = run(
         checkout, root, '--list', 'train.txt', '--train-ratio', 0.5, '--out', out, '--force'
     )
@@ -106,3 +115,25 @@ def test_tool_refuses_wrong_input(checkout, root, arguments, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert not (root / 'train.txt').exists()
+
+
+def test_files_that_are_no_images_in_class_folders(tool, root):
+    (root / 'Images/a/deep').mkdir()
+    for name in ('a/deep/1.tif', 'a/2.gif', 'top.tif', 'notes.txt'):
+        (root / 'Images' / name).touch()
+    by_class, left_out = tool['find_images'](root / 'Images')
+    assert {name: len(images) for name, images in by_class.items()} == {'a': 10, 'b': 4}
+    assert left_out == ['a/2.gif', 'a/Thumbs.db', 'a/deep/1.tif', 'b/Thumbs.db', 'top.tif']
+
+
+@pytest.mark.parametrize('name', ['x\ny.tif', 'x\u2028y.tif', b'\xff.tif'])
+def test_names_that_no_line_holds(tool, root, name):
+    (root / 'Images/a' / os.fsdecode(name)).touch()
+    with pytest.raises(ValueError, match=r"(?s)1 problem\n  'a/.*rename the files"):
+        tool['find_images'](root / 'Images')
+
+
+def test_an_image_twice_in_a_list(tool, root):
+    (root / 'all.txt').write_text('a/1.tif\nb/1.tif\na/1.tif 0\n')
+    with pytest.raises(ValueError, match=r'all\.txt, line 3: a/1\.tif is there twice'):
+        tool['read_list'](root / 'all.txt')

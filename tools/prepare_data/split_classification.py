@@ -20,6 +20,8 @@ from pathlib import Path
 from outputs import refuse_existing, write_text
 
 from mmdynamicvis.data.image_files import find_files
+from mmdynamicvis.data.problems import raise_problems
+from mmdynamicvis.fileio import shorten
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
@@ -51,46 +53,67 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--train-ratio is {args.train_ratio}; it must lie between 0 and 1')
     args.out = args.out or args.root
     targets = [args.out / name for name in args.names]
-    if (args.list and args.root / args.list in targets) or len(set(targets)) < 2:
-        parser.error(f'--names {" ".join(args.names)} would overwrite one another or the --list')
-    refuse_existing(targets, args.force)
+    if len(set(targets)) < 2:
+        parser.error(f'--names {" ".join(args.names)} would overwrite one another')
+    args.list = args.list and args.root / args.list
+    refuse_existing(targets, args.force, [args.list] if args.list else [])
     return args
 
 
-def find_images(folder: Path) -> dict[str, list[str]]:
+def find_images(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
     """Return the images ``Class/name.jpg`` of each class folder, by class.
 
     Every image is listed once, see :func:`mmdynamicvis.data.image_files.find_files`. A link to
     another class folder does not count as a class.
 
+    Returns:
+        The images by class, and the files that are none of them: of other kinds in class folders,
+        and images deeper or higher than these.
+
     Raises:
         FileNotFoundError: The folder does not exist.
+        ValueError: A line of a list cannot hold the name of an image.
     """
-    files = find_files(folder, SUFFIXES)
+    names = [path.relative_to(folder).as_posix() for path in find_files(folder, ('',))]
+    images = [name for name in names if name.lower().endswith(SUFFIXES)]
     by_class = {
         path.name: []
         for path in folder.iterdir()
         if path.is_dir() and not path.is_symlink() and not path.name.startswith('.')
     }
-    for name in (path.relative_to(folder).as_posix() for path in files):
-        if name.count('/') == 1:
-            by_class.setdefault(name.partition('/')[0], []).append(name)
-    return by_class
+    taken = [name for name in images if name.count('/') == 1]
+    odd = [f'{name!r}' for name in taken if not _fits_a_line(name)]
+    raise_problems(folder, odd, 'a line of a list cannot hold these names: rename the files')
+    for name in taken:
+        by_class.setdefault(name.partition('/')[0], []).append(name)
+    others = [name for name in names if '/' in name or name in images]
+    return by_class, sorted(set(others) - set(taken))
+
+
+def _fits_a_line(name: str) -> bool:
+    """Whether a name is read back from a list as it is."""
+    is_unicode = name.encode(errors='replace').decode() == name
+    return is_unicode and name.splitlines() == [name] and name.strip() == name
 
 
 def read_list(path: Path) -> dict[str, list[str]]:
     """Return the lines of a list by class, without class indices.
 
     Raises:
-        ValueError: A line has no class folder; the message has its number.
+        ValueError: A line has no class folder, or is there twice; the message has its number.
     """
-    by_class = defaultdict(list)
+    by_class, seen = defaultdict(list), set()
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
         head, _, tail = line.strip().rpartition(' ')
         name = head if head and tail.isdecimal() else line.strip()
         if name and '/' not in name:
             raise ValueError(f'{path}, line {number}: {name} is in no class folder')
+        if name in seen:
+            raise ValueError(
+                f'{path}, line {number}: {name} is there twice, and could get into both'
+            )
         if name:
+            seen.add(name)
             by_class[name.split('/')[-2]].append(name)
     return by_class
 
@@ -120,13 +143,16 @@ def split(
 
 def main() -> None:
     args = parse_args()
+    left_out = []
     if args.list:
-        by_class = read_list(args.root / args.list)
+        by_class = read_list(args.list)
     else:
-        by_class = find_images(args.root / args.images)
+        by_class, left_out = find_images(args.root / args.images)
     parts = split(by_class, args.train_ratio, args.seed)
     for name, lines in zip(args.names, parts, strict=True):
         write_text(args.out / name, '\n'.join(lines) + '\n')
+    if left_out:
+        print(f'left out, as no images in class folders: {shorten(left_out)}')
     width = max(map(len, by_class))
     print(f'{"class":{width}} {args.names[0]:>12} {args.names[1]:>12}')
     for name in sorted(by_class):
