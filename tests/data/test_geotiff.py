@@ -95,7 +95,7 @@ def test_near_infrared_that_is_called_alpha(tmp_path, image, dtype):
     assert np.argwhere(nodata).tolist() == [[2, 5]]
     image[3, image[3] > 0] = 120  # no number of a mask
     path = write(tmp_path / 'b.tif', image[:4].astype(dtype), photometric='RGB', alpha='YES')
-    with pytest.raises(ValueError, match='numbers from 120 to 120 beside 0'):
+    with pytest.raises(ValueError, match='values from 120 to 120 besides 0'):
         load(path, bands=[1, 2, 3])
 
 

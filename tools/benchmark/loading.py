@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -28,11 +29,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 from record import header, machine, packages, write_json
-from synthetic import CATEGORIES, make_scene
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from mmdynamicvis.pretraining.region_shards import Shard, ShardIndex
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # tools, for the package beside this one
+from synthetic import CATEGORIES, make_scene
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets/fmow_512px.py'
 N_SHARDS = 8
