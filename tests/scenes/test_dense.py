@@ -246,7 +246,7 @@ def test_points_are_kept(tmp_path, kind, cog):
         assert (file.rpcs and file.rpcs.to_dict()) == (scene.rpcs and scene.rpcs.to_dict())
 
 
-def test_cloud_optimised(tmp_path):
+def test_cloud_optimized(tmp_path):
     path = write(tmp_path / 'scene.tif', noise(700, 1100))
     run(path, tmp_path / 'plain.tif', tile=512)
     run(path, tmp_path / 'out.tif', tile=512, cog=True)
