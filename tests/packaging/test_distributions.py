@@ -73,7 +73,7 @@ def layer(tmp_path: Path) -> Path:
 def test_wheel_carries_package_and_copies_for_mim(source: Path, wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
     expected = {'mmdynamicvis/.mim/model-index.yml'}
-    for suffix in ('py', 'cpp', 'h'):
+    for suffix in ('py', 'cpp', 'h', 'md', 'safetensors'):
         found = source.glob(f'mmdynamicvis/**/*.{suffix}')
         expected |= {str(path.relative_to(source)) for path in found}
     for folder in ('configs', 'tools'):
