@@ -95,7 +95,7 @@ def _bits_of_jpeg2000(file: BinaryIO) -> int:
     _, _, sizes = file.read().partition(_CODESTREAM)
     file.seek(place)
     # two lengths of 2 bytes, eight of 4, the number of bands, and 3 bytes of each
-    depths = sizes[38 : 38 + 3 * int.from_bytes(sizes[36:38]) : 3]
+    depths = sizes[38 : 38 + 3 * int.from_bytes(sizes[36:38], 'big') : 3]
     return max(((depth & 127) + 1 for depth in depths), default=0)
 
 

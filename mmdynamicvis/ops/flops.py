@@ -43,7 +43,7 @@ def register_formulas() -> None:
     Counters created earlier are not affected. This need not be called if a
     :class:`~mmdynamicvis.DynamicVis` is built after importing the counter.
     """
-    from torch.utils.flop_counter import register_flop_formula
+    from torch.utils.flop_counter import flop_registry, register_flop_formula
 
     if triton_support.unavailable() is None:
         from mmdynamicvis.ops.selective_scan import triton  # noqa: F401  defines the op
@@ -52,10 +52,17 @@ def register_formulas() -> None:
         forward = getattr(torch.ops.mmdynamicvis, f'{op}_{name}', None)
         backward = getattr(torch.ops.mmdynamicvis, f'{op}_{name}_backward', None)
         if forward is not None:
-            register_flop_formula(forward)(_forward_flop)
             # the gradient of y comes first; fused kernels also have the states before x
             skipped = 1 if name == 'eager' else 2
-            register_flop_formula(backward)(functools.partial(_backward_flop, skipped, macs))
+            formulas = {
+                forward: _forward_flop,
+                backward: functools.partial(_backward_flop, skipped, macs),
+            }
+            for packet, formula in formulas.items():
+                register_flop_formula(packet)(formula)
+                # torch 2.4 registers the overload alone, but looks up the packet
+                if packet not in flop_registry:
+                    flop_registry[packet] = flop_registry[packet.default]
 
 
 def register_formulas_if_counted() -> None:

@@ -142,7 +142,7 @@ def test_names_that_dota_files_cannot_hold(tmp_path, path, classes):
 @pytest.mark.parametrize(('name', 'classes'), [(MASKS, CLASSES), (ROADS, ('background', 'house'))])
 def test_images_that_a_training_refuses(tmp_path, name, classes):
     cfg, checkpoint = small(name, tmp_path, classes)
-    inferencer = load_inferencer(cfg, checkpoint, 'cpu', show_progress=False)
+    inferencer = load_inferencer(cfg, checkpoint, 'cpu')
     Image.fromarray(np.full((128, 160), 3000, np.uint16)).save(tmp_path / 'deep.png')
     with pytest.raises(ValueError, match=r'deep\.png has more than 8 bits per band'):
         inferencer(str(tmp_path / 'deep.png'))
