@@ -73,9 +73,10 @@ def test_tensors_of_numbers_count_the_same(options: dict, mixer: str) -> None:
     model = DynamicVis(SMALL, img_size=64, mixer=mixer, **options).eval()
     images = torch.randn(1, 3, 64, 96)
     macs = closed_formula(SMALL, 64, 96, mixer)
+    model.requires_grad_(False)  # torch 2.4's counter fails on parameters without a graph
     with torch.no_grad():
         assert count(model, images) == 2 * macs
-    assert count(model, images, train=True) > 5 * macs
+    assert count(model.requires_grad_(), images, train=True) > 5 * macs
 
 
 @by_backend
