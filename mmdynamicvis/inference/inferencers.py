@@ -25,7 +25,7 @@ from mmdynamicvis.engine.config import (
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import expand_home
 from mmdynamicvis.inference.trained_model import load_all
-from mmdynamicvis.models.weights import load_weights, local_file
+from mmdynamicvis.models.weights import local_file, read_checkpoint
 
 HOSTS = {
     'mmpretrain': ('mmpretrain.apis', 'ImageClassificationInferencer', 'pretrained'),
@@ -84,7 +84,7 @@ def load_inferencer(
     if scope != 'mmpretrain':
         options = dict(scope=scope, **options)
     # before the host opens the file: files that hold more than weights are refused here
-    content = load_weights(weights)
+    checkpoint = read_checkpoint(weights)
     # otherwise the pipeline's transforms would be looked up in the scope of an earlier model
     use_scope(cfg)
     inferencer = getattr(import_module(module), name)(
@@ -94,7 +94,7 @@ def load_inferencer(
         # otherwise images that a training refuses, such as 16-bit ones, would be read as white
         inferencer.pipeline.transforms[0].from_file = LoadIntactImage()
     # hosts silently accept partially matching weights
-    load_all(inferencer.model, content, weights, cfg)
+    load_all(inferencer.model, checkpoint, cfg)
     if scope != 'mmpretrain':  # which looks for classes in the config itself
         inferencer.model.dataset_meta.update(_names(cfg, options))
     return inferencer

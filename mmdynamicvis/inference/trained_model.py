@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdynamicvis.engine.config import metainfo_of, preprocessor_of, test_dataset, use_scope
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import shorten
-from mmdynamicvis.models.weights import load_weights, trained_classes
+from mmdynamicvis.models.weights import Checkpoint, read_checkpoint
 
 
 def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
@@ -34,48 +34,46 @@ def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -
     if preprocessor := preprocessor_of(cfg):
         settings['data_preprocessor'] = preprocessor
     model = MODELS.build(settings)
-    load_all(model, load_weights(checkpoint), checkpoint, cfg)
+    load_all(model, read_checkpoint(checkpoint), cfg)
     return model.to(place).eval()
 
 
-def load_all(
-    model: nn.Module, weights: dict[str, Tensor], checkpoint: str | Path, cfg: Config
-) -> None:
+def load_all(model: nn.Module, checkpoint: Checkpoint, cfg: Config) -> None:
     """Load all weights of a config's model.
 
     Args:
         model: The model of ``cfg``.
-        weights: State dict read from the checkpoint.
-        checkpoint: Path of the checkpoint, for messages.
-        cfg: The config, for messages.
+        checkpoint: What was read of it.
+        cfg: The config, whose classes are compared with the checkpoint's.
 
     Raises:
         ValueError: The weights do not fit the model, are incomplete or NaN, or were trained on the
             classes of the config's dataset in another order.
     """
-    _check_order(trained_classes(checkpoint), checkpoint, cfg)
-    broken = [name for name, weight in weights.items() if weight.isnan().any()]
+    _check_order(checkpoint, cfg)
+    broken = [name for name, weight in checkpoint.weights.items() if weight.isnan().any()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} has weights that are NaN, as after a training that '
+            f'checkpoint {checkpoint.path} has weights that are NaN, as after a training that '
             f'diverged: {shorten(broken, 4)}. Use an earlier checkpoint'
         )
-    differences = _load(model, weights)
+    differences = _load(model, checkpoint.weights)
     if differences:
         raise ValueError(
-            f'checkpoint {checkpoint} is not of the model of {cfg.filename}: '
+            f'checkpoint {checkpoint.path} is not of the model of {cfg.filename}: '
             f'{shorten(differences, 4, "; ")}. Give the config that it was trained by'
         )
 
 
-def _check_order(trained: list[str], checkpoint: str | Path, cfg: Config) -> None:
+def _check_order(checkpoint: Checkpoint, cfg: Config) -> None:
     """Raise a ValueError if a config has the classes of a checkpoint in another order."""
+    trained = checkpoint.classes
     if not trained or 'test_dataloader' not in cfg:
         return
     classes = list(metainfo_of(cfg, test_dataset(cfg)).get('classes') or ())
     if trained != classes and sorted(trained) == sorted(classes):
         raise ValueError(
-            f'checkpoint {checkpoint} was trained on the classes {shorten(trained)}, and '
+            f'checkpoint {checkpoint.path} was trained on the classes {shorten(trained)}, and '
             f'{cfg.filename} has them in another order, {shorten(classes)}: what is found would '
             'have the name of another class. Give the config that it was trained by'
         )

@@ -9,6 +9,7 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -67,12 +68,58 @@ def _skipping_histories() -> Iterator[None]:
         torch.serialization.add_safe_globals(before)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file tells.
+
+    Args:
+        path: The file or address that was asked for, for messages.
+        weights: Tensors by name.
+        classes: Names of the classes that mmengine recorded at training; none if it did not.
+    """
+
+    path: str
+    weights: dict[str, Tensor]
+    classes: list[str]
+
+
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read a checkpoint; no code in the file is executed.
+
+    Args:
+        path: See :func:`local_file`. From an mmengine checkpoint, only the ``state_dict`` and the
+            names of the classes are returned; its log histories are skipped.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is truncated or contains other objects than weights; the message names
+            the file.
+    """
+    file = local_file(path)
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'checkpoint {file} does not exist')
+    content = (_read_safetensors if file.endswith('.safetensors') else _read_pth)(file)
+    state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
+    if not isinstance(state_dict, Mapping):
+        state_dict = {}
+    weights = {
+        name.removeprefix('module.'): value
+        for name, value in state_dict.items()
+        if isinstance(value, Tensor)
+    }
+    if not weights:
+        raise ValueError(f'checkpoint {path} holds no tensors')
+    for key in ('meta', 'dataset_meta', 'classes'):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    classes = list(content) if isinstance(content, (list, tuple)) else []
+    return Checkpoint(str(path), weights, classes)
+
+
 def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint; no code in the file is executed.
 
     Args:
-        path: See :func:`local_file`. From an mmengine checkpoint, only the ``state_dict`` is
-            returned; its log histories are skipped.
+        path: See :func:`read_checkpoint`.
         prefix: Return only the names with this prefix, for example 'backbone.', and remove it.
 
     Raises:
@@ -80,52 +127,21 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
         ValueError: The file is truncated or contains other objects than weights, or no name has the
             prefix; the message names the file.
     """
-    content = _read(path)
-    state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
-    if not isinstance(state_dict, Mapping):
-        state_dict = {}
-    state_dict = {
-        name.removeprefix('module.'): value
-        for name, value in state_dict.items()
-        if isinstance(value, Tensor)
-    }
-    if not state_dict:
-        raise ValueError(f'checkpoint {path} holds no tensors')
+    weights = read_checkpoint(path).weights
     if prefix is None:
-        return state_dict
+        return weights
     prefix = prefix.rstrip('.') + '.'
     part = {
         name.removeprefix(prefix): value
-        for name, value in state_dict.items()
+        for name, value in weights.items()
         if name.startswith(prefix)
     }
     if not part:
-        found = sorted({name.split('.')[0] for name in state_dict})
+        found = sorted({name.split('.')[0] for name in weights})
         raise ValueError(
             f'checkpoint {path}: no name begins with {prefix!r}; the names begin with {found}'
         )
     return part
-
-
-def trained_classes(path: str | os.PathLike) -> list[str]:
-    """Return the classes that a checkpoint of mmengine was trained on; none if it does not say.
-
-    Raises:
-        FileNotFoundError, ValueError: As :func:`load_weights`.
-    """
-    content = _read(path)
-    for key in ('meta', 'dataset_meta', 'classes'):
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return list(content) if isinstance(content, (list, tuple)) else []
-
-
-def _read(path: str | os.PathLike) -> object:
-    """Return all that a file or address holds, histories left out."""
-    path = local_file(path)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    read = _read_safetensors if path.endswith('.safetensors') else _read_pth
-    return read(path)
 
 
 def check_resumable(path: str | os.PathLike) -> None:

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+import scan_cases
 import torch
+from op_backends import device
+from scan_cases import by_direction, leaves, on, scatter
 from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan, ssd_scan
-from mmdynamicvis.ops.cpu import library
-from mmdynamicvis.ops.ssd_scan import eager
+from mmdynamicvis.ops.ssd_scan import BACKENDS, eager
 from mmdynamicvis.ops.strided_rows import strided_rows
-from mmdynamicvis.ops.triton_support import INTERPRETED, unavailable
 
 OP = 'ssd_scan'
-DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
-DIRECTION_IDS = ['forward', 'reverse', 'both', 'average']
-by_direction = pytest.mark.parametrize(('direction', 'average'), DIRECTIONS, ids=DIRECTION_IDS)
-
-CPU = pytest.param(
-    'cpu',
-    marks=pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable())),
-)
-TRITON = pytest.param(
-    'triton',
-    marks=[
-        pytest.mark.interpreter,
-        pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-    ],
-)
-by_backend = pytest.mark.parametrize('backend', ['eager', CPU, TRITON])
-on_cpu = pytest.mark.parametrize('backend', [CPU])
-on_kernels = pytest.mark.parametrize('backend', [CPU, TRITON])
-on_triton = pytest.mark.parametrize('backend', [TRITON])
-TRITON_DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+on_cpu = on(BACKENDS, 'cpu')
+on_triton = on(BACKENDS, 'triton')
+on_kernels = on(BACKENDS, 'cpu', 'triton')
+by_backend = on(BACKENDS, 'eager', 'cpu', 'triton')
+run = partial(scan_cases.run, ssd_scan)
+compare = partial(scan_cases.compare, ssd_scan)
 
 
 def make_inputs(
@@ -66,37 +54,7 @@ def make_inputs(
         inputs['D'] = 1 + 0.1 * normal(n_heads)
         inputs['z'] = normal(*batch, n_heads * head_dim)
         inputs['dt_bias'] = normal(n_heads) - 2
-    # parameters stay in float32 beside half precision tokens, as under autocast
-    parameter_dtype = torch.promote_types(dtype, torch.float32)
-    parameters = ('A', 'D', 'dt_bias')
-    return {
-        name: tensor.to(parameter_dtype if name in parameters else dtype).requires_grad_()
-        for name, tensor in inputs.items()
-    }
-
-
-def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
-    """Return the output and the gradient of every input, for some fixed gradient of the output."""
-    y = ssd_scan(**inputs, **options)
-    # Multiples of 1/16 are the same numbers in every dtype.
-    weight = torch.linspace(-1, 1, 33).to(y).repeat(y.numel() // 33 + 1)[: y.numel()]
-    grads = torch.autograd.grad(y, list(inputs.values()), weight.view(y.shape))
-    return {'y': y, **{f'the gradient of {n}': g for n, g in zip(inputs, grads, strict=True)}}
-
-
-def compare(
-    assert_close: Callable, inputs: dict[str, Tensor], backend: str = 'eager', **options
-) -> None:
-    dtype = inputs['x'].dtype
-    if backend == 'triton':
-        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
-    actual = run(inputs, backend=backend, **options)
-    exact_inputs = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
-    expected = run(exact_inputs, backend='naive', **options)
-    assert actual['y'].dtype == dtype
-    for name, tensor in actual.items():
-        cut = name == 'y' and backend == 'triton' and INTERPRETED
-        assert_close(OP, dtype, name, tensor, expected[name], interpreted=cut)
+    return leaves(inputs, dtype)
 
 
 @pytest.mark.parametrize('length', [1, 31, 32, 33, 200])
@@ -152,7 +110,7 @@ def test_cpu_in_every_dtype_and_with_any_number_of_states(
 def test_more_states_than_kernels_hold_are_left_to_plain_torch(backend: str) -> None:
     inputs = make_inputs(2, 2, 2, 65, 1, dtype=torch.float32)
     if backend == 'triton':
-        inputs = {n: t.to(TRITON_DEVICE) for n, t in inputs.items()}
+        inputs = {n: t.to(device('triton')) for n, t in inputs.items()}
     with pytest.raises(RuntimeError, match='65 states per channel, more than 64'):
         ssd_scan(**inputs, backend=backend)
     assert ssd_scan(**inputs).shape == inputs['x'].shape
@@ -217,16 +175,8 @@ def test_result_does_not_depend_on_how_it_is_cut(
 
 @by_backend
 def test_non_contiguous_inputs(assert_close: Callable, backend: str) -> None:
-    def scatter(tensor: Tensor) -> Tensor:
-        """The same values, channels first in memory and every second one unused."""
-        apart = tensor.new_full((tensor.shape[-1], 2, *tensor.shape[:-1]), float('nan'))
-        apart[:, 0] = tensor.detach().movedim(-1, 0)
-        return apart[:, 0].movedim(0, -1).requires_grad_()
-
     made = make_inputs(40, n_batch=1, direction='both', dtype=torch.float32)
-    scattered = {n: scatter(t) for n, t in made.items()}
-    assert not any(t.is_contiguous() for t in scattered.values())
-    compare(assert_close, scattered, backend, direction='both', average=True, dt_softplus=True)
+    compare(assert_close, scatter(made), backend, direction='both', average=True, dt_softplus=True)
 
 
 @by_backend
@@ -269,7 +219,7 @@ def test_long_memory_and_none_are_exact(assert_close: Callable, backend: str, ra
         if rate == 1:
             inputs['dt'][:, ::3] *= 500
     if backend == 'triton':
-        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
+        inputs = {n: t.to(device('triton')).detach().requires_grad_() for n, t in inputs.items()}
     actual = run(inputs, backend=backend)
     exact = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
     expected = run(exact, backend='naive')
@@ -302,8 +252,7 @@ def test_torch_accepts_the_op() -> None:
 @on_kernels
 def test_torch_accepts_the_kernels(backend: str) -> None:
     made = make_inputs(5, 1, 2, direction='both', dtype=torch.float32)
-    device = TRITON_DEVICE if backend == 'triton' else 'cpu'
-    inputs = {n: t.to(device).detach().requires_grad_() for n, t in made.items()}
+    inputs = {n: t.to(device(backend)).detach().requires_grad_() for n, t in made.items()}
     ssd_scan(**inputs, direction='both', backend=backend)  # registers it
     op = getattr(torch.ops.mmdynamicvis, f'ssd_scan_{backend}').default
     torch.library.opcheck(op, (*inputs.values(), True, 'both', True))

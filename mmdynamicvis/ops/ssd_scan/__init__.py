@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import triton_support
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, check_device, choose
-from mmdynamicvis.ops.selective_scan import Direction
+from mmdynamicvis.ops.scans import Direction, check_shapes, check_tokens, too_many_states
 from mmdynamicvis.ops.ssd_scan import cpu, eager, naive
 
 
@@ -22,7 +21,7 @@ def _triton(*args: Any) -> Tensor:
 
 def _triton_unsupported(*tensors: Tensor) -> str | None:
     # a program holds a tile of all states
-    return cpu.too_many_states(tensors[3]) or triton_support.unsupported(*tensors)
+    return too_many_states(tensors[3]) or triton_support.unsupported(*tensors)
 
 
 BACKENDS = (
@@ -93,32 +92,23 @@ def ssd_scan(
 
 
 def _check(x, dt, A, B, C, D, z, dt_bias, direction, average) -> None:
-    if direction not in get_args(Direction):
-        raise ValueError(f'direction is {direction!r}; choose one of {get_args(Direction)}')
-    if average and direction != 'both':
-        raise ValueError(f"average=True needs direction='both', not {direction!r}")
-    n_dim = 4 if direction == 'both' else 3
-    if x.dim() != n_dim or (direction == 'both' and x.shape[0] != 2):
-        expected = '(2, B, L, D)' if direction == 'both' else '(B, L, D)'
-        raise ValueError(f'x has shape {tuple(x.shape)}; direction={direction!r} needs {expected}')
+    check_tokens(x, direction, average)
     if A.dim() != 1 or len(A) < 1 or x.shape[-1] % len(A):
         raise ValueError(
             f'A has shape {tuple(A.shape)}; x needs (H,), heads that divide its {x.shape[-1]} '
             'channels'
         )
-    if B.dim() != n_dim:
+    if B.dim() != x.dim():
         expected = ', '.join(map(str, x.shape[:-1]))
         raise ValueError(f'B has shape {tuple(B.shape)}; x needs ({expected}, N)')
-    per_state = torch.Size((*x.shape[:-1], B.shape[-1]))
-    for name, tensor, shape in (
-        ('dt', dt, torch.Size((*x.shape[-3:-1], len(A)))),
-        ('B', B, per_state),
-        ('C', C, per_state),
-        ('D', D, A.shape),
-        ('z', z, x.shape[-3:]),
-        ('dt_bias', dt_bias, A.shape),
-    ):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(
-                f'{name} has shape {tuple(tensor.shape)}; x, A and B need {tuple(shape)}'
-            )
+    per_state = *x.shape[:-1], B.shape[-1]
+    check_shapes(
+        {
+            'dt': (dt, (*x.shape[-3:-1], len(A))),
+            'B': (B, per_state),
+            'C': (C, per_state),
+            'D': (D, A.shape),
+            'z': (z, x.shape[-3:]),
+            'dt_bias': (dt_bias, A.shape),
+        }
+    )

@@ -10,11 +10,11 @@ from torch.nn.functional import softplus
 
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, contiguous, pointer
-from mmdynamicvis.ops.selective_scan.fused import register
+from mmdynamicvis.ops.fused_scan import register
+from mmdynamicvis.ops.scans import too_many_states
 from mmdynamicvis.ops.strided_rows import strided_rows
 
 CHUNK = 32
-MAX_STATES = 64
 
 
 class _Scan(ctypes.Structure):
@@ -40,12 +40,6 @@ class _Gradients(ctypes.Structure):
 def unsupported(*tensors: Tensor) -> str | None:
     """Return why the kernels cannot run on these tensors, or None if they can."""
     return too_many_states(tensors[3]) or library.unsupported(*tensors)
-
-
-def too_many_states(B: Tensor) -> str | None:
-    """Return why there are more states per channel than kernels hold, or None if there are not."""
-    n_state = B.shape[-1]
-    return f'{n_state} states per channel, more than {MAX_STATES}' if n_state > MAX_STATES else None
 
 
 class _Call:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdynamicvis.ops.fused_scan import register
 from mmdynamicvis.ops.kernel_variant import KernelVariant
-from mmdynamicvis.ops.selective_scan.fused import register
 from mmdynamicvis.ops.ssd_scan import eager
 from mmdynamicvis.ops.ssd_scan.triton_kernels import (
     chunk_scan_kernel,
