@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.fileio import list_dir_or_file, list_from_file
 from mmseg.datasets import BaseCDDataset
 
-from mmdynamicvis.data.problems import raise_problems, tell_other_case
+from mmdynamicvis.data.problems import raise_problems, warn_of_other_case
 from mmdynamicvis.registry import DATASETS
 
 
@@ -93,7 +93,7 @@ class ChangeDataset(BaseCDDataset):
             for name in sorted(first ^ second)
         ]
         raise_problems(self.data_prefix['img_path'], alone, 'Add or remove these images')
-        tell_other_case(self.data_prefix['img_path'], self.img_suffix)
+        warn_of_other_case(self.data_prefix['img_path'], self.img_suffix)
         return sorted(first)
 
 

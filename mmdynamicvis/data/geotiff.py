@@ -21,9 +21,9 @@ from mmdynamicvis.registry import TRANSFORMS
 
 COLORS = ('red', 'green', 'blue')
 STRUCTURE = 'IMAGE_STRUCTURE'
-"""Where GDAL has what a file says of its numbers, apart from their dtype."""
+"""GDAL's tags about the encoding of values: bits per value, white stored as zero."""
 OPAQUE = (1, 255, 65535)
-"""What masks have where there is data."""
+"""Values of alpha masks where there is data."""
 LARGEST = 2**24
 """Float32 represents every integer up to this one exactly."""
 
@@ -172,13 +172,14 @@ class LoadGeoTIFF(BaseTransform):
         bits = min(int(tags.get('NBITS', 8)) for tags in structure)
         if self.dtype == 'uint8' and bits < 8:
             raise ValueError(
-                f'{path} has {bits} bits per band, 0 to {2**bits - 1}, which are next to black '
-                f'among those of 8: gdal_translate -co NBITS=8 -scale 0 {2**bits - 1} 0 255'
+                f'{path} has {bits} bits per band, 0 to {2**bits - 1}, which an 8-bit model '
+                'would see as almost black. Convert it: '
+                f'gdal_translate -co NBITS=8 -scale 0 {2**bits - 1} 0 255'
             )
         if any(tags.get('MINISWHITE') == 'YES' for tags in structure):
             raise ValueError(
-                f'{path} stores white as zero, so that its numbers are of a negative: turn them '
-                'over first, as by gdal_translate -co PHOTOMETRIC=MINISBLACK -scale 0 255 255 0'
+                f'{path} stores white as zero, so the image would be inverted. Convert it: '
+                'gdal_translate -co PHOTOMETRIC=MINISBLACK -scale 0 255 255 0'
             )
         if any(dtype.startswith('complex') for dtype in found):
             raise ValueError(

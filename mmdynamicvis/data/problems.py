@@ -31,7 +31,7 @@ def raise_problems(path: str | Path, problems: Sequence[str], fix: str) -> None:
     raise ValueError('\n  '.join([f'{path}: {count}{more}', *problems[:SHOWN], fix]))
 
 
-def tell_other_case(folder: str | Path, suffix: str) -> None:
+def warn_of_other_case(folder: str | Path, suffix: str) -> None:
     """Warn of files in a folder and below whose endings differ in case alone: hosts pass over them.
 
     Args:

@@ -146,7 +146,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if 'data_root' in options and cfg.get('data_root'):
         cfg = move_data_root(cfg, options['data_root'])
     cfg.merge_from_dict(options)
-    _tell_without_effect(options)
+    _warn_of_unread(options)
 
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -156,14 +156,14 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _tell_without_effect(options: Mapping[str, Any]) -> None:
-    """Warn of settings that a Runner does not read: misspelt ones, and variables of a config."""
+def _warn_of_unread(options: Mapping[str, Any]) -> None:
+    """Warn of settings that a Runner does not read: misspelled ones, and variables of a config."""
     known = {*inspect.signature(Runner).parameters, *_READ_FROM_CONFIG}
     unread = sorted({key.partition('.')[0] for key in options} - known)
     if unread:
         print_log(
-            f'--cfg-options has {", ".join(unread)}, which no Runner reads: misspelt, or a '
-            'variable of the config, whose value is where it was used: set it there',
+            f'--cfg-options has {", ".join(unread)}, which no Runner reads. A name is '
+            'misspelled, or it is a variable of the config: set what is derived from it',
             'current',
             logging.WARNING,
         )

@@ -10,7 +10,7 @@ from mmengine.fileio import get
 from mmrotate.datasets import DOTADataset, HRSCDataset
 
 from mmdynamicvis.data.dota import check_dota
-from mmdynamicvis.data.problems import require_boxes, require_images, tell_other_case
+from mmdynamicvis.data.problems import require_boxes, require_images, warn_of_other_case
 from mmdynamicvis.registry import DATASETS
 
 BOX = ('cx', 'cy', 'w', 'h', 'ang')
@@ -34,7 +34,7 @@ class DOTATextDataset(DOTADataset):
         """Read the annotations, or, without ``ann_file`` (a test set), only list the images."""
         if self.ann_file:
             check_dota(self.ann_file, self.metainfo['classes'])
-            tell_other_case(self.ann_file, '.txt')
+            warn_of_other_case(self.ann_file, '.txt')
         data_list = sorted(super().load_data_list(), key=lambda data: data['img_id'])
         if not self.ann_file:
             for data in data_list:

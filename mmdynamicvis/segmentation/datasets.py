@@ -7,7 +7,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmdynamicvis.data.problems import raise_problems, tell_other_case
+from mmdynamicvis.data.problems import raise_problems, warn_of_other_case
 from mmdynamicvis.registry import DATASETS
 
 
@@ -28,7 +28,7 @@ class BinarySegDataset(BaseSegDataset):
                 'img_suffix'
             )
         if not self.ann_file:
-            tell_other_case(folder, self.img_suffix)
+            warn_of_other_case(folder, self.img_suffix)
         paths = [
             data[key] for data in data_list for key in ('img_path', 'seg_map_path') if key in data
         ]

@@ -16,6 +16,6 @@ def test_endings_that_differ_in_case_are_told(tmp_path, monkeypatch, suffix, exp
         (tmp_path / name).touch()
     said = []
     monkeypatch.setattr(problems, 'print_log', lambda message, **_: said.append(message))
-    problems.tell_other_case(tmp_path, suffix)
+    problems.warn_of_other_case(tmp_path, suffix)
     told = [f'{tmp_path}: left out, as they do not end with {suffix}: {expected}']
     assert said == (told if expected else [])
