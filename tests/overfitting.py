@@ -42,7 +42,10 @@ def overfit(
         val_evaluator=evaluator,
         optim_wrapper=dict(optimizer=dict(lr=lr)),
         default_hooks=dict(
-            checkpoint=None, logger=dict(interval=50), visualization=dict(draw=False)
+            checkpoint=None,
+            exact_resume=None,
+            logger=dict(interval=50),
+            visualization=dict(draw=False),
         ),
         test_cfg=None,
         test_dataloader=None,

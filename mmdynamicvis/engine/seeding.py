@@ -89,6 +89,12 @@ class SeededDataset(Dataset):
         """Metainfo of the wrapped dataset."""
         return getattr(self.dataset, 'metainfo', {})
 
+    def __getattr__(self, name: str) -> Any:
+        """Look up in the wrapped dataset what hooks and samplers ask of it (``get_data_info``)."""
+        if name == 'dataset':  # not set yet, in a copy or in a worker process
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.dataset)

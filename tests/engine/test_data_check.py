@@ -10,6 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
+from mmdynamicvis.engine import SeededDataset
 from mmdynamicvis.engine.hooks.data_check import check_classes, require_a_box
 
 from ..drop_in.shipped import Shipped, installed_hosts
@@ -103,6 +104,8 @@ def test_training_on_no_box_is_refused(dataset: Boxes) -> None:
     message = rf'the {len(dataset)} images of Boxes, of train_dataloader, have no box to train on'
     with pytest.raises(ValueError, match=message):
         require_a_box(dataset)
+    with pytest.raises(ValueError, match='have no box to train on'):
+        require_a_box(SeededDataset(dataset))
 
 
 def test_one_box_will_do_and_classifiers_need_none() -> None:

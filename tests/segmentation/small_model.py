@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmdynamicvis.engine.config import leaf_datasets
+
 ARCH = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
 
 
@@ -25,8 +27,10 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = str(data_root)
-    cfg.train_dataloader.dataset.pipeline = cfg.train_pipeline
+        for dataset in leaf_datasets(loader.dataset):
+            dataset.data_root = str(data_root)
+            if split == 'train':
+                dataset.pipeline = cfg.train_pipeline
     cfg.train_dataloader.batch_size = 2
     cfg.work_dir = str(work_dir)
     return cfg

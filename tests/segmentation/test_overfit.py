@@ -42,6 +42,7 @@ def test_it_learns_four_windows(shared_data, checkout, tmp_path, name, images, m
     enlarge = dict(type='Resize', scale_factor=2.0, keep_ratio=True)
     flip = dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
     pack = dict(type='PackSegInputs')
+    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.dataset  # unseeded
     cfg.train_dataloader.dataset.pipeline = [load, annotations, enlarge, flip, pack]
     cfg.val_dataloader.dataset.pipeline = [load, enlarge, annotations, pack]
     dataset = dict(

@@ -56,8 +56,13 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(dataset, indices=[i for i in range(20) if i % 5 != 4], pipeline=train_pipeline),
+    sampler=dict(type='mmdynamicvis.ResumableInfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='mmdynamicvis.SeededDataset',
+        dataset=dict(
+            dataset, indices=[i for i in range(20) if i % 5 != 4], pipeline=train_pipeline
+        ),
+    ),
 )
 val_dataloader = dict(
     batch_size=1,

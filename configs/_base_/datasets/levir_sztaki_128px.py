@@ -67,18 +67,21 @@ szada = dict(img_path='Szada', img_path2='Szada', seg_map_path='Szada')
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
-    sampler=dict(type='InfiniteSampler'),
+    sampler=dict(type='mmdynamicvis.ResumableInfiniteSampler'),
     dataset=dict(
         _delete_=True,
-        type='ConcatDataset',
-        datasets=[
-            dict(levir, indices=[0, 1, 2, 3, 6, 7, 8, 9], pipeline=train_pipeline),
-            dict(
-                type='RepeatDataset',
-                times=4,
-                dataset=dict(sztaki, data_prefix=szada, pipeline=train_pipeline),
-            ),
-        ],
+        type='mmdynamicvis.SeededDataset',
+        dataset=dict(
+            type='ConcatDataset',
+            datasets=[
+                dict(levir, indices=[0, 1, 2, 3, 6, 7, 8, 9], pipeline=train_pipeline),
+                dict(
+                    type='RepeatDataset',
+                    times=4,
+                    dataset=dict(sztaki, data_prefix=szada, pipeline=train_pipeline),
+                ),
+            ],
+        ),
     ),
 )
 tiszadob = dict(img_path='Tiszadob', img_path2='Tiszadob', seg_map_path='Tiszadob')

@@ -1,4 +1,4 @@
-# Takes minutes on a CPU; counted in iterations.
+# Takes minutes on a CPU; counted in iterations. A resumed training equals an uninterrupted one.
 _base_ = ['adamw_cosine.py']
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=10))
@@ -10,6 +10,7 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_in
 log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(
+    exact_resume=dict(type='mmdynamicvis.ExactResumeHook'),
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=100),
     # Classes drawn over the image: in a test, one picture per image in the run's folder, or in DIR
