@@ -50,6 +50,7 @@ def parse_args() -> argparse.Namespace:
         choices=['metrics', 'pred'],
         help='content of --out (default: pred)',
     )
+    parser.add_argument('--force', action='store_true', help='overwrite --out')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
@@ -64,8 +65,8 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out-item {args.out_item} needs --out FILE')
     if args.out and args.out_item != 'metrics' and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'predictions are written as .pkl, got --out {args.out}')
-    if args.out:  # results of an earlier test may be overwritten, as in the hosts
-        refuse_to_overwrite([args.out], [args.config, args.checkpoint], force=True)
+    if args.out:
+        refuse_to_overwrite([args.out], [args.config, args.checkpoint], args.force)
     return args
 
 

@@ -85,7 +85,13 @@ def is_deep(image: Image.Image) -> bool:
         return True
     if image.format == 'JPEG2000':
         return _bits_of_jpeg2000(image.fp) > 8
-    return any(_DEEP_RAW.search(str(tile[3])) for tile in getattr(image, 'tile', ()))
+    for _, _, _, arguments in getattr(image, 'tile', ()):
+        # of portable pixmaps (raw mode, largest value)
+        if image.format == 'PPM' and isinstance(arguments, tuple) and int(arguments[1]) > 255:
+            return True
+        if _DEEP_RAW.search(str(arguments)):
+            return True
+    return False
 
 
 def _bits_of_jpeg2000(file: BinaryIO) -> int:
@@ -127,4 +133,28 @@ def annotation_problem(
             f'{size[1]}: boxes and masks would not match their objects. Get the image that was '
             'annotated, or correct width and height in the annotation file'
         )
+    return ''
+
+
+def outside_problem(image: Image.Image, instances: Sequence[dict]) -> str:
+    """Return a description of the first box that lies wholly outside an image, or an empty string.
+
+    Boxes that an image cuts are common: tiles of DOTA keep the corners of objects that they share.
+
+    Args:
+        image: An opened image.
+        instances: Objects as datasets of mmdet and mmrotate list them; their ``bbox`` are x and y
+            of two or four corners, in pixels.
+    """
+    for instance in instances:
+        box = list(instance.get('bbox', ()))
+        if len(box) not in (4, 8):
+            continue
+        for place, length in zip((box[::2], box[1::2]), image.size, strict=True):
+            if max(place) <= 0 or min(place) >= length:
+                corners = ', '.join(f'{number:g}' for number in box)
+                return (
+                    f'is of {image.width} x {image.height} pixels, and a box of it lies outside '
+                    f'({corners}): get the image that was annotated, or correct its annotations'
+                )
     return ''

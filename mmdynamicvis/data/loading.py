@@ -15,6 +15,7 @@ from mmdynamicvis.data.image_files import (
     is_deep,
     open_image,
     orientation,
+    outside_problem,
 )
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -72,8 +73,8 @@ class LoadIntactImage(LoadImageFromFile):
         Raises:
             OSError: The file is missing, truncated or not an image; the message names it.
             ValueError: The image has more than 8 bits per band; or it has annotations in pixels
-                and also an EXIF orientation or a size that differs from the one in ``results``.
-                The message names the file.
+                and also an EXIF orientation, a size that differs from the one in ``results``, or a
+                box outside it. The message names the file.
         """
         path = results['img_path']
         try:
@@ -105,7 +106,8 @@ class LoadIntactImage(LoadImageFromFile):
             return ''
         size = results.get('width'), results.get('height')
         turns = self.color_type in UPRIGHT
-        return annotation_problem(image, None if None in size else size, turns)
+        problem = annotation_problem(image, None if None in size else size, turns)
+        return problem or outside_problem(image, results.get('instances') or [])
 
     def _turned(self, image: Image.Image) -> bool:
         """Return whether the EXIF orientation has to be applied."""

@@ -29,7 +29,7 @@ class Embeddings(NamedTuple):
     """How the vectors were computed, for code that adds further ones; of JSON types."""
 
     def save(self, path: str | Path) -> None:
-        """Write a .safetensors, .npz or .parquet file, atomically.
+        """Write a .safetensors, .npz or .parquet file, atomically; an existing file is replaced.
 
         A .safetensors file has the tensor ``vectors``, and names and settings as JSON in its
         metadata. An .npz file has the arrays ``vectors`` and ``names``, and ``settings`` as JSON.

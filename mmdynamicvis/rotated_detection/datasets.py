@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from mmengine.fileio import get
+from mmengine.logging import print_log
 from mmrotate.datasets import DOTADataset, HRSCDataset
 
 from mmdynamicvis.data.dota import check_dota
 from mmdynamicvis.data.problems import require_boxes, require_images, warn_of_other_case
+from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import DATASETS
 
 BOX = ('cx', 'cy', 'w', 'h', 'ang')
@@ -36,11 +40,29 @@ class DOTATextDataset(DOTADataset):
             check_dota(self.ann_file, self.metainfo['classes'])
             warn_of_other_case(self.ann_file, '.txt')
         data_list = sorted(super().load_data_list(), key=lambda data: data['img_id'])
-        if not self.ann_file:
+        if self.ann_file:
+            self._warn_of_unlabeled()
+        else:
             for data in data_list:
                 # mmrotate adds a box without corners, which transforms cannot read
                 data['instances'] = []
         return data_list
+
+    def _warn_of_unlabeled(self) -> None:
+        """Warn of images without a text file, which mmrotate passes over, in validation too.
+
+        Folders beside ``ann_file`` count, for they may hold another split of the same images.
+        """
+        folder, labels = Path(self.data_prefix['img_path']), Path(self.ann_file)
+        labeled = {path.stem for path in labels.parent.glob('*/*.txt')}
+        images = folder.glob(f'[!.]*.{self.img_suffix}')
+        unlabeled = sorted(image.name for image in images if image.stem not in labeled)
+        if unlabeled:
+            message = (
+                f'{folder}: left out, as {labels} has no text file of them (an empty one means '
+                f'that there is no object): {shorten(unlabeled)}'
+            )
+            print_log(message, logger='current', level=logging.WARNING)
 
     def filter_data(self) -> list[dict]:
         """Apply ``filter_cfg``, then require that images exist and, in training, boxes."""

@@ -53,12 +53,13 @@ def deep_files(folder):
         file.write(COLORS.astype(np.uint16).transpose(2, 0, 1) * 16)
     Image.fromarray(gray.astype(np.int32)).save(folder / 'int32.tif')
     Image.fromarray((gray / 4095).astype(np.float32)).save(folder / 'float.tif')
+    (folder / 'rgb.ppm').write_bytes(b'P6 2 1 4095 ' + bytes(12))
     return sorted(folder.iterdir())
 
 
 def test_more_than_8_bits_are_refused(tmp_path):
     files = deep_files(tmp_path)
-    assert len(files) == 7
+    assert len(files) == 8
     for path in files:
         with pytest.raises(
             ValueError, match=rf'{path.name} has more than 8 bits per band.*GeoTIFF'
@@ -115,6 +116,19 @@ def test_images_of_another_size_than_annotated_are_refused(tmp_path):
         ValueError, match=r'x\.png is of 30 x 20 pixels, annotated as one of 60 x 40'
     ):
         load(path, height=40, width=60)
+
+
+@pytest.mark.parametrize(
+    'box', [[30, 0, 40, 20], [0, -9, 30, 0], [31, 1, 33, 1, 33, 3, 31, 3]], ids=str
+)
+def test_boxes_outside_their_image_are_refused(tmp_path, box):
+    path = save(tmp_path / 'x.png')
+    cut = dict(bbox=[29, 19, 40, 19, 40, 30, 29, 30])
+    assert load(path, instances=[cut, dict(bbox=[0, 0, 30, 20])]).shape == (20, 30, 3)
+    with pytest.raises(
+        ValueError, match=r'x\.png is of 30 x 20 pixels, and a box of it lies outside \(.*'
+    ):
+        load(path, instances=[cut, dict(bbox=box)])
 
 
 def test_unknown_color_type():

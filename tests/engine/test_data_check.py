@@ -9,8 +9,8 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
 from mmdynamicvis.engine import SeededDataset
+from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
 from mmdynamicvis.engine.hooks.data_check import check_classes, require_a_box
 
 from ..drop_in.shipped import Shipped, installed_hosts

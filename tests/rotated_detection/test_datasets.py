@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdynamicvis.rotated_detection import DOTATextDataset, NWPURotatedDataset
+from mmdynamicvis.rotated_detection import DOTATextDataset, NWPURotatedDataset, datasets
 
 SHIP = '8 8 40 8 40 24 8 24 ship 0'
 VEHICLE = '30 30 50 40 46 48 26 38 vehicle 0'
@@ -55,6 +55,22 @@ def test_images_are_in_the_order_of_their_names(data_root):
         'ship',
         'vehicle',
     ]
+
+
+def test_images_without_a_text_file_are_named(data_root, monkeypatch):
+    told = []
+    monkeypatch.setattr(datasets, 'print_log', lambda message, **_: told.append(message))
+    options = dict(
+        data_root=str(data_root),
+        ann_file='labelTxt_derived_minarearect/train',
+        data_prefix=dict(img_path='imgs'),
+    )
+    NWPURotatedDataset(**options)
+    assert told == []  # images of the other split have theirs beside it
+    (data_root / 'imgs/new.jpg').touch()
+    assert [data['img_id'] for data in NWPURotatedDataset(**options)] == ['train10', 'train2']
+    (message,) = told
+    assert 'imgs: left out, as ' in message and message.endswith(': new.jpg')
 
 
 def test_a_test_set_without_labels_has_no_boxes(data_root):

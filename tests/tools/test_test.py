@@ -61,3 +61,12 @@ def test_vectors_are_not_averaged_as_scores(merged: Callable, checkout: Path) ->
     path = checkout / 'configs/retrieval/pooled_dynamicvis-tiny_1xb32-zeroshot_aid150-128px.py'
     with pytest.raises(ValueError, match=r'PooledFeatures .* has no head .* leave --tta out'):
         merged(path, '--tta')
+
+
+def test_predictions_replace_no_file_without_force(merged: Callable, tmp_path: Path) -> None:
+    annotations = tmp_path / 'annotations.json'
+    annotations.write_text('{}')
+    options = ['--out', str(annotations), '--out-item', 'metrics']
+    with pytest.raises(FileExistsError, match=r'annotations\.json exists; pass --force'):
+        merged(CONCATENATED[0], *options)
+    merged(CONCATENATED[0], *options, '--force')
