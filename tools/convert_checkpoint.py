@@ -4,6 +4,8 @@ r"""Convert DynamicVis checkpoints between .pth and .safetensors, and between pa
     python tools/convert_checkpoint.py ours.safetensors published.pth --layout published
     python tools/convert_checkpoint.py epoch_200.pth pretrained.safetensors \
         --parts backbone neck roi_extractor
+    python tools/convert_checkpoint.py mmdynamicvis://dynamicvis_base_fmow pretrained.safetensors \
+        --layout ours --parts backbone neck roi_extractor
     python tools/convert_checkpoint.py epoch_30.pth small.safetensors --half
 
 Weights are preserved bit for bit, except with --half. No code in the file is executed. Other
@@ -29,7 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', help='checkpoint to read, a file or an http(s) URL')
+    parser.add_argument(
+        'source', help='checkpoint to read: a file, an http(s) URL, hf:// or mmdynamicvis://NAME'
+    )
     parser.add_argument('target', type=Path, help=f'file to write, one of {", ".join(SUFFIXES)}')
     parser.add_argument(
         '--layout',
@@ -41,7 +45,7 @@ def parse_args() -> argparse.Namespace:
         '--parts',
         nargs='+',
         metavar='PART',
-        help='parts of the model to keep, such as backbone or neck (default: all)',
+        help='parts of the model to keep, by their names in the target (default: all)',
     )
     parser.add_argument(
         '--img-size',
@@ -69,17 +73,22 @@ def _half(name: str, tensor: Tensor) -> Tensor:
     return half
 
 
+def _keep(state_dict: dict[str, Tensor], parts: list[str]) -> dict[str, Tensor]:
+    found = {name.split('.')[0] for name in state_dict}
+    if missing := sorted(set(parts) - found):
+        raise ValueError(f'there is no part {missing[0]!r}, but {sorted(found)}')
+    return {name: tensor for name, tensor in state_dict.items() if name.split('.')[0] in parts}
+
+
 def main() -> None:
     args = parse_args()
     refuse_to_overwrite([args.target], [args.source], args.force)
-    if args.parts:
-        parts = {part: load_weights(args.source, prefix=part) for part in args.parts}
-        state_dict = {f'{part}.{name}': t for part, w in parts.items() for name, t in w.items()}
-    else:
-        state_dict = load_weights(args.source)
+    state_dict = load_weights(args.source)
     if args.layout != 'keep':
         grid = tuple(-(-size // PATCH_STRIDE) for size in args.img_size) if args.img_size else None
         state_dict = convert_layout(state_dict, args.layout, grid)
+    if args.parts:
+        state_dict = _keep(state_dict, args.parts)
     if args.half:
         state_dict = {name: _half(name, tensor) for name, tensor in state_dict.items()}
     save_weights(state_dict, args.target)

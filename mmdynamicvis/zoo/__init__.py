@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from mmengine.logging import print_log
 
 from mmdynamicvis.fileio import digest
 
@@ -55,10 +56,15 @@ class Weights:
     def check(self, path: str | Path) -> None:
         """Raise an error if a file is not the one that the card describes.
 
+        Of a card without a digest, the file's is logged.
+
         Raises:
             ValueError: The digests differ.
         """
-        if self.sha256 is not None and digest(path) != self.sha256:
+        if self.sha256 is None:
+            message = f'{self.name}: nobody has verified this file yet; its SHA-256 is '
+            print_log(message + digest(path), logger='current')
+        elif digest(path) != self.sha256:
             raise ValueError(
                 f'{path} is not the file of the weights {self.name}: its SHA-256 is '
                 f'{digest(path)}, the card says {self.sha256}. Delete it, and load again'

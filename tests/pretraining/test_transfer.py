@@ -87,5 +87,5 @@ def test_a_part_that_is_not_there_is_named(exported, checkout, tmp_path):
     command += [tmp_path / 'x.safetensors', '--parts', 'backbone', 'rpn_head']
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "no name begins with 'rpn_head.'" in done.stderr
+    assert "no part 'rpn_head'" in done.stderr
     assert not (tmp_path / 'x.safetensors').exists()

@@ -121,3 +121,17 @@ def test_half_precision(checkout, tmp_path):
         'a does not fit into float16'
         in convert(checkout, source, target, '--half', '--force').stderr
     )
+
+
+def test_parts_of_a_published_pretraining_have_their_names_in_the_target(checkout, tmp_path):
+    """The published names call the FPN ``pre_neck`` and the region extractor ``neck``."""
+    weights = {'backbone.pos_embed': torch.zeros(1, 4, 8)}
+    weights |= {'pre_neck.a': torch.ones(1), 'neck.a': torch.full((1,), 2.0)}
+    torch.save(weights, tmp_path / 'a.pth')
+    options = ('--layout', 'ours', '--parts', 'backbone', 'neck')
+    done = convert(checkout, tmp_path / 'a.pth', tmp_path / 'b.pth', *options)
+    assert done.returncode == 0, done.stderr
+    written = load_weights(tmp_path / 'b.pth')
+    assert written.keys() == {'backbone.pos_embed', 'neck.a'} and written['neck.a'] == 1
+    done = convert(checkout, tmp_path / 'a.pth', tmp_path / 'c.pth', '--parts', 'roi_extractor')
+    assert "no part 'roi_extractor', but ['backbone', 'neck', 'pre_neck']" in done.stderr

@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 
 from mmdynamicvis import DynamicVis, zoo
 from mmdynamicvis.fileio import digest
+from mmdynamicvis.models.state_dict_map import convert_layout
 from mmdynamicvis.models.weights import load_weights, local_file, save_weights
 
 ARCH = dict(embed_dims=(16, 24, 32, 48), depths=(1, 1, 1, 1))
@@ -92,6 +93,26 @@ def test_the_hub_is_asked_for_its_file(weights, monkeypatch, tmp_path):
     )
     assert local_file('hf://KyanChen/DynamicVis/folder/file.pth') == str(tmp_path / 'f')
     assert asked == [('KyanChen/DynamicVis', 'folder/file.pth')]
+
+
+def test_the_authors_file_loads_by_its_name(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    model = DynamicVis(ARCH, img_size=64, published=True)
+    model.init_weights()
+    state_dict = {f'backbone.{name}': tensor for name, tensor in model.state_dict().items()}
+    torch.save(dict(state_dict=convert_layout(state_dict, 'published'), meta={}), tmp_path / 'f')
+    files = {'pretrain_dynamicvis_b_bf16_mamba_epoch_200.pth': str(tmp_path / 'f')}
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', lambda _, name: files[name])
+    told = []
+    monkeypatch.setattr(zoo, 'print_log', lambda message, logger: told.append(message))
+    loaded = DynamicVis.from_pretrained('dynamicvis_base_fmow')
+    assert loaded.published
+    assert all(torch.equal(loaded.state_dict()[n], x) for n, x in model.state_dict().items())
+    assert told == [
+        'dynamicvis_base_fmow: nobody has verified this file yet; its SHA-256 is '
+        + digest(tmp_path / 'f')
+    ]
 
 
 def test_no_network_is_said(monkeypatch, tmp_path):
