@@ -31,7 +31,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS
 from record import Record
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, cross_entropy, normalize, one_hot
+from torch.nn.functional import conv2d, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -39,6 +39,7 @@ from mmdynamicvis.engine.config import load_config_file, preprocessor_of, use_sc
 from mmdynamicvis.engine.launch import move_data_root
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.retrieval.metric import score
+from mmdynamicvis.retrieval.vector_index import VectorIndex
 
 RANDOM = 'random'
 N_NEIGHBORS = 5
@@ -131,13 +132,12 @@ def dataset(cfg: Config, which: str) -> torch.utils.data.Dataset:
 
 def nearest_neighbors(train: Tensor, labels: Tensor, test: Tensor, k: int = N_NEIGHBORS) -> Tensor:
     """Return the class (M,) that most of the k nearest of ``train`` (N, C) have."""
+    index = VectorIndex('euclidean')
+    index.add(train)
+    _, nearest = index.search(test, k)
     weights = 1 + torch.linspace(1e-3, 0, k)  # of equal votes the nearer ones count
-    predicted = []
-    for part in test.split(256):
-        nearest = torch.cdist(part, train).topk(k, largest=False).indices
-        votes = one_hot(labels[nearest], int(labels.max()) + 1) * weights[:, None]
-        predicted.append(votes.sum(1).argmax(1))
-    return torch.cat(predicted)
+    votes = one_hot(labels[nearest], int(labels.max()) + 1) * weights[:, None]
+    return votes.sum(1).argmax(1)
 
 
 def logistic_regression(train: Tensor, labels: Tensor, penalty: float) -> nn.Linear:
@@ -183,12 +183,10 @@ def accuracy(predicted: Tensor, labels: Tensor) -> dict[str, float]:
 
 def retrieval(train: Tensor, labels: Tensor, test: Tensor, expected: Tensor) -> float:
     """Return mAP@20 in % of queries ``test`` (M, C) in a database ``train`` (N, C)."""
-    database, count = normalize(train), min(N_FOUND, len(train))
-    hits = [
-        labels[(part @ database.T).topk(count).indices] == classes[:, None]
-        for part, classes in zip(normalize(test).split(256), expected.split(256), strict=True)
-    ]
-    return score(torch.cat(hits), N_FOUND)[f'mAP@{N_FOUND}']
+    index = VectorIndex('cosine')
+    index.add(train)
+    _, found = index.search(test, min(N_FOUND, len(train)))
+    return score(labels[found] == expected[:, None], N_FOUND)[f'mAP@{N_FOUND}']
 
 
 def probe(name: str, features: Features, cfg: Config, record: Record) -> None:
