@@ -3,7 +3,12 @@
 # data, input, augmentation and epochs it shares.
 # Ours: see README.md in this folder.
 #   mim train mmdynamicvis vit-tiny_1xb32-10e_aid150-128px.py
-_base_ = ['resnet18_1xb32-10e_aid150-128px.py']
+_base_ = [
+    '../_base_/models/resnet18_classifier.py',
+    '../_base_/datasets/aid150_128px.py',
+    '../_base_/schedules/adamw_cosine_10e.py',
+    '../_base_/default_runtime.py',
+]
 
 model = dict(
     backbone=dict(
@@ -16,5 +21,5 @@ model = dict(
         out_type='avg_featmap',
     ),
     neck=None,
-    head=dict(in_channels=192),
+    head=dict(in_channels=192, num_classes=30),
 )
