@@ -158,8 +158,6 @@ class DynamicVis(BaseModule):
             ``type='Pretrained'`` loads a .pth or .safetensors file without executing code in it.
         pretrained: As in mmseg's backbones, the file of ``init_cfg=dict(type='Pretrained', ...)``;
             mmseg hands on that of the model.
-        mixer: 'mamba1', the paper's, which published weights need; or 'mamba2', with one decay per
-            head, whose scan consists of matrix products.
 
     Attributes:
         strides: Stride in pixels of the tokens of each stage that is built.
@@ -199,8 +197,6 @@ class DynamicVis(BaseModule):
         backend: str = 'auto',
         init_cfg: dict | list[dict] | None = None,
         pretrained: str | None = None,
-        *,
-        mixer: str = 'mamba1',
     ) -> None:
         if pretrained is not None:
             init_cfg = _parse_pretrained(pretrained, init_cfg)
@@ -262,7 +258,6 @@ class DynamicVis(BaseModule):
                     normalize_importance,
                     drop_path_rates[sum(depths[:i]) + j],
                     backend,
-                    mixer,
                 )
                 for j in range(depths[i])
             ]

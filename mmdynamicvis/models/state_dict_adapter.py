@@ -88,7 +88,7 @@ class LoadReport:
         ]
         if wrong:
             raise RuntimeError(
-                f'the checkpoint is of another backbone (arch, in_channels, scan_mode or mixer): '
+                f'the checkpoint is of another backbone (arch, in_channels or scan_mode): '
                 f'{len(wrong)} tensors have another shape: {shorten(wrong)}'
             )
         state_dict.update({prefix + name: tensor for name, tensor in given.items()})
@@ -205,6 +205,4 @@ def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[s
             arguments['img_size'] = [patch_stride * tokens for tokens in grid]
     if any('.direction_gate.' in name for name in weights):
         arguments['scan_mode'] = 'gate'
-    if any(name.endswith('.mixer.dt_bias') for name in weights):
-        arguments['mixer'] = 'mamba2'
     return arguments

@@ -221,12 +221,8 @@ def test_a_forgotten_prefix_is_an_error_that_tells_it(build: Callable, tmp_path:
             dict(patch_sizes=(5, 3, 3, 3)),
             r'weight is \(16, 3, 5, 5\) .*\(16, 3, 7, 7\) in the model',
         ),
-        (
-            dict(mixer='mamba2'),
-            r'another backbone \(.* or mixer\).*in_proj.weight is \(97, 16\) .*\(64, 16\) in the',
-        ),
     ],
-    ids=['arch', 'bands', 'patch size', 'mixer'],
+    ids=['arch', 'bands', 'patch size'],
 )
 def test_another_backbone_is_an_error(
     build: Callable, arguments: dict, message: str, strict: bool
@@ -237,22 +233,6 @@ def test_another_backbone_is_an_error(
         with pytest.raises(RuntimeError, match=message):
             model.load_state_dict(weights, strict=strict)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
-
-
-def test_weights_of_mamba1_do_not_load_into_mamba2(build: Callable) -> None:
-    for weights in (build().state_dict(), build(published=True).state_dict()):
-        with pytest.raises(RuntimeError, match=r'or mixer\).*in_proj.weight is \(64, 16\)'):
-            build(mixer='mamba2').load_state_dict(weights, strict=False)
-
-
-@pytest.mark.parametrize('mixer', ['mamba1', 'mamba2'])
-def test_weights_tell_the_mixer(
-    build: Callable, make_images: Callable, tmp_path: Path, mixer: str
-) -> None:
-    model = build(mixer=mixer).eval()
-    torch.save(model.state_dict(), tmp_path / 'a.pth')
-    loaded, images = DynamicVis.from_checkpoint(tmp_path / 'a.pth'), make_images(1, 3, 64, 64)
-    assert all(map(torch.equal, loaded(images), model(images)))
 
 
 def expected_position(source: DynamicVis, model: DynamicVis) -> Tensor:

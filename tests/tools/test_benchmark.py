@@ -58,7 +58,7 @@ def test_ops_times_every_op_at_every_stage(run):
     assert_described(content, 'ops.py')
     assert content['notes']['ceilings']['copy'] > 1e8
     timed = [row for row in content['rows'] if 'seconds' in row]
-    ops = {'selective_scan', 'ssd_scan', 'causal_conv1d', 'token_select', 'token_update'}
+    ops = {'selective_scan', 'causal_conv1d', 'token_select', 'token_update'}
     for which in ('forward', 'forward+backward'):
         cases = {(r['op'], r['stage']) for r in timed if r['pass'] == which}
         assert cases == {(op, stage) for op in ops for stage in (1, 2, 3, 4)}
