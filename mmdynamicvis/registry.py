@@ -120,6 +120,7 @@ TRANSFORMS = _Registry(
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
         'mmdynamicvis.data.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
         'mmdynamicvis.data.loading': ('LoadIntactImage',),
+        'mmdynamicvis.data.masks': ('CheckMask',),
     },
 )
 METRICS = _Registry(

@@ -15,7 +15,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from mmdynamicvis.data.grids import place_of
+from mmdynamicvis.data.grids import Encoding, encoding_of, place_of
+from mmdynamicvis.data.masks import check_mask
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -96,6 +97,8 @@ class LoadGeoTIFF(BaseTransform):
         | img_shape, ori_shape | (height, width) in pixels |
         | crs | coordinate reference system as text, or None |
         | transform | affine transform from pixels to the reference system, or None |
+        | points | ground control points and RPCs of a file that has nothing else, or None |
+        | dtypes | dtype per band in the file |
         | scales | (scale, offset) per band as stated by the file |
         """
         path = results['img_path']
@@ -103,8 +106,8 @@ class LoadGeoTIFF(BaseTransform):
             with rasterio.open(path) as file:
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
-                results['transform'] = place_of(file).transform
-                results['scales'] = _scales(file, self._check(file))
+                *_, results['transform'], results['points'] = place_of(file)
+                _, results['dtypes'], results['scales'] = self.encoding(file)
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
@@ -139,6 +142,10 @@ class LoadGeoTIFF(BaseTransform):
         image = np.ascontiguousarray(image_CHW.transpose(1, 2, 0))
         image[missing_HW] = self.nodata_fill
         return image, missing_HW
+
+    def encoding(self, file: rasterio.DatasetReader) -> Encoding:
+        """Return how an open file stores the bands to read, after validating it as ``read``."""
+        return encoding_of(file, self._check(file))
 
     def _check(self, file: rasterio.DatasetReader) -> list[int]:
         """Return the bands to read, counted from 1, after validating the file."""
@@ -277,7 +284,8 @@ class IgnoreNodata(BaseTransform):
         ignore_index: Label of pixels that losses and metrics ignore.
 
     Raises:
-        ValueError: The segmentation map and the image differ in size.
+        ValueError: The segmentation map and the image differ in size or, if both are
+            georeferenced, in place.
     """
 
     def __init__(self, ignore_index: int = 255) -> None:
@@ -295,6 +303,7 @@ class IgnoreNodata(BaseTransform):
                 f'mask {results.get("seg_map_path")} of {labels.shape[0]} x {labels.shape[1]}. Put '
                 'IgnoreNodata right behind the transform that loads annotations'
             )
+        check_mask(results)
         labels[nodata] = self.ignore_index
         return results
 

@@ -130,7 +130,7 @@ class SceneModel:
         """Number of images per input, 2 for change detection."""
         kind = type_name(self._loader)
         if kind == 'LoadPair':
-            return len(self._loader.get('keys', ('img_path', 'img_path2')))
+            return len(self._loader.get('keys', ()) or ('img_path', 'img_path2'))
         return 2 if kind == 'MultiImgLoadImageFromFile' else 1
 
     def check_bands(self, bands: int) -> None:
@@ -226,7 +226,8 @@ class SceneModel:
         """Return the results that the config's loader would have returned."""
         if type_name(self._image_loader()) in IMAGE_LOADERS:
             window = [np.rint(image).astype(np.uint8) for image in window]
-        stacked = type_name(self._loader) != 'MultiImgLoadImageFromFile'
+        listed = type_name(self._loader) == 'LoadPair' and self._loader.get('keys', ()) is None
+        stacked = not listed and type_name(self._loader) != 'MultiImgLoadImageFromFile'
         image = np.concatenate(window, axis=-1) if stacked else window
         shape = window[0].shape[:2]
         return dict(img=image, img_shape=shape, ori_shape=shape, img_path='', img_id=0)
