@@ -13,12 +13,13 @@ import rasterio
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, init_default_scope
 from PIL import Image
 from rasterio.enums import ColorInterp
+from torch import nn
 
 from mmdynamicvis.models.weights import save_weights
-from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+from mmdynamicvis.scenes import Pace, SceneModel, infer_scene, models
 
 from .scenes import PLACE, noise, write
 
@@ -307,6 +308,43 @@ def test_weights_that_are_no_numbers(tmp_path, checkout):
     message = r'diverged\.safetensors has weights that are NaN.*: decode_head\.conv_seg'
     with pytest.raises(ValueError, match=message):
         SceneModel(trained.cfg, tmp_path / 'diverged.safetensors', 'cpu')
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['backbone.stages.0.norm.weight', 'neck.fpn_convs.0.conv.weight', 'rpn_head.rpn_reg.weight'],
+)
+@pytest.mark.parametrize('nested', [False, True])
+def test_layers_that_make_no_numbers(tmp_path, checkout, monkeypatch, name, nested):
+    """A detector's NMS drops boxes and scores that are NaN."""
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    trained.model.get_parameter(name).data.fill_(1e38).mul_(1e38)
+    whole = nn.Module()
+    whole.detector, whole.test_step = trained.model, trained.model.test_step
+    monkeypatch.setattr(models, 'load_model', lambda *_: whole if nested else trained.model)
+    model = SceneModel(trained.cfg, trained.checkpoint, 'cpu')
+    with pytest.raises(ValueError, match='features of the model are not finite'):
+        model([[noise(64, 64).transpose(1, 2, 0)]])
+
+
+def test_classes_in_place_of_names(tmp_path, checkout):
+    """As in a pure-Python config, which has no default_scope."""
+    trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
+    cfg = trained.cfg
+    with MODELS.switch_scope_and_registry('mmseg') as registry:
+        cfg.model.type = registry.get(cfg.model.type)
+    dataset = cfg.test_dataloader.dataset
+    for registry, part in ((DATASETS, dataset), *((TRANSFORMS, s) for s in dataset.pipeline)):
+        with registry.switch_scope_and_registry('mmseg') as own:
+            part.type = own.get(part.type)
+    (_, before), (_, after) = (image_and_raster(tmp_path, name) for name in 'ab')
+    found = []
+    for scope in ('mmseg', None):
+        cfg.default_scope = scope
+        output = tmp_path / f'{scope}.tif'
+        infer_scene([before, after], output, cfg, trained.checkpoint, device='cpu', pace=QUIET)
+        found.append(classes_of(output))
+    assert (found[0] == found[1]).all()
 
 
 @pytest.mark.slow
