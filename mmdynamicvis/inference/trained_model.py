@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -81,7 +81,9 @@ class CompleteWeightsHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Load all weights, or raise an error; the Runner then loads the same weights."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         load_all(model, as_checkpoint(self._cfg.load_from, checkpoint), self._cfg)
 
 

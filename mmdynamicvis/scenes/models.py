@@ -82,7 +82,7 @@ class SceneModel:
         self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
-        self._finite = True
+        self._finite: list[Tensor] = []
         self._watch_features()
 
     @property
@@ -185,9 +185,10 @@ class SceneModel:
                 detectors would silently find no objects in them.
         """
         samples = [self._pipeline(self._results(window)) for window in windows]
-        self._finite = True
+        self._finite.clear()
         predictions = self._model.test_step(pseudo_collate(samples))
-        if not self._finite:
+        # only now, because each look at a value waits for the device
+        if not all(map(bool, self._finite)):
             raise ValueError(f'the features of the model are not finite. {NOT_FINITE}')
         return [sample.cpu() for sample in predictions]
 
@@ -205,8 +206,7 @@ class SceneModel:
 
     def _look_for_nan(self, layer: nn.Module, inputs: tuple, outputs: Any) -> None:
         levels = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        tensors = [level for level in levels if isinstance(level, Tensor)]
-        self._finite = self._finite and all(bool(level.isfinite().all()) for level in tensors)
+        self._finite += [level.isfinite().all() for level in levels if isinstance(level, Tensor)]
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the logits of each window, (classes, H, W) float32."""

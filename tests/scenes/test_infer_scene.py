@@ -13,7 +13,7 @@ import rasterio
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DATASETS, MODELS, TRANSFORMS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from rasterio.enums import ColorInterp
 from torch import nn
@@ -327,22 +327,25 @@ def test_layers_that_make_no_numbers(tmp_path, checkout, monkeypatch, name, nest
         model([[noise(64, 64).transpose(1, 2, 0)]])
 
 
-def test_classes_in_place_of_names(tmp_path, checkout):
-    """As in a pure-Python config, which has no default_scope."""
+def test_a_pure_python_config(tmp_path, checkout):
+    """It has classes in place of names, and no default_scope."""
     trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
-    cfg = trained.cfg
-    with MODELS.switch_scope_and_registry('mmseg') as registry:
-        cfg.model.type = registry.get(cfg.model.type)
-    dataset = cfg.test_dataloader.dataset
-    for registry, part in ((DATASETS, dataset), *((TRANSFORMS, s) for s in dataset.pipeline)):
-        with registry.switch_scope_and_registry('mmseg') as own:
-            part.type = own.get(part.type)
+    cfg, path = trained.cfg, tmp_path / 'pure.py'
+    path.write_text(
+        'from mmdynamicvis.change_detection import (\n'
+        '    ChangeDataset, LoadPair, SiameseEncoderDecoder)\n'
+        f'model = {cfg.model.to_dict()!r}\n'
+        f'data_preprocessor = {cfg.data_preprocessor.to_dict()!r}\n'
+        f'test_dataloader = {cfg.test_dataloader.to_dict()!r}\n'
+        'model.update(type=SiameseEncoderDecoder)\n'
+        "test_dataloader['dataset'].update(type=ChangeDataset)\n"
+        "test_dataloader['dataset']['pipeline'][0].update(type=LoadPair)\n"
+    )
     (_, before), (_, after) = (image_and_raster(tmp_path, name) for name in 'ab')
     found = []
-    for scope in ('mmseg', None):
-        cfg.default_scope = scope
-        output = tmp_path / f'{scope}.tif'
-        infer_scene([before, after], output, cfg, trained.checkpoint, device='cpu', pace=QUIET)
+    for config in (cfg, path):
+        output = tmp_path / f'{len(found)}.tif'
+        infer_scene([before, after], output, config, trained.checkpoint, device='cpu', pace=QUIET)
         found.append(classes_of(output))
     assert (found[0] == found[1]).all()
 

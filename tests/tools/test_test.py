@@ -83,16 +83,26 @@ def test_predictions_replace_no_file_without_force(merged: Callable, tmp_path: P
     merged(CONCATENATED[0], *options, '--force')
 
 
+class Images:
+    """A dataset of images, as far as their paths are concerned."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def get_data_info(self, index: int) -> dict[str, str]:
+        return dict(img_path=str(self.paths[index]))
+
+
 def of_images(tmp_path: Path, hook: dict, *images: Path) -> SimpleNamespace:
     """Return what a Runner tells of a test on images that draws with a hook."""
-    infos = [dict(img_path=str(image)) for image in images]
-    dataset = SimpleNamespace(__len__=None, get_data_info=infos.__getitem__)
-    dataset = type('Images', (), dict(__len__=lambda _: len(infos), **vars(dataset)))()
     return SimpleNamespace(
         cfg=Config(dict(default_hooks=dict(visualization=hook))),
         work_dir=str(tmp_path / 'work'),
         timestamp='20260101',
-        test_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)),
+        test_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=Images(*images))),
     )
 
 
@@ -117,15 +127,12 @@ def test_pictures_replace_neither_images_nor_other_files(
     check(of_images(tmp_path, {**hook, out: str(labels), switch: False}, tested), force=False)
     check(of_images(tmp_path, {**hook, out: str(tmp_path / 'new')}, tested), force=False)
     check(of_images(tmp_path, hook, tested), force=False)
-    if kind:
-        upward = {**hook, out: '../../images'}
-        for runner in (
-            of_images(tmp_path, {**hook, out: str(images)}, tested),
-            of_images(tmp_path, upward, tested),
-        ):
-            (tmp_path / 'work/20260101').mkdir(parents=True, exist_ok=True)
-            with pytest.raises(ValueError, match=r'images/a\.png would be written over'):
-                check(runner, force=True)
+    if not kind:
+        return
+    (tmp_path / 'work/20260101').mkdir(parents=True)
+    for folder in (str(images), '../../images'):
+        with pytest.raises(ValueError, match=r'images/a\.png would be written over'):
+            check(of_images(tmp_path, {**hook, out: folder}, tested), force=True)
 
 
 def test_a_hook_that_is_a_class(merged: Callable, tmp_path: Path) -> None:
@@ -152,7 +159,6 @@ def test_weights_that_an_inferencer_refuses(checkout: Path, tmp_path: Path) -> N
         'metainfo = dict(classes=("Airport", "Beach"))\n'
         'test_dataloader = dict(num_workers=0, persistent_workers=False,\n'
         '    dataset=dict(metainfo=metainfo))\n'
-        'test_evaluator = dict(topk=(1,))\n'
     )
     cfg = Config.fromfile(config)
     init_default_scope('mmpretrain')
@@ -161,14 +167,21 @@ def test_weights_that_an_inferencer_refuses(checkout: Path, tmp_path: Path) -> N
     broken = dict(weights, **{head[0]: weights[head[0]] + float('nan')})
     headless = {name: weight for name, weight in weights.items() if name not in head}
     turned = dict(dataset_meta=dict(classes=['Beach', 'Airport']))
-    for content, meta, message in (
+    for content, meta, message, *augment in (
         (weights, {}, None),
+        (weights, {}, None, '--tta'),
         (broken, {}, 'weights.pth has weights that are NaN'),
         (headless, {}, f'{head[0]} is missing'),
         (weights, turned, 'classes Beach, Airport, and .*small.py has them in another order'),
     ):
         torch.save(dict(state_dict=content, meta=meta), checkpoint)
-        options = ['--work-dir', tmp_path / 'work', '--cfg-options', f'data_root={tmp_path}/data']
+        options = [
+            *augment,
+            '--work-dir',
+            tmp_path / 'work',
+            '--cfg-options',
+            f'data_root={tmp_path}/data',
+        ]
         done = run_tool(checkout / 'tools/test.py', config, checkpoint, *options)
         assert done.returncode == int(message is not None), done.stderr
         assert message is None or re.search(message, done.stderr), done.stderr
