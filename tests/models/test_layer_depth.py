@@ -52,7 +52,7 @@ def test_learning_rates_of_mmpretrain() -> None:
     model = MODELS.build(model)
     settings = dict(
         constructor='LearningRateDecayOptimWrapperConstructor',
-        optimizer=dict(type='SGD', lr=1.0),
+        optimizer=dict(type='SGD', lr=1.0, weight_decay=0.1),
         paramwise_cfg=dict(layer_decay_rate=0.5),
     )
     groups = build_optim_wrapper(model, settings).optimizer.param_groups

@@ -151,16 +151,13 @@ def test_weights_that_an_inferencer_refuses(checkout: Path, tmp_path: Path) -> N
     write_scenes(tmp_path / 'data', ('Airport', 'Beach'), per_class=1)
     config, checkpoint = tmp_path / 'small.py', tmp_path / 'weights.pth'
     base = checkout / 'configs/classification/dynamicvis_tiny_1xb32-10e_aid150-128px.py'
-    config.write_text(
-        f"_base_ = '{base}'\n"
-        'arch = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))\n'
-        'head = dict(in_channels=20, num_classes=2, topk=(1,))\n'
-        'model = dict(backbone=dict(arch=arch, img_size=64), head=head)\n'
-        'metainfo = dict(classes=("Airport", "Beach"))\n'
-        'test_dataloader = dict(num_workers=0, persistent_workers=False,\n'
-        '    dataset=dict(metainfo=metainfo))\n'
-    )
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(base)
+    arch = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
+    cfg.model.backbone.update(arch=arch, img_size=64)
+    cfg.model.head.update(in_channels=20, num_classes=2)
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.dataset.metainfo = dict(classes=('Airport', 'Beach'))
+    cfg.dump(config)
     init_default_scope('mmpretrain')
     weights = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).state_dict()
     head = [name for name in weights if name.startswith('head.')]
