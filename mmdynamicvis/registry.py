@@ -103,6 +103,7 @@ DATASETS = _Registry(
         'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
         'mmdynamicvis.retrieval.datasets': ('BigEarthNet', 'ForestNet', 'QueriesAndDatabase'),
         'mmdynamicvis.rotated_detection': (
+            'DIORRotatedDataset',
             'DOTATextDataset',
             'HRSC2016Dataset',
             'NWPURotatedDataset',

@@ -7,7 +7,7 @@ r"""Search folders of images for similar images.
 The index is one file (.safetensors, .npz or .parquet) with a vector and the path of each image. It
 records the model that made it; the model's files must not be moved or changed. Images that are
 damaged or unsuitable for the model are skipped with a warning. `add` also updates the vectors of
-images that were modified after the index. Files are replaced atomically.
+images whose size or time of modification has changed. Files are replaced atomically.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from mmdynamicvis.embedding.image_index import (
     indexed_picture,
     make_embedder,
     settings_of,
+    stamp_of,
 )
 from mmdynamicvis.embedding.images import find_images
-from mmdynamicvis.fileio import refuse_to_overwrite
+from mmdynamicvis.fileio import only_writer, refuse_to_overwrite
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
 from mmdynamicvis.visualization import show_search_results, write_picture
@@ -77,18 +78,29 @@ def build(args: argparse.Namespace) -> None:
 
 
 def add(args: argparse.Namespace) -> None:
+    if not args.index.is_file():
+        raise FileNotFoundError(f'{args.index} does not exist')
+    with only_writer(args.index):
+        _add(args)
+
+
+def _add(args: argparse.Namespace) -> None:
     old = Embeddings.load(args.index)
-    known, written = set(old.names), args.index.stat().st_mtime
+    # an index without stamps is of other code: whether files have changed cannot be told
+    old_stamps = old.settings.get('stamps', [None] * len(old.names))
+    known = dict(zip(old.names, old_stamps, strict=True))
     paths = [path.resolve() for path in find_images(args.folder)]
-    paths = [p for p in paths if p.as_posix() not in known or p.stat().st_mtime > written]
+    paths = [p for p in paths if p.as_posix() not in known or known[p.as_posix()] != stamp_of(p)]
     new = embed_images(paths, old.settings, args.device)
     # also drop old vectors of changed images that have become unsuitable
-    renewed = known.intersection(path.as_posix() for path in paths)
+    renewed = known.keys() & {path.as_posix() for path in paths}
     kept = [i for i, name in enumerate(old.names) if name not in renewed]
     names = [old.names[i] for i in kept] + new.names
-    joined = Embeddings(names, torch.cat([old.vectors[kept], new.vectors]), old.settings)
+    stamps = [old_stamps[i] for i in kept] + new.settings['stamps']
+    vectors = torch.cat([old.vectors[kept], new.vectors])
+    joined = Embeddings(names, vectors, {**old.settings, 'stamps': stamps})
     joined.save(args.index)
-    counts = f'{len(set(new.names) - known)} images added, {len(names)} in all'
+    counts = f'{len(set(new.names) - known.keys())} images added, {len(names)} in all'
     renewed = f', {len(renewed)} of changed files' if renewed else ''
     print(f'{args.index}: {counts}{renewed}{left_out(len(paths) - len(new.names))}')
 

@@ -67,9 +67,23 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
 def embed_images(
     images: Sequence[Path], settings: Mapping[str, Any], device: str | None = None
 ) -> Embeddings:
-    """Return embeddings of images, named by absolute path; skips unsuitable ones with a warning."""
-    names, vectors, _ = make_embedder(settings, device).files([path.resolve() for path in images])
-    return Embeddings(names, vectors, settings)
+    """Return embeddings of images, named by absolute path; skips unsuitable ones with a warning.
+
+    Their settings have ``stamps``, the :func:`stamp_of` of each image.
+    """
+    paths = [path.resolve() for path in images]
+    # taken before the images are read, so that a later change is noticed
+    stamps = {path.as_posix(): stamp_of(path) for path in paths}
+    names, vectors, _ = make_embedder(settings, device).files(paths)
+    return Embeddings(names, vectors, {**settings, 'stamps': [stamps[name] for name in names]})
+
+
+def stamp_of(path: Path) -> list[int] | None:
+    """Return size in bytes and modification time in nanoseconds; None for a broken link."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def indexed_picture(path: str | Path, bands: Sequence[int] | None = None) -> Picture | None:

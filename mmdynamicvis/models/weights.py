@@ -99,6 +99,15 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if not Path(file).is_file():
         raise FileNotFoundError(f'checkpoint {file} does not exist')
     content = (_read_safetensors if file.endswith('.safetensors') else _read_pth)(file)
+    return as_checkpoint(path, content)
+
+
+def as_checkpoint(path: str | os.PathLike, content: object) -> Checkpoint:
+    """Return the weights and classes in what was read of a checkpoint file.
+
+    Raises:
+        ValueError: There are no weights.
+    """
     state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     if not isinstance(state_dict, Mapping):
         state_dict = {}

@@ -82,9 +82,8 @@ class SceneModel:
         self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
-        self._finite = True
-        if hasattr(self._model, 'backbone'):
-            self._model.backbone.register_forward_hook(self._look_for_nan)
+        self._finite: list[Tensor] = []
+        self._watch_features()
 
     @property
     def classes(self) -> list[str]:
@@ -182,18 +181,32 @@ class SceneModel:
         """Run the model on windows; predictions are in pixels of each window.
 
         Raises:
-            ValueError: The backbone returns values that are not finite; detectors would silently
-                find no objects in them.
+            ValueError: A backbone, or a layer behind it, returns values that are not finite;
+                detectors would silently find no objects in them.
         """
         samples = [self._pipeline(self._results(window)) for window in windows]
-        self._finite = True
+        self._finite.clear()
         predictions = self._model.test_step(pseudo_collate(samples))
-        if not self._finite:
+        # only now, because each look at a value waits for the device
+        if not all(map(bool, self._finite)):
             raise ValueError(f'the features of the model are not finite. {NOT_FINITE}')
         return [sample.cpu() for sample in predictions]
 
-    def _look_for_nan(self, backbone: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
-        self._finite = self._finite and all(bool(level.isfinite().all()) for level in outputs)
+    def _watch_features(self) -> None:
+        """Have the outputs of backbones, and of all layers with weights outside them, checked."""
+        backbones: tuple[str, ...] = ()
+        for name, module in self._model.named_modules():
+            if name.startswith(backbones):
+                continue
+            if name.rpartition('.')[2] == 'backbone':
+                backbones += (f'{name}.',)
+            elif next(module.parameters(recurse=False), None) is None:
+                continue
+            module.register_forward_hook(self._look_for_nan)
+
+    def _look_for_nan(self, layer: nn.Module, inputs: tuple, outputs: Any) -> None:
+        levels = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        self._finite += [level.isfinite().all() for level in levels if isinstance(level, Tensor)]
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the logits of each window, (classes, H, W) float32."""

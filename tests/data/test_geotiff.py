@@ -9,6 +9,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from scipy.io import netcdf_file
 
+from mmdynamicvis.data import geotiff
 from mmdynamicvis.data.geotiff import IgnoreNodata, LoadGeoTIFF
 
 pytestmark = pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
@@ -253,3 +254,18 @@ def test_real_files(shared_data):
     deep = load(shared_data / 'spacenet_solaris/sample_geotiff.tif', dtype='uint16')
     assert deep['img'].shape == (900, 900, 1)
     assert deep['img'].max() > 255
+
+
+def test_scales_and_offsets_are_told_once_and_not_applied(tmp_path, image, monkeypatch):
+    geotiff._tell_scales.cache_clear()
+    told = []
+    monkeypatch.setattr(geotiff, 'print_log', lambda message, *_: told.append(message))
+    paths = [write(tmp_path / f'{name}.tif', image) for name in 'ab']
+    load(paths[0])
+    assert told == []
+    for path in paths:
+        with rasterio.open(path, 'r+') as file:
+            file.scales, file.offsets = [0.5] * 5, [-100.0] * 5
+        assert (load(path)['img'] == image.transpose(1, 2, 0)).all()
+    (message,) = told
+    assert 'scales and offsets of their bands, as (0.5, -100.0), which are not applied' in message

@@ -16,9 +16,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from rasterio.enums import ColorInterp
+from torch import nn
 
 from mmdynamicvis.models.weights import save_weights
-from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+from mmdynamicvis.scenes import Pace, SceneModel, infer_scene, models
 
 from .scenes import PLACE, noise, write
 
@@ -307,6 +308,46 @@ def test_weights_that_are_no_numbers(tmp_path, checkout):
     message = r'diverged\.safetensors has weights that are NaN.*: decode_head\.conv_seg'
     with pytest.raises(ValueError, match=message):
         SceneModel(trained.cfg, tmp_path / 'diverged.safetensors', 'cpu')
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['backbone.stages.0.norm.weight', 'neck.fpn_convs.0.conv.weight', 'rpn_head.rpn_reg.weight'],
+)
+@pytest.mark.parametrize('nested', [False, True])
+def test_layers_that_make_no_numbers(tmp_path, checkout, monkeypatch, name, nested):
+    """A detector's NMS drops boxes and scores that are NaN."""
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    trained.model.get_parameter(name).data.fill_(1e38).mul_(1e38)
+    whole = nn.Module()
+    whole.detector, whole.test_step = trained.model, trained.model.test_step
+    monkeypatch.setattr(models, 'load_model', lambda *_: whole if nested else trained.model)
+    model = SceneModel(trained.cfg, trained.checkpoint, 'cpu')
+    with pytest.raises(ValueError, match='features of the model are not finite'):
+        model([[noise(64, 64).transpose(1, 2, 0)]])
+
+
+def test_a_pure_python_config(tmp_path, checkout):
+    """It has classes in place of names, and no default_scope."""
+    trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
+    cfg, path = trained.cfg, tmp_path / 'pure.py'
+    path.write_text(
+        'from mmdynamicvis.change_detection import (\n'
+        '    ChangeDataset, LoadPair, SiameseEncoderDecoder)\n'
+        f'model = {cfg.model.to_dict()!r}\n'
+        f'data_preprocessor = {cfg.data_preprocessor.to_dict()!r}\n'
+        f'test_dataloader = {cfg.test_dataloader.to_dict()!r}\n'
+        'model.update(type=SiameseEncoderDecoder)\n'
+        "test_dataloader['dataset'].update(type=ChangeDataset)\n"
+        "test_dataloader['dataset']['pipeline'][0].update(type=LoadPair)\n"
+    )
+    (_, before), (_, after) = (image_and_raster(tmp_path, name) for name in 'ab')
+    found = []
+    for config in (cfg, path):
+        output = tmp_path / f'{len(found)}.tif'
+        infer_scene([before, after], output, config, trained.checkpoint, device='cpu', pace=QUIET)
+        found.append(classes_of(output))
+    assert (found[0] == found[1]).all()
 
 
 @pytest.mark.slow

@@ -286,6 +286,19 @@ def test_on_a_gpu_another_process_goes_on_behind_an_error(stand_ins, load, monke
     assert 'illegal memory access' in rows[1]['skipped']
 
 
+@pytest.mark.parametrize('content', ['{"images": []}', '[]', 'no JSON'])
+def test_only_results_are_replaced(load, tmp_path, content):
+    record, path = load('record'), tmp_path / 'out.json'
+    path.write_text(content)
+    with pytest.raises(FileExistsError, match=r'out\.json is no result file'):
+        record.Record(path, 'cpu')
+    assert path.read_text() == content
+    path.unlink()
+    record.Record(path, 'cpu').add(model='a')
+    record.Record(path, 'cpu').add(model='b')
+    assert [row['model'] for row in json.loads(path.read_text())['rows']] == ['b']
+
+
 CHILD = """
 import os, signal, sys
 from pathlib import Path
