@@ -182,12 +182,12 @@ def test_reflectance(tmp_path, image, sensor, scale, offset):
     # once, also if the file states the same
     name_bands(path, scales=[scale] * 2, offsets=[offset] * 2)
     assert (load(path, **options)['img'] == results['img']).all()
-    del options['sensor']
-    assert (load(path, **options)['img'] == results['img']).all()
-    assert (load(path, bands=[1], nodata_fill=7)['img'].max() == image[0].max()).all()
+    number = dict(bands=[1], nodata_fill=0.5)
+    assert (load(path, **number, unit='reflectance')['img'] == results['img']).all()
+    assert load(path, **number)['img'].max() == image[0].max()
     name_bands(path, scales=[scale] * 2, offsets=[offset - 0.1] * 2)
     with pytest.raises(ValueError, match=rf'a\.tif states scale and offset .*{sensor}'):
-        load(path, **options, sensor=sensor)
+        load(path, **options)
 
 
 @pytest.mark.parametrize('stored', ['linear', 'dB'])
