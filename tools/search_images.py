@@ -18,6 +18,7 @@ from typing import get_args
 
 import torch
 
+from mmdynamicvis.data.sensors import SENSORS, UNITS, number_or_name
 from mmdynamicvis.embedding import Embeddings
 from mmdynamicvis.embedding.image_index import (
     embed_images,
@@ -49,7 +50,11 @@ def parse_args() -> argparse.Namespace:
     build.add_argument('--model', required=True, help='checkpoint or config')
     build.add_argument('--checkpoint', help='weights for a config')
     build.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='resize images')
-    build.add_argument('--bands', type=int, nargs='+', help='bands of rasters, from 1')
+    build.add_argument(
+        '--bands', type=number_or_name, nargs='+', help='bands of rasters, names or numbers from 1'
+    )
+    build.add_argument('--sensor', choices=list(SENSORS), help='sensor of rasters')
+    build.add_argument('--unit', choices=UNITS, help='unit of rasters, for mean and std')
     build.add_argument('--mean', type=float, nargs='+', help='mean of each band')
     build.add_argument('--std', type=float, nargs='+', help='standard deviation of each band')
     build.add_argument('--force', action='store_true', help='overwrite the index')
@@ -67,7 +72,8 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace) -> None:
     refuse_to_overwrite([args.index], [args.model, args.checkpoint], args.force)
-    options = dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std)
+    given = ('size', 'bands', 'sensor', 'unit', 'mean', 'std')
+    options = {name: getattr(args, name) for name in given}
     settings = settings_of(args.model, args.checkpoint, **options)
     paths = find_images(args.folder)
     made = embed_images(paths, settings, args.device)
@@ -126,7 +132,7 @@ def find(args: argparse.Namespace) -> None:
             print(f'{distance:10.4f}  {names[place]}')
     if args.picture:
         queries, *found = (
-            [indexed_picture(path, embedder.bands) for path in paths]
+            [indexed_picture(path, **embedder.reading) for path in paths]
             for paths in (args.queries, *([names[place] for place in row] for row in places))
         )
         titles = [[f'{distance:.3f}' for distance in row] for row in distances.tolist()]

@@ -86,15 +86,16 @@ def stamp_of(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def indexed_picture(path: str | Path, bands: Sequence[int] | None = None) -> Picture | None:
+def indexed_picture(path: str | Path, **reading: Any) -> Picture | None:
     """Return the picture of an indexed image; None, with a warning, if it can no longer be read.
 
     Args:
         path: The image.
-        bands: Bands of rasters, counted from 1.
+        **reading: Arguments of :func:`~mmdynamicvis.embedding.images.read_image`, which an embedder
+            has as ``reading``.
     """
     try:
-        return as_picture(read_image(path, bands).numpy())
+        return as_picture(read_image(path, **reading).numpy())
     except (OSError, ValueError) as error:
         print_log(f'not shown: {path} ({error})', 'current', logging.WARNING)
         return None

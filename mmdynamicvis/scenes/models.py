@@ -36,7 +36,7 @@ from mmdynamicvis.scenes.tiles import NOT_FINITE
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
 """Scope of a config -> what its models predict."""
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
-AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', dtype='uint8')
+AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', unit='uint8')
 """Arguments of LoadGeoTIFF that replace a loader of image files, whose channels are B, G, R."""
 TILE = 512
 
@@ -139,7 +139,7 @@ class SceneModel:
         if mean is not None and mean.numel() not in (bands, bands * self.dates):
             raise ValueError(
                 f'the model of {self.cfg.filename} has means of {mean.numel()} bands, and {bands} '
-                'are read: choose them with bands=..., in its order and counted from 1'
+                'are read: choose them with bands=..., in its order, by name or counted from 1'
             )
 
     def reading(self) -> dict[str, Any]:

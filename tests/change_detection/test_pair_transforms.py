@@ -157,6 +157,14 @@ def test_geotiffs_of_another_offset_are_an_error(geotiffs):
         file.offsets = [-1000.0] * 3
     with pytest.raises(ValueError, match=r'has the scales and offsets of bands .*-1000\.0'):
         LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
+    for path in geotiffs.values():
+        with rasterio.open(path, 'r+') as file:
+            file.scales = [1e-4] * 3
+            file.write(np.full((3, 8, 8), 5000 + (0 if file.offsets[0] else -1000), np.uint16))
+    with rasterio.open(geotiffs['img_path2'], 'r+') as file:
+        file.offsets = [-0.1] * 3
+    image = LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF', unit='reflectance'))(geotiffs)
+    assert np.allclose(image['img'], 0.4)  # of both dates
 
 
 @pytest.mark.filterwarnings('ignore')
