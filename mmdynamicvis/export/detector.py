@@ -66,7 +66,7 @@ def detector(config: str | Path | Config, checkpoint: str | Path) -> ImageModel:
         ValueError: The config is not an FCOS with a DynamicVis backbone, or the checkpoint does not
             fit the model.
     """
-    cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
+    cfg = config if isinstance(config, Config) else load_config_file(config)
     why = _why_not(cfg)
     if why is not None:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
     """
     from mmpretrain.models.heads import MultiLabelClsHead
 
-    cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
+    cfg = config if isinstance(config, Config) else load_config_file(config)
     if scope_of(cfg) != 'mmpretrain' or 'head' not in cfg.model:
         raise ValueError(f'config {cfg.filename} is not that of a classifier of mmpretrain')
     model, inputs = load_for_export(cfg, checkpoint)
@@ -137,7 +138,7 @@ def load_for_export(cfg: Config, checkpoint: str | Path) -> tuple[nn.Module, Inp
     """Return a config's model, with ops that can be exported, and the images that it takes.
 
     Args:
-        cfg: Config of any host with a DynamicVis backbone; it is modified.
+        cfg: Config of any host with a DynamicVis backbone.
         checkpoint: Complete weights of its model.
 
     Raises:
@@ -146,6 +147,7 @@ def load_for_export(cfg: Config, checkpoint: str | Path) -> tuple[nn.Module, Inp
             normalization is of another number of bands.
     """
     read_config(cfg)  # raises if the backbone is another
+    cfg = copy.deepcopy(cfg)
     cfg.model.backbone.backend = BACKEND
     return load_model(cfg, checkpoint, 'cpu'), read_inputs(cfg)
 

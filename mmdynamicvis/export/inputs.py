@@ -56,7 +56,9 @@ def read_inputs(cfg: Config) -> Inputs:
     turned = turns_channels(settings) == raster
 
     def of_all_dates(name: str, default: float) -> list[float]:
-        numbers = list(settings.get(name) or [default] * n_bands)
+        numbers = list(settings.get(name) or [default])
+        if len(numbers) == 1:  # of every band
+            numbers *= n_bands
         if len(numbers) == n_bands:
             numbers *= dates
         if len(numbers) != n_bands * dates:

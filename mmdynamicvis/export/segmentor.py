@@ -94,7 +94,7 @@ def segmentor(config: str | Path | Config, checkpoint: str | Path) -> ImageModel
         ValueError: The config is not a segmentor with a DynamicVis backbone, its dataset has
             another number of classes, or the checkpoint does not fit the model.
     """
-    cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
+    cfg = config if isinstance(config, Config) else load_config_file(config)
     if scope_of(cfg) not in SCOPES or 'decode_head' not in cfg.model:
         raise ValueError(
             f'config {cfg.filename} is not that of a segmentor or change detector of mmseg or '

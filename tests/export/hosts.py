@@ -108,7 +108,7 @@ FCOS = dict(
             norm_on_bbox=True,
             centerness_on_reg=True,
             norm_cfg=None,
-            init_cfg=dict(type='Normal', layer='Conv2d', std=0.3),
+            init_cfg=dict(type='Normal', layer='Conv2d', std=0.1),
         ),
         test_cfg=dict(
             nms_pre=1000,
@@ -129,9 +129,9 @@ FCOS = dict(
 )
 
 
-def made(settings: dict, folder: Path) -> tuple[Path, Path]:
+def made(settings: dict | Config, folder: Path) -> tuple[Path, Path]:
     """Write a config and random weights of its model; return their paths."""
-    cfg = Config(settings)
+    cfg = settings if isinstance(settings, Config) else Config(settings)
     init_default_scope(cfg.default_scope)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,9 +14,9 @@ from mmdynamicvis.inference.trained_model import load_model
 from .hosts import CHANGE, CLASSIFIER, FCOS, SEGMENTOR, images, made
 
 
-def changed(settings: dict, **changes) -> Config:
+def changed(settings: dict | Config, **changes) -> Config:
     """Return a config with some settings changed, by their dotted names."""
-    cfg = Config(settings).copy()
+    cfg = copy.deepcopy(settings) if isinstance(settings, Config) else Config(settings)
     cfg.merge_from_dict({name.replace('__', '.'): value for name, value in changes.items()})
     return cfg
 
@@ -157,13 +159,15 @@ def test_segmentors_that_are_refused(tmp_path, checkout) -> None:
     with pytest.raises(ValueError, match='not that of a segmentor or change detector'):
         segmentor(config, 'none.pth')
     config, weights = made(SEGMENTOR, tmp_path)
+    names = dict(test_dataloader__dataset__metainfo__classes=['a', 'b'])
+    bands = dict(type='mmdynamicvis.BandsDataPreprocessor', mean=[1.0, 2.0], std=[1.0, 1.0])
     for changes, message in (
-        (
-            dict(test_dataloader__dataset__metainfo__classes=['a', 'b']),
-            '3 classes, and its dataset 2',
-        ),
+        (names, '3 classes, and its dataset 2'),
         (dict(data_preprocessor__test_cfg=dict(size=(96, 96))), r'pads test images to \(96, 96\)'),
-        (dict(data_preprocessor__mean=[1.0, 2.0]), 'has 2 numbers, and the model takes 3 bands'),
+        (
+            dict(data_preprocessor=dict(bands, _delete_=True)),
+            'has 2 numbers, and the model',
+        ),
     ):
         cfg = changed(Config.fromfile(config), **changes)
         with pytest.raises(ValueError, match=message):
