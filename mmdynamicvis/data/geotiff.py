@@ -89,14 +89,16 @@ class LoadGeoTIFF(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']`` and add the following keys.
 
-        | key | value |
-        |---|---|
-        | img | (H, W, bands) float32 in the units of the file |
-        | nodata | (H, W) bool |
-        | img_shape, ori_shape | (height, width) in pixels |
-        | crs | coordinate reference system as text, or None |
-        | transform | affine transform from pixels to the reference system, or None |
-        | scales | (scale, offset) per band as stated by the file |
+        ====================  =============================================================
+        key                   value
+        ====================  =============================================================
+        img                   (H, W, bands) float32 in the units of the file
+        nodata                (H, W) bool
+        img_shape, ori_shape  (height, width) in pixels
+        crs                   coordinate reference system as text, or None
+        transform             affine transform from pixels to the reference system, or None
+        scales                (scale, offset) per band as stated by the file
+        ====================  =============================================================
         """
         path = results['img_path']
         try:

@@ -17,12 +17,14 @@ SHIFT = 0.5
 class Place(NamedTuple):
     """Size and georeferencing of a raster.
 
-    | field | value |
-    |---|---|
-    | name | file name, for messages |
-    | shape | (height, width) in pixels |
-    | crs | coordinate reference system, comparable by ==, or None |
-    | transform | affine transform from pixels to coordinates, or None |
+    =========  ======================================================
+    field      value
+    =========  ======================================================
+    name       file name, for messages
+    shape      (height, width) in pixels
+    crs        coordinate reference system, comparable by ==, or None
+    transform  affine transform from pixels to coordinates, or None
+    =========  ======================================================
     """
 
     name: str
