@@ -25,7 +25,8 @@ RUN = $(call in,$(VENV))
 
 # test-classic: the classic OpenMMLab packages, PYTHON=python3.11; test-minimum: the oldest supported
 # versions, PYTHON=python3.10.
-.PHONY: help demo page ops test test-all test-gpu test-classic test-minimum test-wheel lint format python
+.PHONY: help demo page ops test test-all test-gpu test-classic test-minimum test-wheel docs \
+	lint format python
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -57,6 +58,10 @@ test-classic test-minimum: test-%: $(VENV)-%/wheel
 	$(call in,$(VENV)-$*) $(PYTEST) $(LANE) -m 'not slow and not interpreter' $(ARGS)
 	$(call in,$(VENV)-$*) $(PYTEST) $(LANE_SLOW) -m 'slow and not exhaustive' $(ARGS)
 
+docs: $(VENV)/docs  ## build the documentation and run its notebooks; warnings are errors
+	$(RUN) sphinx-build -c docs --fail-on-warning --keep-going $(ARGS) . $(VENV)-docs
+	@echo $(VENV)-docs/index.html
+
 lint: $(VENV)/light  ## check style, formatting, spelling and the direction of imports
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -75,6 +80,9 @@ $(VENV)/light: $(METADATA)
 
 $(VENV)/ops: $(METADATA) | $(VENV)/light
 	@$(SET_UP) $(VENV) requirements/environment.txt ops
+
+$(VENV)/docs: $(METADATA) | $(VENV)/ops
+	@$(SET_UP) $(VENV) requirements/environment.txt docs
 
 # The environments of other lanes have the checkout as a wheel, in which openmim finds configs.
 SOURCES := $(shell git ls-files mmdynamicvis configs tools)

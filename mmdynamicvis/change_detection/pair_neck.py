@@ -39,8 +39,8 @@ class PairFusion(BaseModule):
     Args:
         channels: Number of channels of every map, and of the output.
         num_levels: Number of levels.
-        mode: 'concat' is sensitive to the order of the dates. 'sum' and 'difference' (|a - b| for
-            two dates) are not: exchanging the dates gives the same maps.
+        mode: 'concat' is sensitive to the order of the dates. 'sum' and 'difference', abs(a - b) of
+            two dates, are not: exchanging the dates gives the same maps.
         num_dates: Number of dates, used by 'concat'.
         bias: Bias of the convolutions, as in mmcv's ``ConvModule``.
         norm_cfg: Norm after each convolution.

@@ -2,12 +2,14 @@
 
 Published checkpoints have ``neck.necks.{0,1,2}.*`` instead of our ``neck.{fpn,fusion,decoder}.*``:
 
-| published | ours |
-|---|---|
-| ``necks.0.{lateral,fpn}_convs.*`` | ``fpn.{lateral,fpn}_convs.*`` |
-| ``necks.1.layer{i}.0.*``, ``necks.1.layer{i}.1.*`` | ``fusion.convs.{i}.conv.*``, ``.bn.*`` |
-| ``necks.2.decoder.*`` | ``decoder.decoder.*`` |
-| ``decode_head.convs.{i}``, the coarsest first | ``decode_head.convs.{i}``, the finest first |
+==================================================  ===========================================
+published                                           ours
+==================================================  ===========================================
+``necks.0.{lateral,fpn}_convs.*``                   ``fpn.{lateral,fpn}_convs.*``
+``necks.1.layer{i}.0.*``, ``necks.1.layer{i}.1.*``  ``fusion.convs.{i}.conv.*``, ``.bn.*``
+``necks.2.decoder.*``                               ``decoder.decoder.*``
+``decode_head.convs.{i}``, the coarsest first       ``decode_head.convs.{i}``, the finest first
+==================================================  ===========================================
 """
 
 from __future__ import annotations

@@ -46,13 +46,15 @@ class Points:
 class Place(NamedTuple):
     """Size and georeferencing of a raster.
 
-    | field | value |
-    |---|---|
-    | name | file name, for messages |
-    | shape | (height, width) in pixels |
-    | crs | coordinate reference system, comparable by ==, or None |
-    | transform | affine transform from pixels to coordinates, or None |
-    | points | ground control points and RPCs of a raster that has nothing else, or None |
+    =========  =========================================================================
+    field      value
+    =========  =========================================================================
+    name       file name, for messages
+    shape      (height, width) in pixels
+    crs        coordinate reference system, comparable by ==, or None
+    transform  affine transform from pixels to coordinates, or None
+    points     ground control points and RPCs of a raster that has nothing else, or None
+    =========  =========================================================================
     """
 
     name: str
@@ -65,11 +67,13 @@ class Place(NamedTuple):
 class Encoding(NamedTuple):
     """How a raster stores the values of its bands.
 
-    | field | value |
-    |---|---|
-    | name | file name, for messages |
-    | dtypes | dtype of each band |
-    | scales | (scale, offset) of each band as stated by the file |
+    ======  ==================================================
+    field   value
+    ======  ==================================================
+    name    file name, for messages
+    dtypes  dtype of each band
+    scales  (scale, offset) of each band as stated by the file
+    ======  ==================================================
     """
 
     name: str

@@ -319,7 +319,7 @@ def _prepare_for_cpu(cfg: Config) -> None:
             "mixed-precision training (optim_wrapper type 'AmpOptimWrapper', --amp) needs a GPU, "
             'and none is visible: leave --amp out to train on the CPU in float32.'
         )
-    if cfg.launcher == 'pytorch' and not torch.distributed.is_initialized():
+    if cfg.get('launcher') == 'pytorch' and not torch.distributed.is_initialized():
         # mmengine binds each process to a CUDA device while it sets the group up, and gives
         # device ids to DDP; a group that exists already and a wrapper without ids do neither.
         torch.distributed.init_process_group('gloo')

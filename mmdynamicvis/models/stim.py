@@ -31,13 +31,15 @@ class STIM(nn.Module):
     All tokens are scored, and the best are kept. They go through a mixer after one mean token per
     row of the grid, which is then dropped. What the mixer returns is added to them.
 
-    | | ours | published |
-    |---|---|---|
-    | before all | tokens + 3 x 3 depthwise convolution | tokens |
-    | scores of | normalized tokens | tokens |
-    | scanned in | raster order | descending order of score |
-    | added to a kept token | (1 + 0.2 tanh(score)) mix | w (token + mix) |
-    | added to others | nothing | w token |
+    =====================  ====================================  =========================
+    part                   ours                                  published
+    =====================  ====================================  =========================
+    before all             tokens + 3 x 3 depthwise convolution  tokens
+    scores of              normalized tokens                     tokens
+    scanned in             raster order                          descending order of score
+    added to a kept token  (1 + 0.2 tanh(score)) mix             w (token + mix)
+    added to others        nothing                               w token
+    =====================  ====================================  =========================
 
     The published rule is the paper's (equations 10 to 13), for its weights. Its w is the softmax of
     the scores of all L tokens, about 1 / L, so that a model hardly learns from the increment.

@@ -25,12 +25,14 @@ def mil_nce_loss(
     P is the set of categories that have a region. The loss is computed with log-sum-exps, which
     keep it finite for every scale, and at least in float32. No argument is modified.
 
-    | argument | shape | dtype |
-    |---|---|---|
-    | regions_RE | (R, E), not normalized | floating |
-    | labels_R | (R,), 0 to C - 1 | int64 |
-    | categories_CE | (C, E), not normalized | floating |
-    | scale | () | floating |
+    =============  ======================  ========
+    argument       shape                   dtype
+    =============  ======================  ========
+    regions_RE     (R, E), not normalized  floating
+    labels_R       (R,), 0 to C - 1        int64
+    categories_CE  (C, E), not normalized  floating
+    scale          ()                      floating
+    =============  ======================  ========
 
     Returns:
         The loss, a scalar; zero without regions.

@@ -120,6 +120,7 @@ def test_metafiles_are_those_of_the_table():
     index = yaml.safe_load((CHECKOUT / 'model-index.yml').read_text())
     assert index['Import'] == sorted(f'configs/{folder}/metafile.yml' for folder in tool['MODELS'])
     assert len({collection for _, collection, _ in tool['TASKS'].values()}) == len(tool['TASKS'])
+    assert (CHECKOUT / 'docs/model_zoo.md').read_text() == tool['model_zoo']()
     for folder, models in tool['MODELS'].items():
         text = (CHECKOUT / f'configs/{folder}/metafile.yml').read_text()
         assert text == tool['metafile'](folder)

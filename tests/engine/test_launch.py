@@ -183,3 +183,10 @@ def test_home_is_expanded_everywhere(
     assert cfg.train_dataloader.dataset.data_prefix.img == f'{tmp_path}/x/imgs'
     assert cfg.load_from == f'{tmp_path}/w.pth'
     assert cfg.note == '~about'
+
+
+def test_a_config_read_by_a_program_has_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = SimpleNamespace(register_hook=lambda hook: None)
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: runner)
+    assert launch.build_runner(Config(dict(default_scope='mmpretrain'))) is runner

@@ -47,8 +47,8 @@ def build(checkout: Path, tmp_path: Path) -> Callable[..., str]:
     return build
 
 
-@pytest.mark.parametrize('file', PINS)
-def test_every_pin_is_exact_and_given_once(checkout: Path, file: str) -> None:
+def pinned(checkout: Path, file: str) -> list[str]:
+    """Return the names of the packages in a list, each of which must be an exact pin."""
     names = []
     for line in (checkout / 'requirements' / file).read_text().splitlines():
         if not line.startswith('#'):
@@ -56,8 +56,20 @@ def test_every_pin_is_exact_and_given_once(checkout: Path, file: str) -> None:
             assert pin, f'{file}: {line!r} is no exact pin'
             names.append(pin.group(1))
     assert len(names) == len(set(names))
+    return names
+
+
+@pytest.mark.parametrize('file', PINS)
+def test_every_pin_is_exact_and_given_once(checkout: Path, file: str) -> None:
+    names = pinned(checkout, file)
     assert 'opencv-python-headless' in names
     assert 'opencv-python' not in names
+
+
+def test_documentation_changes_no_package_of_the_environment(checkout: Path) -> None:
+    names = pinned(checkout, 'docs.txt')
+    assert {'sphinx', 'myst-nb'} <= set(names)
+    assert set(names).isdisjoint(pinned(checkout, 'environment.txt'))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 #
 #     tools/dev/environment.sh VENV PINS light    # mmcv without compiled ops, for classification
 #     tools/dev/environment.sh VENV PINS ops      # mmcv with compiled ops: 10 to 15 minutes, once
+#     tools/dev/environment.sh VENV PINS docs     # as ops, with requirements/docs.txt
 #     tools/dev/environment.sh VENV PINS wheel    # as ops, with the checkout built as a wheel
 #
 # uv installs hard links to its cache, so a second environment takes seconds. mmcv is compiled once
@@ -88,5 +89,11 @@ if [ "$stage" = wheel ]; then
     install --quiet --reinstall "$venv"/dist/*.whl
 else
     install --quiet --editable .
+fi
+if [ "$stage" = docs ]; then
+    ask 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail 'the documentation needs Python 3.11 or newer: name one with PYTHON'
+    say 'the packages of the documentation'
+    install --quiet --requirements requirements/docs.txt
 fi
 touch "$venv/light" "$venv/$stage" $([ -z "$(wheel)" ] || echo "$venv/ops")

@@ -1,6 +1,8 @@
-"""Write configs/*/metafile.yml, which `mim` and `load_inferencer` read, from the table below.
+"""Write configs/*/metafile.yml, which `mim` and `load_inferencer` read, and docs/model_zoo.md.
 
     python tools/dev/metafiles.py
+
+Both are written from the table below, the page also from the model cards in mmdynamicvis/zoo.
 
 The name of a config determines its data and its initial weights; the table adds the number of
 parameters and results. Results that begin with "Paper" are the paper's and were not reproduced.
@@ -11,6 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+
+from mmdynamicvis import zoo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAPER = {
@@ -291,9 +295,76 @@ def results(task: str, dataset: str, figures: dict[str, float]) -> dict:
     return {'Results': [{'Task': task, 'Dataset': dataset, 'Metrics': metrics}]}
 
 
+def model_zoo() -> str:
+    """Return the text of ``docs/model_zoo.md``."""
+    parts = [
+        '<!-- Written by tools/dev/metafiles.py: edit the table there, or a card in '
+        'mmdynamicvis/zoo. -->\n\n'
+        '# Model zoo\n\n'
+        'Weights by name, then every config with its results. How to load weights: '
+        '[checkpoints](checkpoints.md).\n\n'
+        '## Weights\n\n'
+        'A model card has bands, units, normalization, ground sampling distance, classes, license '
+        'and SHA-256.\n\n',
+        table(
+            ('name and model card', 'task', 'arch', 'bands', 'trained on', 'license', 'measured'),
+            [weights_row(card) for card in zoo.cards().values()],
+        ),
+        '\n```{toctree}\n:hidden:\n\n'
+        + ''.join(f'../mmdynamicvis/zoo/{name}\n' for name in zoo.cards())
+        + '```\n',
+        '\n## Configs\n\n'
+        'Results are in percent. "Paper": the figure of the paper, **not reproduced** here.\n'
+        '"Ours": measured with this code, in short trainings on little data that the page of\n'
+        'the task describes. Configs train with `mim train mmdynamicvis NAME.py`; those of\n'
+        'retrieval only test.\n',
+    ]
+    for folder, models in MODELS.items():
+        rows = [
+            (
+                f'[{name}](../configs/{folder}/{name}.py)',
+                f'{parameters / 1e6:.1f} M',
+                trained_on(folder, name),
+                '; '.join(f'{metric}: {value}' for metric, value in figures.items()),
+            )
+            for name, (parameters, figures) in models.items()
+        ]
+        parts.append(
+            f'\n### {TASKS[folder][0]}\n\n[Page of the task](../configs/{folder}/README.md)\n\n'
+            + table(('config', 'parameters', 'training data', 'results'), rows)
+        )
+    return ''.join(parts)
+
+
+def weights_row(card: zoo.Weights) -> tuple[str, ...]:
+    """Return the row of weights in the model zoo."""
+    return (
+        f'[{card.name}](../mmdynamicvis/zoo/{card.name}.md)',
+        card.task,
+        card.arch,
+        ', '.join(card.bands),
+        card.data,
+        card.license,
+        '; '.join(f'{metric}: {value}' for metric, value in card.metrics.items()) or 'not here',
+    )
+
+
+def trained_on(folder: str, name: str) -> str:
+    """Return the training data of a model as text."""
+    data = training_data(folder, name)
+    return data if isinstance(data, str) else ', then '.join(data)
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ('---',) * len(header), *rows]
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
 def main() -> None:
     for folder in MODELS:
         (CHECKOUT / f'configs/{folder}/metafile.yml').write_text(metafile(folder))
+    (CHECKOUT / 'docs/model_zoo.md').write_text(model_zoo())
 
 
 if __name__ == '__main__':

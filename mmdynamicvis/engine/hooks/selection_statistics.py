@@ -29,11 +29,13 @@ class SelectionStatisticsHook(Hook):
     Works for any model with a DynamicVis backbone and data samples with ``gt_instances.bboxes``.
     Every ``interval`` steps, each selecting stage logs:
 
-    | scalar | meaning |
-    |---|---|
-    | ``selection/stride4_in_boxes`` | fraction of the tokens inside boxes that is selected |
-    | ``selection/stride4_by_chance`` | fraction of all tokens that is selected |
-    | ``selection/stride4_entropy`` | entropy of the importance, relative to uniform, 0 to 1 |
+    ===============================  ======================================================
+    scalar                           meaning
+    ===============================  ======================================================
+    ``selection/stride4_in_boxes``   fraction of the tokens inside boxes that is selected
+    ``selection/stride4_by_chance``  fraction of all tokens that is selected
+    ``selection/stride4_entropy``    entropy of the importance, relative to uniform, 0 to 1
+    ===============================  ======================================================
 
     A token is inside a box if its center is; boxes are in pixels of the model's input. ``in_boxes``
     is not logged for a batch without boxes. If the backbone does not select
