@@ -115,17 +115,17 @@ class LoadGeoTIFF(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']`` and add the following keys.
 
-        ====================  =======================================================================
+        ====================  =====================================================================
         key                   value
-        ====================  =======================================================================
+        ====================  =====================================================================
         img                   (H, W, bands) float32 in ``unit``, by default in the units of the file
         nodata                (H, W) bool
         img_shape, ori_shape  (height, width) in pixels
         crs                   coordinate reference system as text, or None
         transform             affine transform from pixels to the reference system, or None
-        points                ground control points and RPCs of a file that has nothing else, or None
+        points                ground control points and RPCs of a file without transform, or None
         dtypes, scales        dtype and (scale, offset) per band of the file, see :meth:`encoding`
-        ====================  =======================================================================
+        ====================  =====================================================================
         """
         path = results['img_path']
         try:
