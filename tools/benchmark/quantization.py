@@ -4,16 +4,17 @@ r"""Measure an exported classifier with int8 weights: size, time and accuracy ag
         --out benchmarks/results/quantization_cpu.json
 
 The shipped EuroSAT classifier is exported, and onnxruntime's dynamic quantization converts its
-weights. Both files classify every --every-th image of test.txt. A batch of 64 images and a single
-image are timed in alternation, and the times are reported as ratios with 95% intervals of Student's
-t over the logarithms of the rounds' ratios. The interval of the accuracy's difference is that of
-paired proportions.
+weights. Both files classify every --every-th image of test.txt. The processor time of a batch of 64
+images and of a single image is measured in turns, so that a busy machine matters little, and
+reported as ratios with 95% intervals of Student's t over the logarithms of the rounds' ratios. The
+interval of the accuracy's difference is that of paired proportions.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from measure import seconds
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from record import Record
 from scipy import stats
@@ -74,13 +74,14 @@ def ratio(numerators: list[float], denominators: list[float]) -> tuple[float, fl
 def alternate(
     sessions: dict[str, onnxruntime.InferenceSession], batch: np.ndarray, rounds: int
 ) -> dict[str, list[float]]:
-    """Return the seconds of each file in each round; one round before is not counted."""
+    """Return the processor seconds of each file in each round; one round before is not counted."""
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for number in range(rounds + 1):
         for name, run in sessions.items():
-            taken = seconds(lambda run=run: run.run(None, dict(images=batch)))
+            start = time.process_time()
+            run.run(None, dict(images=batch))
             if number:
-                times[name].append(taken)
+                times[name].append(time.process_time() - start)
     return times
 
 
