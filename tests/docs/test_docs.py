@@ -34,7 +34,8 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     for page in docs.glob('*.md'):
         for lines in re.findall(r'```\{toctree\}\n(.*?)```', page.read_text(), re.DOTALL):
             entries = [line for line in lines.splitlines() if line and not line.startswith(':')]
-            listed |= {os.path.normpath(docs / entry) for entry in entries}
+            paths = [entry.rpartition('<')[2].rstrip('>') for entry in entries]
+            listed |= {os.path.normpath(docs / path) for path in paths}
     pages = {*docs.glob('*.md'), *CHECKOUT.glob('configs/*/README.md'), *NOTEBOOKS}
     pages |= set(CHECKOUT.glob('mmdynamicvis/zoo/*.md'))
     expected = {str(page.with_suffix('')) for page in pages - {docs / 'index.md'}}
