@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from mmdynamicvis.data.binary_masks import gray_of_palette
-from mmdynamicvis.data.geotiff import color_bands
+from mmdynamicvis.data.geotiff import COLORS, labels
 from mmdynamicvis.data.grids import (
     check_encodings,
     check_mask_place,
@@ -22,6 +22,7 @@ from mmdynamicvis.data.grids import (
     encoding_of,
     place_of,
 )
+from mmdynamicvis.data.sensors import locate
 
 
 class Pair(NamedTuple):
@@ -89,13 +90,17 @@ def check_pair(pair: Pair) -> None:
 def rgb_bands(file: rasterio.DatasetReader) -> list[int]:
     """Return the bands to write as .png of R, G, B, counted from 1.
 
-    These are the bands that the file calls red, green and blue; else the first three.
+    These are the bands that the file calls red, green and blue; else the first of three or four.
 
     Raises:
-        ValueError: There are fewer than three bands, or they are not uint8.
+        ValueError: There are fewer than three bands, they are not uint8, or a file of more bands
+            does not name them.
     """
-    bands = color_bands(file)
-    if file.count < 3 or {file.dtypes[band - 1] for band in bands} != {'uint8'}:
+    try:
+        bands = locate(COLORS, labels(file)) if file.count >= 3 else []
+    except ValueError as error:
+        raise ValueError(f'{file.name} {error}') from error
+    if not bands or {file.dtypes[band - 1] for band in bands} != {'uint8'}:
         raise ValueError(
             f'{file.name} has {file.count} bands of {file.dtypes[0]}; R, G and B of uint8 are '
             'needed. Convert it first, as by gdal_translate -b 3 -b 2 -b 1 -ot Byte -scale LOW HIGH'
