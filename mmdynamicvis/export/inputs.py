@@ -51,7 +51,8 @@ def read_inputs(cfg: Config) -> Inputs:
     """
     loader, dates = _loader(cfg)
     settings = preprocessor_of(cfg)
-    n_bands = cfg.model.backbone.get('in_channels', 3)
+    backbone = cfg.model.backbone
+    n_bands = backbone.get('in_channels') or len(backbone.get('bands') or COLORS)
     raster = type_name(loader) == 'LoadGeoTIFF' or n_bands != 3
     turned = turns_channels(settings) == raster
 

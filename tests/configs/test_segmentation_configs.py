@@ -37,7 +37,8 @@ def load(path: Path) -> Config:
 
 def batch(cfg: Config) -> dict:
     """Return two made images with labels, some of them ignored."""
-    channels = cfg.model.backbone.get('in_channels', 3)
+    backbone = cfg.model.backbone
+    channels = len(backbone.bands) if 'bands' in backbone else backbone.get('in_channels', 3)
     samples = []
     for i in range(2):
         labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, SIZE, SIZE))

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmdynamicvis.export import classifier, detector, segmentor, select_boxes
+from mmdynamicvis.export.inputs import read_inputs
 from mmdynamicvis.inference.trained_model import load_model
 
 from .hosts import CHANGE, CLASSIFIER, FCOS, SEGMENTOR, images, made
@@ -172,3 +173,10 @@ def test_segmentors_that_are_refused(tmp_path, checkout) -> None:
         cfg = changed(Config.fromfile(config), **changes)
         with pytest.raises(ValueError, match=message):
             segmentor(cfg, weights)
+
+
+def test_named_bands_of_a_backbone_are_counted(checkout) -> None:
+    name = 'upernet_dynamicvis-base_1xb8-200e-scratch_naip-512px.py'
+    inputs = read_inputs(Config.fromfile(checkout / 'configs/segmentation' / name))
+    assert inputs.bands == ['red', 'green', 'blue', 'nir']
+    assert len(inputs.mean) == len(inputs.std) == 4
