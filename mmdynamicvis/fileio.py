@@ -81,24 +81,26 @@ def own_folder(name: str, folder: str) -> str:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Lock a folder against other processes that call this; released however the process ends.
+def only_writer(path: Path) -> Iterator[None]:
+    """Lock a folder or file against other processes that call this, until the process ends.
+
+    A file may be replaced meanwhile, by whoever holds the lock.
 
     Raises:
         BlockingIOError: Another process holds the lock.
     """
     import fcntl  # not available on Windows, where everything else runs
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # the other process may just have finished and removed the folder
-        if _identity(folder) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
+        # the other process may just have finished, and removed the folder or replaced the file
+        if _identity(path) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
             raise BlockingIOError
         yield
     except BlockingIOError as error:
         raise BlockingIOError(
-            f'another process is writing into {folder}: wait until it has ended'
+            f'another process is writing into {path}: wait until it has ended'
         ) from error
     finally:
         os.close(descriptor)

@@ -103,6 +103,7 @@ DATASETS = _Registry(
         'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
         'mmdynamicvis.retrieval.datasets': ('BigEarthNet', 'ForestNet', 'QueriesAndDatabase'),
         'mmdynamicvis.rotated_detection': (
+            'DIORRotatedDataset',
             'DOTATextDataset',
             'HRSC2016Dataset',
             'NWPURotatedDataset',
@@ -120,6 +121,7 @@ TRANSFORMS = _Registry(
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
         'mmdynamicvis.data.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
         'mmdynamicvis.data.loading': ('LoadIntactImage',),
+        'mmdynamicvis.data.masks': ('CheckMask',),
     },
 )
 METRICS = _Registry(

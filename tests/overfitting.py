@@ -43,7 +43,6 @@ def overfit(
         optim_wrapper=dict(optimizer=dict(lr=lr)),
         default_hooks=dict(
             checkpoint=None,
-            exact_resume=None,
             logger=dict(interval=50),
             visualization=dict(draw=False),
         ),
@@ -55,6 +54,7 @@ def overfit(
         randomness=dict(seed=0),
     )
     cfg.merge_from_dict(options)
+    cfg.default_hooks.pop('exact_resume', None)  # data are not seeded
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=WARMUP),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=WARMUP, end=steps),

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.models.state_dict_map import convert_layout
+from mmdynamicvis.models.stem_bands import bands_of, with_bands
 from mmdynamicvis.models.weights import load_weights, save_weights
 
 PATCH_STRIDE = 4  # of the first patch merger, in pixels
@@ -83,7 +84,7 @@ def _keep(state_dict: dict[str, Tensor], parts: list[str]) -> dict[str, Tensor]:
 def main() -> None:
     args = parse_args()
     refuse_to_overwrite([args.target], [args.source], args.force)
-    state_dict = load_weights(args.source)
+    weights = state_dict = load_weights(args.source)
     if args.layout != 'keep':
         grid = tuple(-(-size // PATCH_STRIDE) for size in args.img_size) if args.img_size else None
         state_dict = convert_layout(state_dict, args.layout, grid)
@@ -91,7 +92,7 @@ def main() -> None:
         state_dict = _keep(state_dict, args.parts)
     if args.half:
         state_dict = {name: _half(name, tensor) for name, tensor in state_dict.items()}
-    save_weights(state_dict, args.target)
+    save_weights(with_bands(state_dict, bands_of(weights)), args.target)
     n_values = sum(tensor.numel() for tensor in state_dict.values())
     print(f'wrote {len(state_dict)} tensors, {n_values:,} values, to {args.target}')
 

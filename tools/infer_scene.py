@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 
+from mmdynamicvis.data.sensors import SENSORS, number_or_name
 from mmdynamicvis.scenes import Pace, infer_scene
 
 
@@ -26,7 +27,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
     parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
-    parser.add_argument('--bands', type=int, nargs='+', help="bands in the model's order, from 1")
+    parser.add_argument(
+        '--bands',
+        type=number_or_name,
+        nargs='+',
+        help="bands in the model's order, as names or numbers from 1",
+    )
+    parser.add_argument(
+        '--sensor', choices=list(SENSORS), help="sensor of the scene (default: the config's)"
+    )
     parser.add_argument('--nodata', type=float, help='value of nodata pixels')
     parser.add_argument(
         '--alpha',

@@ -7,7 +7,7 @@ r"""Search folders of images for similar images.
 The index is one file (.safetensors, .npz or .parquet) with a vector and the path of each image. It
 records the model that made it; the model's files must not be moved or changed. Images that are
 damaged or unsuitable for the model are skipped with a warning. `add` also updates the vectors of
-images that were modified after the index. Files are replaced atomically.
+images whose size or time of modification has changed. Files are replaced atomically.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from typing import get_args
 
 import torch
 
+from mmdynamicvis.data.sensors import SENSORS, UNITS, number_or_name
 from mmdynamicvis.embedding import Embeddings
 from mmdynamicvis.embedding.image_index import (
     embed_images,
     indexed_picture,
     make_embedder,
     settings_of,
+    stamp_of,
 )
 from mmdynamicvis.embedding.images import find_images
-from mmdynamicvis.fileio import refuse_to_overwrite
+from mmdynamicvis.fileio import only_writer, refuse_to_overwrite
 from mmdynamicvis.retrieval import CODES, VectorIndex
 from mmdynamicvis.retrieval.vector_index import Distance
 from mmdynamicvis.visualization import show_search_results, write_picture
@@ -48,7 +50,11 @@ def parse_args() -> argparse.Namespace:
     build.add_argument('--model', required=True, help='checkpoint or config')
     build.add_argument('--checkpoint', help='weights for a config')
     build.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='resize images')
-    build.add_argument('--bands', type=int, nargs='+', help='bands of rasters, from 1')
+    build.add_argument(
+        '--bands', type=number_or_name, nargs='+', help='bands of rasters, names or numbers from 1'
+    )
+    build.add_argument('--sensor', choices=list(SENSORS), help='sensor of rasters')
+    build.add_argument('--unit', choices=UNITS, help='unit of rasters, for mean and std')
     build.add_argument('--mean', type=float, nargs='+', help='mean of each band')
     build.add_argument('--std', type=float, nargs='+', help='standard deviation of each band')
     build.add_argument('--force', action='store_true', help='overwrite the index')
@@ -66,7 +72,8 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace) -> None:
     refuse_to_overwrite([args.index], [args.model, args.checkpoint], args.force)
-    options = dict(size=args.size, bands=args.bands, mean=args.mean, std=args.std)
+    given = ('size', 'bands', 'sensor', 'unit', 'mean', 'std')
+    options = {name: getattr(args, name) for name in given}
     settings = settings_of(args.model, args.checkpoint, **options)
     paths = find_images(args.folder)
     made = embed_images(paths, settings, args.device)
@@ -77,18 +84,29 @@ def build(args: argparse.Namespace) -> None:
 
 
 def add(args: argparse.Namespace) -> None:
+    if not args.index.is_file():
+        raise FileNotFoundError(f'{args.index} does not exist')
+    with only_writer(args.index):
+        _add(args)
+
+
+def _add(args: argparse.Namespace) -> None:
     old = Embeddings.load(args.index)
-    known, written = set(old.names), args.index.stat().st_mtime
+    # an index without stamps is of other code: whether files have changed cannot be told
+    old_stamps = old.settings.get('stamps', [None] * len(old.names))
+    known = dict(zip(old.names, old_stamps, strict=True))
     paths = [path.resolve() for path in find_images(args.folder)]
-    paths = [p for p in paths if p.as_posix() not in known or p.stat().st_mtime > written]
+    paths = [p for p in paths if p.as_posix() not in known or known[p.as_posix()] != stamp_of(p)]
     new = embed_images(paths, old.settings, args.device)
     # also drop old vectors of changed images that have become unsuitable
-    renewed = known.intersection(path.as_posix() for path in paths)
+    renewed = known.keys() & {path.as_posix() for path in paths}
     kept = [i for i, name in enumerate(old.names) if name not in renewed]
     names = [old.names[i] for i in kept] + new.names
-    joined = Embeddings(names, torch.cat([old.vectors[kept], new.vectors]), old.settings)
+    stamps = [old_stamps[i] for i in kept] + new.settings['stamps']
+    vectors = torch.cat([old.vectors[kept], new.vectors])
+    joined = Embeddings(names, vectors, {**old.settings, 'stamps': stamps})
     joined.save(args.index)
-    counts = f'{len(set(new.names) - known)} images added, {len(names)} in all'
+    counts = f'{len(set(new.names) - known.keys())} images added, {len(names)} in all'
     renewed = f', {len(renewed)} of changed files' if renewed else ''
     print(f'{args.index}: {counts}{renewed}{left_out(len(paths) - len(new.names))}')
 
@@ -114,7 +132,7 @@ def find(args: argparse.Namespace) -> None:
             print(f'{distance:10.4f}  {names[place]}')
     if args.picture:
         queries, *found = (
-            [indexed_picture(path, embedder.bands) for path in paths]
+            [indexed_picture(path, **embedder.reading) for path in paths]
             for paths in (args.queries, *([names[place] for place in row] for row in places))
         )
         titles = [[f'{distance:.3f}' for distance in row] for row in distances.tolist()]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmdynamicvis.data.sensors import SENSORS, UNITS, number_or_name
 from mmdynamicvis.embedding import Embedder
 from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.fileio import OutputNames, refuse_to_overwrite
@@ -39,8 +40,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--animation', action='store_true', help='also write an animation')
     parser.add_argument('--arrays', action='store_true', help='also write indices and importance')
     parser.add_argument(
-        '--bands', type=int, nargs='+', help="bands of rasters for the model's channels, from 1"
+        '--bands', type=number_or_name, nargs='+', help='bands of rasters, names or numbers from 1'
     )
+    parser.add_argument('--sensor', choices=list(SENSORS), help='sensor of rasters')
+    parser.add_argument('--unit', choices=UNITS, help='unit of rasters, for mean and std')
     parser.add_argument('--mean', type=float, nargs='+', help='mean of each band')
     parser.add_argument('--std', type=float, nargs='+', help='standard deviation of each band')
     parser.add_argument('--device')
@@ -60,12 +63,14 @@ def main() -> None:
         args.model,
         checkpoint=args.checkpoint,
         bands=args.bands,
+        sensor=args.sensor,
+        unit=args.unit,
         mean=args.mean,
         std=args.std,
         device=args.device,
     )
     for path, target in targets.items():
-        image = read_image(path, embedder.bands)
+        image = read_image(path, **embedder.reading)
         selections = embedder.selections(image)
         picture, stages = as_picture(image.numpy()), list(selections.values())
         row = show_selected_tokens([picture], stages, [path.name])

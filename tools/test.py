@@ -14,6 +14,7 @@ import mmengine
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
 
 from mmdynamicvis.engine.config import leaf_datasets, scope_of, type_name
 from mmdynamicvis.engine.launch import (
@@ -24,6 +25,7 @@ from mmdynamicvis.engine.launch import (
     set_loader_defaults,
 )
 from mmdynamicvis.fileio import refuse_to_overwrite, replacing
+from mmdynamicvis.inference.trained_model import CompleteWeightsHook
 
 # Arguments of the hosts' drawing hooks that enable drawing and set the output folder;
 # None: the folder is the visualizer's save_dir.
@@ -50,7 +52,9 @@ def parse_args() -> argparse.Namespace:
         choices=['metrics', 'pred'],
         help='content of --out (default: pred)',
     )
-    parser.add_argument('--force', action='store_true', help='overwrite --out')
+    parser.add_argument(
+        '--force', action='store_true', help='overwrite --out, and pictures in --show-dir'
+    )
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--interval', type=int, default=1, help='draw every n-th sample')
@@ -101,6 +105,28 @@ def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
         cfg.visualizer.save_dir = args.show_dir
 
 
+def refuse_to_draw_over(runner: Runner, force: bool) -> None:
+    """Raise an error if pictures would replace tested images or, without ``force``, any file.
+
+    mmseg and open-cd write into a folder ``vis_data`` of their own.
+    """
+    hook = runner.cfg.get('default_hooks', {}).get('visualization')
+    kind = '' if hook is None else type_name(hook)
+    switch, folder = _DRAWING_HOOKS.get(kind, (None, None))
+    dataset = runner.test_loop.dataloader.dataset
+    if folder is None or not hook.get(switch) or not hook.get(folder):
+        return
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    # mmdet puts relative folders into that of the run; mmpretrain names pictures NAME_STEP.png
+    in_run, suffix = (True, '') if kind == 'DetVisualizationHook' else (False, '_0.png')
+    place = Path(runner.work_dir, runner.timestamp, hook[folder]) if in_run else Path(hook[folder])
+    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    images = [info['img_path'] for info in infos if isinstance(info.get('img_path'), str)]
+    pictures = [place / f'{Path(image).name}{suffix}' for image in images]
+    refuse_to_overwrite(pictures, images, force)
+
+
 def _augment_test_time(cfg: Config) -> None:
     flips = 'tta_pipeline' not in cfg
     if 'tta_model' not in cfg or flips:
@@ -137,6 +163,9 @@ def main() -> None:
     cfg = load_config(args)
     merge_test_args(cfg, args)
     runner = build_runner(cfg)
+    runner.register_hook(CompleteWeightsHook(cfg))
+    if is_main_process():  # which draws, and may have begun to when others look
+        refuse_to_draw_over(runner, args.force)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     with checkpoint_errors_explained():

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.models.weights import load_weights
 from mmdynamicvis.pretraining.meta_embeddings import project_keeping_cosines, save_meta_embeddings
@@ -120,7 +121,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def load_text_tower(
-    model: str, weights: Path, device: str
+    model: str, weights: Path, device: torch.device
 ) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     """Return a model of open_clip with its text weights, and its tokenizer.
 
@@ -198,7 +199,7 @@ def encode_classes(
     tokenize: Callable[[list[str]], Tensor],
     classes: list[str],
     templates: list[str],
-    device: str,
+    device: torch.device,
 ) -> Tensor:
     """Return the mean of the normalized features of each class's prompts, (C, F) float32."""
     features = []
@@ -231,8 +232,9 @@ def main() -> None:
     refuse_to_overwrite([args.target], [args.weights], args.force)
     classes = read_classes(args.classes)
     templates = read_templates(args.templates) if args.templates else list(TEMPLATES)
-    tower, tokenize = load_text_tower(args.model, args.weights, args.device)
-    features_CF = encode_classes(tower, tokenize, classes, templates, args.device)
+    device = choose_device(args.device)
+    tower, tokenize = load_text_tower(args.model, args.weights, device)
+    features_CF = encode_classes(tower, tokenize, classes, templates, device)
     embeddings_CE = project_keeping_cosines(features_CF, args.dim)
     args.target.parent.mkdir(parents=True, exist_ok=True)
     save_meta_embeddings(args.target, embeddings_CE, classes)

@@ -10,9 +10,11 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(in_channels=4),
+    backbone=dict(bands=['red', 'green', 'blue', 'nir']),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
 default_hooks = dict(
-    visualization=dict(type='mmdynamicvis.BandsVisualizationHook', bands=[1, 2, 3]),
+    visualization=dict(
+        type='mmdynamicvis.BandsVisualizationHook', bands=['red', 'green', 'blue'], sensor='naip'
+    ),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmengine.fileio import list_dir_or_file, list_from_file
+from mmengine.fileio import list_from_file
 from mmseg.datasets import BaseCDDataset
 
+from mmdynamicvis.data.image_files import find_names, paths_of
 from mmdynamicvis.data.problems import raise_problems, warn_of_other_case
 from mmdynamicvis.registry import DATASETS
 
@@ -56,7 +57,6 @@ class ChangeDataset(BaseCDDataset):
             'img_path2': self.img_suffix2,
             'seg_map_path': self.seg_map_suffix,
         }
-        places = {key: suffix for key, suffix in suffixes.items() if key in self.data_prefix}
         names = self._names()
         source = self.ann_file or self.data_prefix['img_path']
         if not names:
@@ -64,10 +64,7 @@ class ChangeDataset(BaseCDDataset):
                 f'{source} has no pairs *{self.img_suffix}. Check data_root, data_prefix and '
                 'img_suffix'
             )
-        paths = [
-            {key: f'{Path(self.data_prefix[key], name)}{suffix}' for key, suffix in places.items()}
-            for name in names
-        ]
+        paths = paths_of(names, self.data_prefix, suffixes)
         missing = [
             f'{path} does not exist'
             for pair in paths
@@ -101,5 +98,4 @@ def _list(folder: str, suffix: str) -> set[str]:
     """Return the relative paths of files with a suffix below a folder, without the suffix."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f'folder {folder} does not exist. Check data_root and data_prefix')
-    files = list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True)
-    return {file.removesuffix(suffix) for file in files}
+    return {name.removesuffix(suffix) for name in find_names(folder, suffix)}

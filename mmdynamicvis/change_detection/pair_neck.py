@@ -154,5 +154,6 @@ class PairNeck(BaseModule):
             dates: Feature maps of the backbone for each date, (B, C, H, W) per level.
         """
         levels = self.fpn([torch.cat(maps) for maps in zip(*dates, strict=True)])
-        chunks = [level.chunk(len(dates)) for level in levels]
-        return self.decoder(self.fusion(*zip(*chunks, strict=True)))
+        # not chunk, with which torch.export would fix the batch size
+        of_dates = [level.unflatten(0, (len(dates), -1)).unbind() for level in levels]
+        return self.decoder(self.fusion(*zip(*of_dates, strict=True)))

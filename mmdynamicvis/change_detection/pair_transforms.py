@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 
-from mmdynamicvis.data.grids import Place, check_places
+from mmdynamicvis.data.grids import Encoding, check_encodings, check_places, loaded_place
 from mmdynamicvis.registry import TRANSFORMS
 
 
@@ -21,17 +21,19 @@ class LoadPair(BaseTransform):
     Args:
         loader: Transform that loads ``results['img_path']`` into ``results['img']``.
         keys: Keys of the paths in ``results``, in chronological order. The default is that of
-            mmseg's datasets.
+            mmseg's datasets. None is for open-cd, whose datasets list the paths in ``img_path`` and
+            whose transforms expect a list of images instead of a stack.
 
     Raises:
-        ValueError: The images of a pair differ in size, channels, dtype or band scales, or, if the
-            loader returns georeferencing, cover different areas; the message names both files.
+        ValueError: The images of a pair differ in size, channels or, in the file, dtype, scales or
+            offsets of bands, or, if the loader returns georeferencing, cover different areas; the
+            message names both files.
     """
 
     def __init__(
         self,
         loader: dict = dict(type='mmdynamicvis.LoadIntactImage'),
-        keys: Sequence[str] = ('img_path', 'img_path2'),
+        keys: Sequence[str] | None = ('img_path', 'img_path2'),
     ) -> None:
         self.loader = TRANSFORMS.build(loader)
         self.keys = keys
@@ -39,14 +41,17 @@ class LoadPair(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load the dates.
 
-        Adds ``img``, (H, W, dates x channels) with the first date first, ``img_shape``,
-        ``ori_shape`` and, if the loader returns it, ``nodata``, (H, W) bool, which is true where
-        any date is nodata.
+        Adds ``img``, (H, W, dates x channels) with the first date first or, with ``keys=None``, a
+        list of (H, W, channels), ``img_shape``, ``ori_shape`` and, if the loader returns it,
+        ``nodata``, (H, W) bool, which is true where any date is nodata.
         """
-        dates = [self.loader(dict(results, img_path=results[key])) for key in self.keys]
+        listed = self.keys is None
+        paths = results['img_path'] if listed else [results[key] for key in self.keys]
+        dates = [self.loader(dict(results, img_path=path)) for path in paths]
         self._compare(dates)
-        loaded = dict(dates[0], img_path=results[self.keys[0]])
-        loaded['img'] = np.concatenate([date['img'] for date in dates], axis=-1)
+        images = [date['img'] for date in dates]
+        loaded = dict(dates[0], img_path=paths if listed else paths[0])
+        loaded['img'] = images if listed else np.concatenate(images, axis=-1)
         if 'nodata' in loaded:
             loaded['nodata'] = np.any([date['nodata'] for date in dates], axis=0)
         return loaded
@@ -58,21 +63,21 @@ class LoadPair(BaseTransform):
             for what, of in (
                 ('shape', lambda date: date['img'].shape),
                 ('dtype', lambda date: str(date['img'].dtype)),
-                ('scales and offsets of bands', lambda date: date.get('scales')),
             ):
                 if of(first) != of(other):
                     raise ValueError(
                         f'{first["img_path"]} has the {what} {of(first)}, {other["img_path"]} '
                         f'{of(other)}. The images of a pair must lie on one grid: align them first'
                     )
-            check_places(_place(first), _place(other))
+            check_places(loaded_place(first), loaded_place(other))
+            check_encodings(_encoding(first), _encoding(other))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(loader={self.loader}, keys={self.keys})'
 
 
-def _place(date: dict) -> Place:
-    return Place(date['img_path'], date['img'].shape[:2], date.get('crs'), date.get('transform'))
+def _encoding(date: dict) -> Encoding:
+    return Encoding(date['img_path'], date.get('dtypes', ()), date.get('scales', ()))
 
 
 @TRANSFORMS.register_module()

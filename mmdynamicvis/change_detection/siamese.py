@@ -58,5 +58,6 @@ class SiameseEncoderDecoder(EncoderDecoder):
                 f'{self.backbone_inchannels}: load them by LoadPair, or set backbone_inchannels'
             )
         images = torch.cat(inputs.split(self.backbone_inchannels, dim=1))
-        levels = [level.chunk(num_dates) for level in self.backbone(images)]
+        # not chunk, with which torch.export would fix the batch size
+        levels = [level.unflatten(0, (num_dates, -1)).unbind() for level in self.backbone(images)]
         return self.neck(*zip(*levels, strict=True))

@@ -12,7 +12,13 @@ from mmcv.transforms import BaseTransform
 from rasterio.errors import RasterioError
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
-from mmdynamicvis.data.grids import Place, check_places, place_of
+from mmdynamicvis.data.grids import (
+    Encoding,
+    Place,
+    check_encodings,
+    check_places,
+    place_of,
+)
 from mmdynamicvis.registry import TRANSFORMS
 
 
@@ -34,7 +40,7 @@ class LoadBandFiles(BaseTransform):
     Raises:
         OSError: A file is missing or damaged; the message names it.
         ValueError: ``scaling`` is not increasing, or a band does not cover the same area as the
-            first one.
+            first one or states another scale or offset.
     """
 
     def __init__(
@@ -55,15 +61,16 @@ class LoadBandFiles(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load the folder ``results['img_path']``.
 
-        Adds ``img``, (H, W, bands) float32, ``nodata``, (H, W) bool, ``img_shape`` and
-        ``ori_shape``.
+        Adds the keys of ``LoadGeoTIFF.transform``; the georeferencing is that of the finest band.
         """
         folder = Path(results['img_path'])
-        bands, missing, places = zip(
+        bands, missing, places, encodings = zip(
             *(self._read(folder / f'{folder.name}_{band}.tif') for band in self.bands), strict=True
         )
-        for place in places[1:]:
+        for place, encoding in zip(places[1:], encodings[1:], strict=True):
             check_places(places[0], place)
+            # dtypes may differ: all are read as float32
+            check_encodings(encodings[0], encoding._replace(dtypes=encodings[0].dtypes))
         height, width = np.max([band.shape for band in bands], axis=0)
         # cv2 expects (width, height)
         size = (int(width), int(height))
@@ -78,14 +85,20 @@ class LoadBandFiles(BaseTransform):
         image[results['nodata']] = self.nodata_fill
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        finest = max(places, key=lambda place: place.shape)
+        results['crs'] = str(finest.crs) if finest.crs else None
+        results['transform'], results['points'] = finest.transform, finest.points
+        for key in ('dtypes', 'scales'):
+            results[key] = sum((getattr(encoding, key) for encoding in encodings), ())
         return results
 
-    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, Place]:
-        """Return a band, (H, W) float32, its nodata mask, (H, W) float32, and its place."""
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, Place, Encoding]:
+        """Return a band, (H, W) float32, its nodata mask, (H, W) float32, place and encoding."""
         try:
             with rasterio.open(path) as file:
                 band, nodata = self._loader.read(file)
-                return band[..., 0], nodata.astype(np.float32), place_of(file)
+                place, encoding = place_of(file), self._loader.encoding(file)
+                return band[..., 0], nodata.astype(np.float32), place, encoding
         except RasterioError as error:
             raise OSError(
                 f'cannot load band {path} ({type(error).__name__}: {error}). '

@@ -10,6 +10,7 @@ from mmengine.fileio import get
 from PIL import Image
 
 from mmdynamicvis.data.image_files import open_image, orientation
+from mmdynamicvis.data.masks import check_mask
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -31,8 +32,8 @@ class LoadAnnotationsToBinary(BaseTransform):
     Raises:
         OSError: The file is missing, truncated or not an image; the message names it.
         ValueError: The mask has unexpected values (the message lists them), colors, transparent
-            pixels, an EXIF orientation, or a size that differs from its image's; the message names
-            the file.
+            pixels, an EXIF orientation, or a size or place that differs from its image's (see
+            ``CheckMask``); the message names the file.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -55,15 +56,8 @@ class LoadAnnotationsToBinary(BaseTransform):
                 f'cannot load mask {path} ({type(error).__name__}: {error}). '
                 'Copy or download the file again'
             ) from error
-        mask = self._classes(self._as_shown(image, path), path).astype(np.uint8)
-        size = results.get('ori_shape')
-        if size is not None and tuple(size[:2]) != mask.shape:
-            raise ValueError(
-                f'mask {path} is of {mask.shape[1]} x {mask.shape[0]} pixels, its image '
-                f'{results.get("img_path")} of {size[1]} x {size[0]}. Give masks of the size of '
-                'their images'
-            )
-        results['gt_seg_map'] = mask
+        results['gt_seg_map'] = self._classes(self._as_shown(image, path), path).astype(np.uint8)
+        check_mask(results)
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
 

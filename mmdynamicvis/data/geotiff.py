@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal
@@ -15,7 +16,10 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from mmdynamicvis.data.grids import place_of
+from mmdynamicvis.band_names import spelling
+from mmdynamicvis.data.grids import Encoding, encoding_of, place_of
+from mmdynamicvis.data.masks import check_mask
+from mmdynamicvis.data.sensors import PHYSICAL, Sensor, check_reading, locate
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -26,6 +30,8 @@ OPAQUE = (1, 255, 65535)
 """Values of alpha masks where there is data."""
 LARGEST = 2**24
 """Float32 represents every integer up to this one exactly."""
+UNSCALED = (1.0, 0.0)
+"""Scale and offset that change nothing."""
 
 
 @TRANSFORMS.register_module()
@@ -37,29 +43,44 @@ class LoadGeoTIFF(BaseTransform):
     pixels get ``nodata_fill`` in the image. Put ``IgnoreNodata`` right after the transform that
     loads annotations to exclude them from the loss and the metrics.
 
+    Bands may be given by name, and values converted to a unit:
+
+    - Names are those of the file (its descriptions, or the color interpretations red, green and
+      blue) and, with a ``sensor``, all names of the sensor's bands. Files without names are read
+      by position, if they have as many bands as a stack of the sensor; see
+      :func:`mmdynamicvis.data.sensors.locate`.
+    - Reflectance and backscatter follow from the scale and offset that the sensor declares, or
+      else from those that the file states; they are never applied twice. If both tell, they must
+      be the same.
+
     Args:
-        bands: Bands in the order of the network's channels, counted from 1 as in GDAL. 'red',
-            'green' and 'blue' are the bands with these color interpretations, or bands 1, 2 and 3
-            if the file does not name all three. By default all bands; a file of three bands is
-            read in the order red, green, blue.
-        nodata: Value of nodata pixels, for files that state none or a wrong one.
+        bands: Bands in the order of the network's channels: numbers, counted from 1 as in GDAL, or
+            names, which need a ``unit``. By default all bands; a file of three bands is read in
+            the order red, green, blue.
+        nodata: Number in the file of nodata pixels, for files that state none or a wrong one.
         nodata_where: Whether a pixel is nodata if 'any' of its bands is, or only if 'all' are.
             'all' is for 8-bit files in which 0 means nodata but also occurs in single bands.
-        nodata_fill: Value that nodata pixels get in the image, one number or one per band. The
-            mean of the normalization is a neutral choice.
+        nodata_fill: Value that nodata pixels get in the image, in its unit, one number or one per
+            band. The mean of the normalization is a neutral choice.
         dtype: dtype that files must have, e.g. 'uint16', so that they match the normalization
             statistics; None accepts any.
         alpha: How to interpret a band that the file calls alpha and that is not among ``bands``.
             'mask': pixels where it is 0 are nodata. 'band': it says nothing about nodata; GDAL
             calls near infrared alpha in many files of four bands. None: a mask if its only value
             besides 0 is 1, 255 or 65535, an error otherwise.
+        sensor: Sensor of the files, one of :data:`mmdynamicvis.data.sensors.SENSORS`.
+        unit: Unit of the image: 'reflectance'; 'linear' or 'dB' (backscatter); 'uint8', which
+            refuses other files; or 'stored', the numbers in the file. None, the numbers in the
+            file too, is for bands that are given by number.
 
     Raises:
         OSError: The file is missing, truncated or not readable by GDAL; the message names it.
         ValueError: The file lacks a band, has another dtype, or has fewer than 8 bits where
             ``dtype`` is 'uint8'; its values are complex, palette indices, integers that float32
             cannot represent, or store white as zero; the meaning of its alpha band is
-            ambiguous; or the length of ``nodata_fill`` differs from the number of bands.
+            ambiguous; the length of ``nodata_fill`` differs from the number of bands; bands are
+            named, but no unit; or the file does not tell values in the unit, or contradicts the
+            sensor.
     """
 
     def __init__(
@@ -70,15 +91,20 @@ class LoadGeoTIFF(BaseTransform):
         nodata_fill: float | Sequence[float] = 0.0,
         dtype: str | None = None,
         alpha: Literal['mask', 'band'] | None = None,
+        sensor: str | None = None,
+        unit: Literal['reflectance', 'linear', 'dB', 'uint8', 'stored'] | None = None,
     ) -> None:
         if alpha not in ('mask', 'band', None):
             raise ValueError(f"alpha is {alpha!r}; give 'mask', 'band' or None")
         if nodata_where not in ('any', 'all'):
             raise ValueError(f"nodata_where is {nodata_where!r}; give 'any' or 'all'")
-        if bands is not None and not (bands and all(map(_is_band, bands))):
-            raise ValueError(
-                f'bands is {bands}; bands are counted from 1, or {", ".join(map(repr, COLORS))}'
-            )
+        self._sensor = check_reading(bands, sensor, unit)
+        if unit == 'uint8':
+            if dtype not in (None, 'uint8'):
+                raise ValueError(f"unit is 'uint8', but dtype {dtype!r}; leave dtype out")
+            dtype = 'uint8'
+        self.sensor = sensor
+        self.unit = unit
         self.bands = bands
         self.nodata = nodata
         self.nodata_where = nodata_where
@@ -89,24 +115,25 @@ class LoadGeoTIFF(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']`` and add the following keys.
 
-        ====================  =============================================================
+        ====================  =====================================================================
         key                   value
-        ====================  =============================================================
-        img                   (H, W, bands) float32 in the units of the file
+        ====================  =====================================================================
+        img                   (H, W, bands) float32 in ``unit``, by default in the units of the file
         nodata                (H, W) bool
         img_shape, ori_shape  (height, width) in pixels
         crs                   coordinate reference system as text, or None
         transform             affine transform from pixels to the reference system, or None
-        scales                (scale, offset) per band as stated by the file
-        ====================  =============================================================
+        points                ground control points and RPCs of a file without transform, or None
+        dtypes, scales        dtype and (scale, offset) per band of the file, see :meth:`encoding`
+        ====================  =====================================================================
         """
         path = results['img_path']
         try:
             with rasterio.open(path) as file:
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
-                results['transform'] = place_of(file).transform
-                results['scales'] = _scales(file, self._check(file))
+                *_, results['transform'], results['points'] = place_of(file)
+                _, results['dtypes'], results['scales'] = self.encoding(file)
         except RasterioError as error:
             raise OSError(
                 f'cannot load image {path} ({type(error).__name__}: {error}). '
@@ -122,8 +149,8 @@ class LoadGeoTIFF(BaseTransform):
         """Read a window of an open file, by default the whole file.
 
         Returns:
-            The image, (H, W, bands) float32 in the units of the file, and its nodata mask, (H, W)
-            bool.
+            The image, (H, W, bands) float32 in ``unit``, by default in the units of the file, and
+            its nodata mask, (H, W) bool.
 
         Raises:
             rasterio.errors.RasterioError: The file is damaged.
@@ -134,13 +161,25 @@ class LoadGeoTIFF(BaseTransform):
         missing_CHW = self._missing(file, bands, window)
         if self.nodata is not None:
             missing_CHW |= numbers_CHW == self.nodata
-        image_CHW = numbers_CHW.astype(np.float32)
+        image_CHW = self._converted(numbers_CHW.astype(np.float32), file, bands)
         not_finite_CHW = ~np.isfinite(image_CHW)
         missing_HW = getattr(missing_CHW, self.nodata_where)(0) | not_finite_CHW.any(0)
         _check_size(file, numbers_CHW[:, ~missing_HW])
         image = np.ascontiguousarray(image_CHW.transpose(1, 2, 0))
         image[missing_HW] = self.nodata_fill
         return image, missing_HW
+
+    def encoding(self, file: rasterio.DatasetReader) -> Encoding:
+        """Return how equal numbers of images of several files can mean different values.
+
+        That is how an open file stores the bands to read, which are validated as in ``read``.
+        Values in a physical unit mean the same whatever a file stores.
+        """
+        bands = self._check(file)
+        if self.unit in PHYSICAL:
+            n = len(bands)
+            return Encoding(file.name, ('float32',) * n, (UNSCALED,) * n)
+        return encoding_of(file, bands)
 
     def _check(self, file: rasterio.DatasetReader) -> list[int]:
         """Return the bands to read, counted from 1, after validating the file."""
@@ -150,9 +189,12 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} is not one raster, but has {len(file.subdatasets)} of them. Give one: '
                 f'{shorten(file.subdatasets)}'
             )
-        colors = dict(zip(COLORS, color_bands(file), strict=True))
-        every = COLORS if file.count == 3 else range(1, file.count + 1)
-        bands = [colors.get(band, band) for band in self.bands or every]
+        colors = list(_colors(file).values()) if file.count == 3 else []
+        every = colors or range(1, file.count + 1)
+        try:
+            bands = locate(self.bands or every, labels(file), self._sensor)
+        except ValueError as error:
+            raise ValueError(f'{path} {error}') from error
         if max(bands) > file.count:
             count, example = '1 band', f', {[1] * len(bands)} for example'
             if file.count > 1:
@@ -193,9 +235,61 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} has a palette: its values are indices of colors. Write the colors to a '
                 'file first, with gdal_translate -expand rgb'
             )
-        if stated := set(_scales(file, bands)) - {(1.0, 0.0)}:
+        if self.unit in PHYSICAL:
+            self._scaling(file, bands)
+        elif stated := set(_scales(file, bands)) - {UNSCALED}:
             _tell_scales(*sorted(stated))
         return bands
+
+    def _scaling(
+        self, file: rasterio.DatasetReader, bands: Sequence[int]
+    ) -> tuple[tuple[float, float], ...]:
+        """Return (scale, offset) of each band, after comparing what sensor and file say."""
+        sensor, stated = self._sensor, _scales(file, bands)
+        if sensor is not None:
+            _check_sensor(file, bands, sensor)
+        integers = any(np.dtype(file.dtypes[band - 1]).kind in 'iu' for band in bands)
+        declared = sensor and sensor.scaling
+        if declared is not None:
+            for band, scaling in zip(bands, stated, strict=True):
+                if scaling != UNSCALED and not np.allclose(scaling, declared, rtol=1e-4, atol=0):
+                    raise ValueError(
+                        f'{file.name} states scale and offset {scaling} of band {band}, sensor '
+                        f'{sensor.name!r} has {declared}. Give the sensor of the product, or leave '
+                        'it out to apply those of the file'
+                    )
+        if set(stated) != {UNSCALED}:
+            return stated if declared is None else (declared,) * len(bands)
+        if integers and declared is None:
+            raise ValueError(
+                f'{file.name} has integers without scale and offset, which do not tell '
+                f'{self.unit}. Give the sensor, write scales and offsets to the file, or read the '
+                "numbers with unit='stored'"
+            )
+        if not integers and declared is not None:
+            raise ValueError(
+                f'{file.name} has dtype {file.dtypes[bands[0] - 1]}, but the scale and offset '
+                f'{declared} of sensor {sensor.name!r} are those of integers. If its values are '
+                f"{self.unit} already, give unit='stored'"
+            )
+        return (declared or UNSCALED,) * len(bands)
+
+    def _converted(
+        self, image_CHW: np.ndarray, file: rasterio.DatasetReader, bands: Sequence[int]
+    ) -> np.ndarray:
+        """Return the image in ``unit``; logarithms of numbers that have none are not finite."""
+        if self.unit not in PHYSICAL:
+            return image_CHW
+        scales, offsets = np.transpose(self._scaling(file, bands)).astype(np.float32)
+        image_CHW *= scales[:, None, None]
+        image_CHW += offsets[:, None, None]
+        change = (self._sensor.unit if self._sensor else self.unit, self.unit)
+        if change == ('linear', 'dB'):
+            with np.errstate(divide='ignore', invalid='ignore'):
+                return 10 * np.log10(image_CHW)
+        if change == ('dB', 'linear'):
+            return 10 ** (image_CHW / 10)
+        return image_CHW
 
     def _missing(
         self, file: rasterio.DatasetReader, bands: list[int], window: Window | None
@@ -226,20 +320,56 @@ class LoadGeoTIFF(BaseTransform):
         return (
             f'{type(self).__name__}(bands={self.bands}, nodata={self.nodata}, '
             f'nodata_where={self.nodata_where!r}, nodata_fill={self.nodata_fill}, '
-            f'dtype={self.dtype!r}, alpha={self.alpha!r})'
+            f'dtype={self.dtype!r}, alpha={self.alpha!r}, sensor={self.sensor!r}, '
+            f'unit={self.unit!r})'
         )
 
 
-def color_bands(file: rasterio.DatasetReader) -> list[int]:
-    """Return the bands that a file calls red, green and blue, counted from 1; else [1, 2, 3]."""
+def _colors(file: rasterio.DatasetReader) -> dict[str, int]:
+    """Return the bands that a file calls red, green and blue; none unless it names all three."""
     kinds = [kind.name for kind in file.colorinterp]
     if all(kinds.count(color) == 1 for color in COLORS):
-        return [kinds.index(color) + 1 for color in COLORS]
-    return [1, 2, 3]
+        return {color: kinds.index(color) + 1 for color in COLORS}
+    return {}
 
 
-def _is_band(band: int | str) -> bool:
-    return band in COLORS if isinstance(band, str) else band >= 1
+def labels(file: rasterio.DatasetReader) -> list[str | None]:
+    """Return what a file calls its bands: descriptions, else the colors red, green and blue.
+
+    Descriptions say nothing if several bands share them, or if they only count ('Band 2').
+    """
+    colors = {band: color for color, band in _colors(file).items()}
+    found = []
+    for band, text in enumerate(file.descriptions, 1):
+        if text and (file.descriptions.count(text) > 1 or _counts(text, band)):
+            text = None
+        found.append(text or colors.get(band))
+    return found
+
+
+def _counts(text: str, band: int) -> bool:
+    return re.fullmatch(rf'(band|layer)?0*{band}', spelling(text)) is not None
+
+
+def _check_sensor(file: rasterio.DatasetReader, bands: Sequence[int], sensor: Sensor) -> None:
+    """Raise a ValueError if a file says that its values are not those of a sensor."""
+    names = labels(file)
+    known = {name for band in sensor.bands for name in band.spellings}
+    for band in bands:
+        if names[band - 1] and spelling(names[band - 1]) not in known:
+            raise ValueError(
+                f'{file.name} calls band {band} {names[band - 1]!r}, which is none of sensor '
+                f"{sensor.name!r}: {sensor}. Choose others, or give unit='stored'"
+            )
+    baseline = file.tags().get('PROCESSING_BASELINE', '')
+    if sensor.baselines and re.fullmatch(r'\d+\.\d+', baseline):
+        first, end = sensor.baselines
+        if not first <= float(baseline) < end:
+            raise ValueError(
+                f'{file.name} is of processing baseline {baseline}, whose offset is not that of '
+                f"sensor {sensor.name!r}: give 'sentinel2' for 04.00 and later, "
+                "'sentinel2_no_offset' for earlier ones"
+            )
 
 
 def _check_size(file: rasterio.DatasetReader, numbers: np.ndarray) -> None:
@@ -279,7 +409,8 @@ class IgnoreNodata(BaseTransform):
         ignore_index: Label of pixels that losses and metrics ignore.
 
     Raises:
-        ValueError: The segmentation map and the image differ in size.
+        ValueError: The segmentation map and the image differ in size or, if both are
+            georeferenced, in place.
     """
 
     def __init__(self, ignore_index: int = 255) -> None:
@@ -297,6 +428,7 @@ class IgnoreNodata(BaseTransform):
                 f'mask {results.get("seg_map_path")} of {labels.shape[0]} x {labels.shape[1]}. Put '
                 'IgnoreNodata right behind the transform that loads annotations'
             )
+        check_mask(results)
         labels[nodata] = self.ignore_index
         return results
 

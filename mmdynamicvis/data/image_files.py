@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +55,34 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
                 if not name.startswith('.') and name.lower().endswith(tuple(suffixes))
             ]
     return sorted(found)
+
+
+def find_names(folder: str | Path, suffix: str) -> list[str]:
+    """Return the files that :func:`find_files` finds, relative to the folder, by their ending.
+
+    Args:
+        folder: The folder to search.
+        suffix: The ending of the relative paths, as '.png' or '/im1.png'; case counts.
+    """
+    names = (path.relative_to(folder).as_posix() for path in find_files(folder, ('',)))
+    return [name for name in names if name.endswith(suffix)]
+
+
+def paths_of(
+    names: Sequence[str], folders: Mapping[str, str | None], suffixes: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Return the files of each name: key -> the key's folder, the name and the key's suffix.
+
+    Args:
+        names: Paths relative to the folders, without suffixes.
+        folders: Folder of each key; keys without one are left out.
+        suffixes: Suffix of each key, as '.png' or '/im1.png'.
+    """
+    there = {key: suffix for key, suffix in suffixes.items() if folders.get(key) is not None}
+    return [
+        {key: f'{Path(folders[key], name)}{suffix}' for key, suffix in there.items()}
+        for name in names
+    ]
 
 
 def _raise(error: OSError) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from mmdynamicvis.data.image_files import find_names
 from mmdynamicvis.fileio import shorten
 
 SHOWN = 10
@@ -38,9 +39,8 @@ def warn_of_other_case(folder: str | Path, suffix: str) -> None:
         folder: An existing folder.
         suffix: The ending that counts, as '.png' or '/im1.png'.
     """
-    names = (f'/{path.relative_to(folder).as_posix()}' for path in Path(folder).rglob('[!.]*'))
-    ends = suffix.lower()
-    others = [n[1:] for n in sorted(names) if n.lower().endswith(ends) and not n.endswith(suffix)]
+    names, ends = find_names(folder, ''), suffix.lower()
+    others = [n for n in names if n.lower().endswith(ends) and not n.endswith(suffix)]
     if others:
         message = f'{folder}: left out, as they do not end with {suffix}: {shorten(others)}'
         print_log(message, logger='current', level=logging.WARNING)

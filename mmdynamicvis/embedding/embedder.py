@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mmdynamicvis import zoo
+from mmdynamicvis.data.sensors import check_reading
 from mmdynamicvis.embedding.images import Image, find_images, read_image
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.engine.config import (
@@ -34,6 +35,9 @@ from mmdynamicvis.models.selections import record_selections
 
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
+READING = ('bands', 'dtype', 'sensor', 'unit')
+"""Arguments of ``LoadGeoTIFF`` that images depend on."""
+DEFAULTS = {**dict.fromkeys(READING), 'mean': RGB_MEAN, 'std': RGB_STD, 'unit': 'uint8'}
 BACKBONES = dict(DynamicVis=dict, DynamicVisBackbone=translate)
 """Type of a backbone in a config -> function that converts its arguments to DynamicVis's."""
 REGION = 7
@@ -58,8 +62,11 @@ class Embedder:
         std: Standard deviation of each band, in the units of the images. Unless ``mean`` or the
             config states other units than those of 8-bit images, rasters of other dtypes are
             refused.
-        bands: Bands of rasters in the order of the network's channels, counted from 1; by default
-            those of a config's ``LoadGeoTIFF``, else all.
+        bands: Bands of rasters in the order of the network's channels, names or numbers counted
+            from 1; by default those of a config's ``LoadGeoTIFF`` or of the model card, else all.
+        sensor: Sensor of rasters, by default that of a config's ``LoadGeoTIFF``, which explains
+            this and ``unit``.
+        unit: Unit of rasters, by default that of a config's ``LoadGeoTIFF`` or of the model card.
         size: (height, width) in pixels to which images are resized; None keeps their size.
         batch_size: Largest number of images of one size per forward pass.
         device: Device of the backbone; by default an accelerator if there is one.
@@ -87,18 +94,20 @@ class Embedder:
         arch: str | dict | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        bands: Sequence[int] | None = None,
+        bands: Sequence[int | str] | None = None,
+        sensor: str | None = None,
+        unit: str | None = None,
         size: tuple[int, int] | None = None,
         batch_size: int = 16,
         device: str | None = None,
         **backbone: Any,
     ) -> None:
         self.device = choose_device(device)
-        settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
+        settings = dict(DEFAULTS)
         source = zoo.address(source) if isinstance(source, str) else source
         if str(source).startswith(zoo.SCHEME):
             card = zoo.find(str(source))
-            settings.update(mean=card.mean, std=card.std, dtype=card.units)
+            settings.update(mean=card.mean, std=card.std, bands=card.bands, unit=card.units)
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
             cfg = source if isinstance(source, Config) else load_config_file(source)
             from_config, settings = read_config(cfg)
@@ -119,10 +128,16 @@ class Embedder:
             self.model = DynamicVis(**backbone)
             self.model.init_weights()
         self.model.to(self.device).eval()
-        given = dict(mean=mean, std=std, bands=bands)
+        if mean is not None:  # in the units of the images
+            settings['dtype'] = None
+            if settings['unit'] == 'uint8':
+                settings['unit'] = 'stored'
+        given = dict(mean=mean, std=std, bands=bands, sensor=sensor, unit=unit)
         settings.update({name: value for name, value in given.items() if value is not None})
         self.bands = settings['bands']
-        self.dtype = settings['dtype'] if mean is None else None
+        check_reading(self.bands, settings['sensor'], settings['unit'])
+        self.reading = {name: settings[name] for name in READING}
+        self._is_8_bit = 'uint8' in (settings['unit'], settings['dtype'])
         self.mean, self.std = (
             torch.tensor(settings[name], dtype=torch.float32).view(-1, 1, 1)
             for name in ('mean', 'std')
@@ -264,10 +279,10 @@ class Embedder:
 
     def _read(self, image: Image) -> Tensor:
         """Return an image (bands, H, W) before resizing and normalization, after validating it."""
-        pixels_CHW = read_image(image, self.bands, self.dtype)
+        pixels_CHW = read_image(image, **self.reading)
         # float images may exceed 255 by overshoot of an interpolation
         limit = 2 * 255 if 'float' in str(getattr(image, 'dtype', '')) else 255
-        if self.dtype == 'uint8' and pixels_CHW.numel() and pixels_CHW.max() > limit:
+        if self._is_8_bit and pixels_CHW.numel() and pixels_CHW.max() > limit:
             raise ValueError(
                 f'{_name(image)} has values up to {pixels_CHW.max():g}, but the mean is that of '
                 '8-bit images: give mean=... and std=... of your bands, or scale it to 0 to 255'
@@ -276,7 +291,7 @@ class Embedder:
         if len(pixels_CHW) != len(self.mean):
             raise ValueError(
                 f'{_name(image)} has {len(pixels_CHW)} bands, the backbone takes {len(self.mean)}: '
-                'choose bands of rasters with bands=(...), counted from 1'
+                'choose bands of rasters with bands=(...), by name or counted from 1'
             )
         if min(height, width) < (1 if self.size else self.model.min_size):
             raise ValueError(
@@ -316,8 +331,8 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a config's backbone and its expectations of images.
 
     Returns:
-        Arguments of DynamicVis, plus ``checkpoint`` (or None); and ``mean``, ``std``, ``bands``
-        and ``dtype`` of the images.
+        Arguments of DynamicVis, plus ``checkpoint`` (or None); and ``mean``, ``std``, ``bands``,
+        ``dtype``, ``sensor`` and ``unit`` of the images.
 
     Raises:
         ValueError: The config has no DynamicVis backbone.
@@ -334,7 +349,7 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     all_cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     backbone['checkpoint'] = next((c['checkpoint'] for c in all_cfgs if 'checkpoint' in c), None)
     normalization = preprocessor_of(cfg)
-    settings = dict(mean=RGB_MEAN, std=RGB_STD, bands=None, dtype='uint8')
+    settings = dict(DEFAULTS)
     if 'mean' in normalization:
         # in the order B, G, R unless the preprocessor reverses the channels
         turned = turns_channels(normalization) or len(normalization['mean']) != 3
@@ -343,7 +358,7 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     for step in test_dataset(cfg).get('pipeline') or () if 'test_dataloader' in cfg else ():
         step = step.get('loader', step)  # of LoadPair
         if type_name(step) == 'LoadGeoTIFF':
-            settings.update(bands=step.get('bands'), dtype=step.get('dtype'))
+            settings.update({name: step.get(name) for name in READING})
         elif type_name(step) == 'LoadBandFiles' and step.get('scaling') is None:
-            settings['dtype'] = None
+            settings['unit'] = 'stored'
     return backbone, settings

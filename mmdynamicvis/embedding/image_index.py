@@ -67,20 +67,35 @@ def make_embedder(settings: Mapping[str, Any], device: str | None = None) -> Emb
 def embed_images(
     images: Sequence[Path], settings: Mapping[str, Any], device: str | None = None
 ) -> Embeddings:
-    """Return embeddings of images, named by absolute path; skips unsuitable ones with a warning."""
-    names, vectors, _ = make_embedder(settings, device).files([path.resolve() for path in images])
-    return Embeddings(names, vectors, settings)
+    """Return embeddings of images, named by absolute path; skips unsuitable ones with a warning.
+
+    Their settings have ``stamps``, the :func:`stamp_of` of each image.
+    """
+    paths = [path.resolve() for path in images]
+    # taken before the images are read, so that a later change is noticed
+    stamps = {path.as_posix(): stamp_of(path) for path in paths}
+    names, vectors, _ = make_embedder(settings, device).files(paths)
+    return Embeddings(names, vectors, {**settings, 'stamps': [stamps[name] for name in names]})
 
 
-def indexed_picture(path: str | Path, bands: Sequence[int] | None = None) -> Picture | None:
+def stamp_of(path: Path) -> list[int] | None:
+    """Return size in bytes and modification time in nanoseconds; None for a broken link."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def indexed_picture(path: str | Path, **reading: Any) -> Picture | None:
     """Return the picture of an indexed image; None, with a warning, if it can no longer be read.
 
     Args:
         path: The image.
-        bands: Bands of rasters, counted from 1.
+        **reading: Arguments of :func:`~mmdynamicvis.embedding.images.read_image`, which an embedder
+            has as ``reading``.
     """
     try:
-        return as_picture(read_image(path, bands).numpy())
+        return as_picture(read_image(path, **reading).numpy())
     except (OSError, ValueError) as error:
         print_log(f'not shown: {path} ({error})', 'current', logging.WARNING)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +36,22 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def read_image(
-    image: Image, bands: Sequence[int] | None = None, dtype: str | None = None
+    image: Image,
+    bands: Sequence[int | str] | None = None,
+    dtype: str | None = None,
+    sensor: str | None = None,
+    unit: str | None = None,
 ) -> Tensor:
-    """Return an image as (bands, H, W) float32, in the units in which it is stored.
+    """Return an image as (bands, H, W) float32, in ``unit`` or as it is stored.
 
     Args:
         image: See :data:`Image`. Files with a suffix in :data:`RASTERS` are read by rasterio
             (nodata pixels become 0), others by Pillow as R, G, B.
-        bands: Bands of a raster in the order of the network's channels, counted from 1; by default
-            all, three of them as red, green, blue.
+        bands: Bands of a raster in the order of the network's channels, names or numbers counted
+            from 1; by default all, three of them as red, green, blue.
         dtype: dtype that rasters must have; None accepts any.
+        sensor: Sensor of rasters, as in ``LoadGeoTIFF``.
+        unit: Unit of rasters, as in ``LoadGeoTIFF``.
 
     Raises:
         OSError: A file is missing or damaged; the message names it.
@@ -57,7 +64,7 @@ def read_image(
         pixels_HWC = image if image.ndim == 3 else image[..., None]
         pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC)).movedim(-1, 0)
     else:
-        pixels_CHW = _read_file(Path(image), bands, dtype)
+        pixels_CHW = _read_file(Path(image), bands=bands, dtype=dtype, sensor=sensor, unit=unit)
     if pixels_CHW.dim() != 3:
         raise ValueError(
             f'an image has shape {tuple(image.shape)}; give an array (H, W, bands) or a tensor '
@@ -66,12 +73,12 @@ def read_image(
     return pixels_CHW.float()
 
 
-def _read_file(path: Path, bands: Sequence[int] | None, dtype: str | None) -> Tensor:
+def _read_file(path: Path, **reading: Any) -> Tensor:
     if path.suffix.lower() in RASTERS:
         from mmdynamicvis.data.geotiff import LoadGeoTIFF
 
         # 'band': an alpha band does not matter, as nodata masks are not used here
-        results = LoadGeoTIFF(bands, dtype=dtype, alpha='band').transform(dict(img_path=str(path)))
+        results = LoadGeoTIFF(**reading, alpha='band').transform(dict(img_path=str(path)))
         pixels_HWC = results['img']
     else:
         from mmdynamicvis.data.loading import LoadIntactImage

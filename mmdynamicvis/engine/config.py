@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
 """Suffixes of config files."""
+HOSTS = ('mmpretrain', 'mmdet', 'mmrotate', 'mmseg', 'opencd')
 _WRAPPED = ('dataset', 'datasets', 'queries', 'database')
 """Arguments in which wrapping datasets hold the wrapped ones."""
 
@@ -42,11 +43,15 @@ def type_name(step: dict) -> str:
 
 
 def scope_of(cfg: Config) -> str | None:
-    """Return a config's ``default_scope``, else the package of its model's class, else None."""
+    """Return a config's ``default_scope``, else the host of its model's class, else None.
+
+    The host of a class is the package of its first base that belongs to one, or its own package.
+    """
     scope = cfg.get('default_scope')
     kind = (cfg.get('model') or {}).get('type')
     if scope is None and isinstance(kind, type):
-        return kind.__module__.partition('.')[0]
+        packages = [base.__module__.partition('.')[0] for base in kind.__mro__]
+        return next((package for package in packages if package in HOSTS), packages[0])
     return scope
 
 
@@ -76,7 +81,7 @@ def metainfo_of(cfg: Config, dataset: ConfigDict) -> dict[str, Any]:
     if not isinstance(kind, type):
         with DATASETS.switch_scope_and_registry(scope_of(cfg)) as datasets:
             kind = datasets.get(kind)
-    return {**kind.METAINFO, **dataset.get('metainfo', {})}
+    return {**getattr(kind, 'METAINFO', {}), **dataset.get('metainfo', {})}
 
 
 def preprocessor_of(cfg: Config) -> dict[str, Any]:

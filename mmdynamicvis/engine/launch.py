@@ -28,7 +28,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmdynamicvis.engine.config import scope_of, type_name
+from mmdynamicvis.engine.config import load_config_file, scope_of, type_name
 from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 from mmdynamicvis.fileio import expand_home
@@ -131,6 +131,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: The config file does not exist.
+        ValueError: The file is not a config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     path = Path(args.config)
@@ -139,7 +140,7 @@ def load_config(args: argparse.Namespace) -> Config:
             f'config file {args.config} does not exist. A config of the suite can be given by '
             'its bare name through mim: `mim train mmdynamicvis NAME.py`'
         )
-    cfg = Config.fromfile(args.config)
+    cfg = load_config_file(path)
 
     # Options come first, so that later steps (test-time augmentation, loader defaults) see them.
     options = dict(args.cfg_options or {})

@@ -1,6 +1,19 @@
 """Export of models to torch.export and ONNX files."""
 
-from mmdynamicvis.export.export import SMALLEST, TOLERANCE, export_model
-from mmdynamicvis.export.image_models import backbone, classifier
+from mmdynamicvis.export.deepness import Deepness
+from mmdynamicvis.export.detector import detector, select_boxes
+from mmdynamicvis.export.export import TOLERANCE, export_model
+from mmdynamicvis.export.image_models import SMALLEST, backbone, classifier
+from mmdynamicvis.export.segmentor import segmentor
 
-__all__ = ['SMALLEST', 'TOLERANCE', 'backbone', 'classifier', 'export_model']
+__all__ = [
+    'SMALLEST',
+    'TOLERANCE',
+    'Deepness',
+    'backbone',
+    'classifier',
+    'detector',
+    'export_model',
+    'segmentor',
+    'select_boxes',
+]

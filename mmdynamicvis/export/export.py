@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn.functional import interpolate
 
+from mmdynamicvis.export.deepness import Deepness
 from mmdynamicvis.export.image_models import ImageModel
 from mmdynamicvis.fileio import replacing
 
-SMALLEST = 64
-"""Smallest height and width of a dynamic size; below, the last map would be one token wide."""
 TOLERANCE = 1e-4
 FORMATS = {
     '.onnx': 'mmdynamicvis.export.onnx_files',
@@ -35,6 +34,7 @@ def export_model(
     size: tuple[int, int] | None = None,
     dynamic: bool = False,
     tolerance: float = TOLERANCE,
+    deepness: Deepness | None = None,
 ) -> float:
     """Write a model to a file, load it, and compare its outputs on synthetic images.
 
@@ -44,38 +44,47 @@ def export_model(
     :func:`torch.export.load`, and stores the facts in the extra file ``facts.json``.
 
     Args:
-        model: From :func:`backbone` or :func:`classifier`.
+        model: From :func:`backbone`, :func:`classifier`, :func:`segmentor` or :func:`detector`.
         target: File to write, .onnx or .pt2.
         size: (height, width) of the images in pixels; by default the model's size.
-        dynamic: Accept images of any size from 64 x 64 pixels.
+        dynamic: Accept images of any size from 64 x 64 pixels; if the model has a ``step``, sizes
+            that are multiples of it, from twice the step.
         tolerance: Largest allowed absolute difference between outputs of file and model.
+        deepness: Add what the QGIS plugin Deepness reads, to an ONNX file of a segmentor.
 
     Returns:
         The largest absolute difference.
 
     Raises:
         ImportError: onnxscript or onnxruntime is not installed (ONNX only).
-        ValueError: The suffix is unsupported, or the size is too small for ``dynamic``.
+        ValueError: The suffix is unsupported; the size is too small for ``dynamic``, or no multiple
+            of the model's step; or Deepness cannot use the file.
         RuntimeError: The model cannot be exported, its weights do not fit in one file, or the
             outputs differ by more than the tolerance; then no file is written.
     """
     target, size = Path(target), size or model.size
     if target.suffix not in FORMATS:
         raise ValueError(f'target {target} must end with one of {", ".join(FORMATS)}')
-    if dynamic and min(size) < SMALLEST:
-        raise ValueError(f'size is {size}; sizes can be left open from {SMALLEST} pixels on')
+    if dynamic and (min(size) < model.smallest or any(side % model.step for side in size)):
+        steps = f', in steps of {model.step}' if model.step > 1 else ''
+        raise ValueError(
+            f'size is {size}; sizes can be left open from {model.smallest} pixels on{steps}'
+        )
+    facts = dict(model.facts)
+    if deepness is not None:
+        facts.update(deepness.metadata(model, target, size, dynamic))
     # import first, so that a missing package is reported before the export, which takes minutes
     files = import_module(FORMATS[target.suffix])
     target.parent.mkdir(parents=True, exist_ok=True)
     shapes = {0: Dim('batch', min=1)}
     if dynamic:
-        shapes.update({2: Dim('height', min=SMALLEST), 3: Dim('width', min=SMALLEST)})
+        shapes.update({2: _open('height', model), 3: _open('width', model)})
     with torch.no_grad(), replacing(target) as temporary:
         # with an example of one image, torch.export would fix the batch size
         example = _images(2, model, size)
         try:
             program = torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
-            files.write(program, shapes, model, temporary)
+            files.write(program, shapes, model.outputs, facts, temporary)
             _check_alone(temporary, target)
             difference = _difference(model, files.load(temporary), size, dynamic)
         except (ImportError, OSError, TooLargeError, ValueError):
@@ -92,6 +101,13 @@ def export_model(
                 'nearly the same, another order of them is enough; no file is written'
             )
     return difference
+
+
+def _open(name: str, model: ImageModel) -> Dim:
+    """Return an open side of the images."""
+    if model.step == 1:
+        return Dim(name, min=model.smallest)
+    return model.step * Dim(f'{name}_steps', min=model.smallest // model.step)
 
 
 def _check_alone(written: Path, target: Path) -> None:
@@ -119,8 +135,11 @@ def _images(number: int, model: ImageModel, size: tuple[int, int]) -> Tensor:
 def _difference(model: ImageModel, run: Run, size: tuple[int, int], dynamic: bool) -> float:
     """Return the largest absolute difference, or NaN if any difference is NaN."""
     height, width = size
+    other = (height + 33, 2 * width + 1)
+    if model.step > 1:
+        other = (height + model.step, 2 * width)
     differences = []
-    for number, shape in (1, size), (3, size), (1, (height + 33, 2 * width + 1)):
+    for number, shape in (1, size), (3, size), (1, other):
         if shape == size or dynamic:
             images = _images(number, model, shape)
             for expected, found in zip(model(images), run(images), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 
 from mmdynamicvis.embedding.embedder import Embedder, read_config
 from mmdynamicvis.engine.config import load_config_file, metainfo_of, scope_of, test_dataset
+from mmdynamicvis.export.inputs import Inputs, read_inputs
 from mmdynamicvis.inference.trained_model import load_model
 
 # the only backend whose ops are available in torch and ONNX on all platforms
 BACKEND = 'eager'
 DEFAULT_SIZE = 512
+SMALLEST = 64
+"""Smallest height and width of an open size, if the coarsest map has stride 32."""
 
 
 class ImageModel(nn.Module):
@@ -29,6 +33,7 @@ class ImageModel(nn.Module):
         outputs: Names of the tensors that the network returns.
         size: (height, width) in pixels of the images that the network was trained on.
         facts: Information for users of an exported file, such as classes and bands; of JSON types.
+        step: Heights and widths that are left open are multiples of this number of pixels.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class ImageModel(nn.Module):
         outputs: Sequence[str],
         size: tuple[int, int],
         facts: dict[str, Any],
+        step: int = 1,
     ) -> None:
         super().__init__()
         self.network = network
@@ -47,7 +53,13 @@ class ImageModel(nn.Module):
         self.outputs = list(outputs)
         self.size = size
         self.facts = facts
+        self.step = step
         self.eval()
+
+    @property
+    def smallest(self) -> int:
+        """Smallest open height and width; below, the coarsest map would be one token wide."""
+        return max(SMALLEST, 2 * self.step)
 
     @property
     def bands(self) -> int:
@@ -90,7 +102,7 @@ def backbone(
         embedder.mean,
         embedder.std,
         [f'stride{stride}' for stride in embedder.model.strides],
-        _size(embedder.model),
+        size_of(embedder.model),
         dict(bands=embedder.bands),
     )
 
@@ -111,20 +123,36 @@ def classifier(config: str | Path | Config, checkpoint: str | Path) -> ImageMode
     """
     from mmpretrain.models.heads import MultiLabelClsHead
 
-    cfg = config.copy() if isinstance(config, Config) else load_config_file(config)
-    _, settings = read_config(cfg)
+    cfg = config if isinstance(config, Config) else load_config_file(config)
     if scope_of(cfg) != 'mmpretrain' or 'head' not in cfg.model:
         raise ValueError(f'config {cfg.filename} is not that of a classifier of mmpretrain')
-    cfg.model.backbone.backend = BACKEND
-    model = load_model(cfg, checkpoint, 'cpu')
+    model, inputs = load_for_export(cfg, checkpoint)
     exclusive = not isinstance(model.head, MultiLabelClsHead)
     classes = metainfo_of(cfg, test_dataset(cfg)).get('classes')
-    facts = dict(classes=list(classes or ()), bands=settings['bands'])
-    network, size = _Scores(model, exclusive), _size(model.backbone)
-    return ImageModel(network, settings['mean'], settings['std'], ['scores'], size, facts)
+    facts = dict(classes=list(classes or ()), bands=inputs.bands)
+    network, size = inputs.network(_Scores(model, exclusive)), size_of(model.backbone)
+    return ImageModel(network, inputs.mean, inputs.std, ['scores'], size, facts)
 
 
-def _size(network: nn.Module) -> tuple[int, int]:
+def load_for_export(cfg: Config, checkpoint: str | Path) -> tuple[nn.Module, Inputs]:
+    """Return a config's model, with ops that can be exported, and the images that it takes.
+
+    Args:
+        cfg: Config of any host with a DynamicVis backbone.
+        checkpoint: Complete weights of its model.
+
+    Raises:
+        FileNotFoundError: The checkpoint does not exist.
+        ValueError: The backbone is another, the checkpoint does not fit the model, or the
+            normalization is of another number of bands.
+    """
+    read_config(cfg)  # raises if the backbone is another
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.backend = BACKEND
+    return load_model(cfg, checkpoint, 'cpu'), read_inputs(cfg)
+
+
+def size_of(network: nn.Module) -> tuple[int, int]:
     """Return the (height, width) in pixels that the position embedding was trained for."""
     if network.pos_embed is None:
         return DEFAULT_SIZE, DEFAULT_SIZE

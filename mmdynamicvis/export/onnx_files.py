@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from mmdynamicvis.export.image_models import ImageModel
-
 try:
     import onnxruntime
     from onnxscript import FLOAT, graph, script
@@ -73,20 +71,51 @@ def _stable_sort(self, stable=True, dim: int = -1, descending: bool = False):
     return op.TopK(self, k, axis=dim, largest=int(descending), sorted=1)
 
 
+def _adaptive_avg_pool2d(self, output_size: Sequence[int]):
+    # torch.onnx would write the bins of the example's size into the file
+    rows = _bins(op.Shape(self, start=2, end=3), output_size[0])
+    columns = _bins(op.Shape(self, start=3, end=4), output_size[1])
+    return op.MatMul(op.MatMul(rows, self), op.Transpose(columns, perm=[1, 0]))
+
+
+def _bins(length, number: int):
+    """Return the (number, length) weights of the averages over ``number`` parts of a side."""
+    first = op.Constant(value_ints=list(range(number)))
+    next_ = op.Constant(value_ints=list(range(1, number + 1)))
+    count = op.Constant(value_ints=[number])
+    one = op.Constant(value_ints=[1])
+    start = op.Div(op.Mul(first, length), count)
+    end = op.Div(op.Sub(op.Add(op.Mul(next_, length), count), one), count)
+    zero, step = op.Constant(value_int=0), op.Constant(value_int=1)
+    places = op.Range(zero, op.Squeeze(length), step)
+    start, end = op.Unsqueeze(start, one), op.Unsqueeze(end, one)
+    inside = op.And(op.GreaterOrEqual(places, start), op.Less(places, end))
+    return op.Div(op.Cast(inside, to=1), op.Cast(op.Sub(end, start), to=1))
+
+
 TRANSLATIONS: dict[Any, Callable] = {
     torch.ops.mmdynamicvis.selective_scan_eager.default: _selective_scan,
     torch.ops.aten.sort.stable: _stable_sort,
+    torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
+    torch.ops.aten._adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
 }
 """Op of torch -> function that expresses it in ONNX."""
 
 
-def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path) -> None:
+def write(
+    program: ExportedProgram,
+    shapes: dict[int, Any],
+    outputs: Sequence[str],
+    facts: dict[str, Any],
+    path: Path,
+) -> None:
     """Write an exported model.
 
     Args:
         program: The exported program.
         shapes: Index of each dynamic dimension of the images -> its ``Dim``.
-        model: The model, for the names of its outputs and its facts.
+        outputs: Names of the outputs.
+        facts: Metadata, of JSON types.
         path: File to write.
     """
     exported = torch.onnx.export(
@@ -94,13 +123,13 @@ def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, p
         dynamo=True,
         dynamic_shapes=(shapes,),
         input_names=['images'],
-        output_names=model.outputs,
+        output_names=outputs,
         opset_version=OPSET,
         custom_translation_table=TRANSLATIONS,
         verbose=False,
     )
-    facts = {name: json.dumps(value) for name, value in model.facts.items()}
-    exported.model.metadata_props.update(facts)
+    metadata = {name: json.dumps(value) for name, value in facts.items()}
+    exported.model.metadata_props.update(metadata)
     exported.save(path)
 
 

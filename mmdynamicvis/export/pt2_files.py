@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from mmdynamicvis.export.image_models import ImageModel
 
-
-def write(program: ExportedProgram, shapes: dict[int, Any], model: ImageModel, path: Path) -> None:
-    """Write an exported model; ``shapes`` is unused, as the program includes dynamic shapes."""
-    torch.export.save(program, path, extra_files={'facts.json': json.dumps(model.facts)})
+def write(
+    program: ExportedProgram,
+    shapes: dict[int, Any],
+    outputs: Sequence[str],
+    facts: dict[str, Any],
+    path: Path,
+) -> None:
+    """Write an exported model; the program includes dynamic shapes, its outputs have no names."""
+    torch.export.save(program, path, extra_files={'facts.json': json.dumps(facts)})
 
 
 def load(path: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:

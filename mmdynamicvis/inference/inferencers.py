@@ -28,7 +28,11 @@ from mmdynamicvis.inference.trained_model import load_all
 from mmdynamicvis.models.weights import local_file, read_checkpoint
 
 HOSTS = {
-    'mmpretrain': ('mmpretrain.apis', 'ImageClassificationInferencer', 'pretrained'),
+    'mmpretrain': (
+        'mmdynamicvis.inference.image_classification',
+        'IntactImageInferencer',
+        'pretrained',
+    ),
     'mmseg': ('mmseg.apis', 'MMSegInferencer', 'weights'),
     'mmdet': ('mmdet.apis', 'DetInferencer', 'weights'),
     'mmrotate': ('mmdet.apis', 'DetInferencer', 'weights'),
@@ -90,7 +94,7 @@ def load_inferencer(
     inferencer = getattr(import_module(module), name)(
         cfg, **{argument: local_file(weights)}, device=device, **options
     )
-    if scope != 'mmpretrain':  # which decodes images itself
+    if scope != 'mmpretrain':  # whose inferencer decodes images before the pipeline
         # otherwise images that a training refuses, such as 16-bit ones, would be read as white
         inferencer.pipeline.transforms[0].from_file = LoadIntactImage()
     # hosts silently accept partially matching weights

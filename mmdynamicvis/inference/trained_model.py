@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODELS
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdynamicvis.engine.config import metainfo_of, preprocessor_of, test_dataset, use_scope
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import shorten
-from mmdynamicvis.models.weights import Checkpoint, read_checkpoint
+from mmdynamicvis.models.weights import Checkpoint, as_checkpoint, read_checkpoint
 
 
 def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
@@ -63,6 +67,24 @@ def load_all(model: nn.Module, checkpoint: Checkpoint, cfg: Config) -> None:
             f'checkpoint {checkpoint.path} is not of the model of {cfg.filename}: '
             f'{shorten(differences, 4, "; ")}. Give the config that it was trained by'
         )
+
+
+class CompleteWeightsHook(Hook):
+    """Makes a Runner refuse what :func:`load_all` refuses; the file is not read again.
+
+    Args:
+        cfg: Config of the Runner, with ``load_from``.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self._cfg = cfg
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Load all weights, or raise an error; the Runner then loads the same weights."""
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        load_all(model, as_checkpoint(self._cfg.load_from, checkpoint), self._cfg)
 
 
 def _check_order(checkpoint: Checkpoint, cfg: Config) -> None:

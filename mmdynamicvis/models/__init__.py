@@ -1,8 +1,8 @@
 """The backbone and its parts; requires only torch and mmengine."""
 
 from mmdynamicvis.models.dynamicvis import DynamicVis
-from mmdynamicvis.models.mamba_mixer import Mamba2Mixer, MambaMixer
+from mmdynamicvis.models.mamba_mixer import MambaMixer
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.stim import STIM
 
-__all__ = ['STIM', 'DynamicVis', 'Mamba2Mixer', 'MambaMixer', 'PatchMerger']
+__all__ = ['STIM', 'DynamicVis', 'MambaMixer', 'PatchMerger']

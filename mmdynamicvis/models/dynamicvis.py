@@ -22,6 +22,7 @@ from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.ops_log import show_ops_log
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights, infer_arguments
+from mmdynamicvis.models.stem_bands import check_names, with_bands
 from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.models.weights import load_weights, register_sources
@@ -121,7 +122,7 @@ class DynamicVis(BaseModule):
     Args:
         arch: 'tiny', 'small', 'base' or 'large', or a dict with ``embed_dims`` and ``depths``
             (numbers of STIM units), one per stage. 'base' and 'large' are the paper's (table 1).
-        in_channels: Number of bands of the image.
+        in_channels: Number of bands of the image, by default that of ``bands``, or 3.
         img_size: (height, width) in pixels for which the position embedding is created, or one
             number for a square. It is interpolated for other sizes.
         patch_sizes: Kernel sizes of the patch mergers, one per stage.
@@ -158,8 +159,6 @@ class DynamicVis(BaseModule):
             ``type='Pretrained'`` loads a .pth or .safetensors file without executing code in it.
         pretrained: As in mmseg's backbones, the file of ``init_cfg=dict(type='Pretrained', ...)``;
             mmseg hands on that of the model.
-        mixer: 'mamba1', the paper's, which published weights need; or 'mamba2', with one decay per
-            head, whose scan consists of matrix products.
 
     Attributes:
         strides: Stride in pixels of the tokens of each stage that is built.
@@ -177,7 +176,7 @@ class DynamicVis(BaseModule):
     def __init__(
         self,
         arch: str | dict = 'base',
-        in_channels: int = 3,
+        in_channels: int | None = None,
         img_size: int | Sequence[int] = 512,
         patch_sizes: Sequence[int] = (7, 3, 3, 3),
         strides: Sequence[int] = (4, 2, 2, 2),
@@ -200,7 +199,7 @@ class DynamicVis(BaseModule):
         init_cfg: dict | list[dict] | None = None,
         pretrained: str | None = None,
         *,
-        mixer: str = 'mamba1',
+        bands: Sequence[str] | None = None,
     ) -> None:
         if pretrained is not None:
             init_cfg = _parse_pretrained(pretrained, init_cfg)
@@ -225,12 +224,19 @@ class DynamicVis(BaseModule):
             raise ValueError(
                 f"interpolate_mode is {interpolate_mode!r}; choose 'bicubic' or 'bilinear'"
             )
+        if bands is not None:
+            check_names(bands)
+            if in_channels not in (None, len(bands)):
+                raise ValueError(f'in_channels is {in_channels}, but bands has {len(bands)} names')
+            in_channels = len(bands)
+        in_channels = 3 if in_channels is None else in_channels
         check_backend('DynamicVis', BACKENDS, backend)
         show_ops_log()
         register_sources()
         register_formulas_if_counted()
 
         self.in_channels = in_channels
+        self.bands = None if bands is None else tuple(bands)
         self.embed_dims = embed_dims
         self.out_type = out_type
         self.frozen_stages = frozen_stages
@@ -262,7 +268,6 @@ class DynamicVis(BaseModule):
                     normalize_importance,
                     drop_path_rates[sum(depths[:i]) + j],
                     backend,
-                    mixer,
                 )
                 for j in range(depths[i])
             ]
@@ -276,17 +281,22 @@ class DynamicVis(BaseModule):
         self.min_size = math.prod(strides)
         self.strides = tuple(accumulate(strides[:n_stages], mul))
         self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
-        # the public register_load_state_dict_pre_hook needs torch 2.5
+        # the public functions that register these hooks need torch 2.5
         self._register_load_state_dict_pre_hook(_adapt_state_dict, with_module=True)
+        self._register_state_dict_hook(_name_bands)
         self._freeze_stages()
 
     @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike, **arguments: Any) -> DynamicVis:
+    def from_checkpoint(
+        cls, path: str | os.PathLike, *, strict: bool = True, **arguments: Any
+    ) -> DynamicVis:
         """Return a backbone with the weights of a checkpoint, in eval mode.
 
         Args:
             path: A .pth or .safetensors file or its http(s) URL, of a backbone or of a whole model;
                 no code in it is executed.
+            strict: Whether the checkpoint must have all weights. False is for training on other
+                ``bands``, of which those that it lacks start fresh.
             **arguments: Arguments of the class. They are needed if they cannot be inferred from the
                 weights (``reduction_ratios``, for example), and override those that can (``arch``).
 
@@ -297,10 +307,14 @@ class DynamicVis(BaseModule):
         """
         weights = backbone_weights(load_weights(path), str(path))
         strides = arguments.get('strides', (4,))
-        backbone = cls(**{**infer_arguments(weights, strides[0]), **arguments})
+        inferred = infer_arguments(weights, strides[0])
+        if not {'in_channels', 'bands'}.isdisjoint(arguments):
+            del inferred['in_channels'], inferred['bands']
+        backbone = cls(**{**inferred, **arguments})
         if backbone.post_norm is None:  # drop the norm of a classifier
-            weights = {k: v for k, v in weights.items() if not k.startswith('post_norm.')}
-        backbone.load_state_dict(weights)
+            for name in [name for name in weights if name.startswith('post_norm.')]:
+                del weights[name]
+        backbone.load_state_dict(weights, strict=strict)
         return backbone.eval()
 
     @classmethod
@@ -331,6 +345,8 @@ class DynamicVis(BaseModule):
         super().init_weights()
         for cfg in pretrained:
             state_dict = load_weights(cfg['checkpoint'], cfg.get('prefix'))
+            if 'bands' in cfg:
+                state_dict = with_bands(state_dict, {'': cfg['bands']})
             self.load_state_dict(state_dict, strict=False)
 
     def use_published_design(self) -> None:
@@ -449,7 +465,15 @@ def _adapt_state_dict(
     module: DynamicVis, state_dict: dict, prefix: str, metadata, strict, missing, unexpected, errors
 ) -> None:
     """Load hook that accepts the published layout and other sizes, and logs what is loaded."""
-    LoadReport.adapt(module, state_dict, prefix).log()
+    report = LoadReport.adapt(module, state_dict, prefix, metadata.get('bands'))
+    report.log()
+    missing += [f'{prefix}stages.0.merger.projection.weight of band {x}' for x in report.fresh]
+
+
+def _name_bands(module: DynamicVis, state_dict: dict, prefix: str, metadata: dict) -> None:
+    """State dict hook that adds the names of the bands to the backbone's metadata."""
+    if module.bands is not None:
+        metadata['bands'] = list(module.bands)
 
 
 def _parse_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -1,7 +1,4 @@
-"""Mixers of Mamba-1 and Mamba-2, whose two directions share all weights.
-
-They share what acts on single tokens, too: projections, gate and norm run once for both.
-"""
+"""Mamba-1 mixer whose two directions share every weight and every per-token projection."""
 
 from __future__ import annotations
 
@@ -13,55 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from mmdynamicvis.models.kept import Kept
-from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.weight_decay import without_decay
-from mmdynamicvis.ops import causal_conv1d, selective_scan, ssd_scan
-from mmdynamicvis.ops.ssd_scan import BACKENDS as SSD_BACKENDS
+from mmdynamicvis.ops import causal_conv1d, selective_scan
 
 ScanMode = Literal['mean', 'gate', 'forward']
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
-MAX_HEAD_DIM = 64
 
 
-class _Mixer(nn.Module):
-    """What both mixers have: how directions are merged, and the rates of decay."""
-
-    def __init__(self, scan_mode: ScanMode, backend: str) -> None:
-        super().__init__()
-        if scan_mode not in get_args(ScanMode):
-            raise ValueError(f'scan_mode is {scan_mode!r}; choose one of {get_args(ScanMode)}')
-        self.scan_mode = scan_mode
-        self.backend = backend
-        self.direction = 'forward' if scan_mode == 'forward' else 'both'
-        self._kept_A = Kept()
-
-    def _build_outputs(self, d_inner: int, dim: int) -> None:
-        self.out_proj = nn.Linear(d_inner, dim, bias=False)
-        if self.scan_mode == 'gate':
-            self.direction_gate = nn.Linear(2 * dim, 2, bias=False)
-
-    def train(self, mode: bool = True) -> _Mixer:
-        """Set the mode, and compute anew what depends on parameters alone."""
-        self._kept_A.clear()
-        return super().train(mode)
-
-    def _rates(self) -> Tensor:
-        return self._kept_A(self, lambda: -torch.exp(self.A_log.float()), self.A_log)
-
-    def _project(self, y: Tensor, kept: slice) -> Tensor:
-        y_BLD = self._gate(y) if self.scan_mode == 'gate' else y
-        y_BKD = y_BLD[:, kept]
-        # the projection would copy the parts of several images, which costs more than it saves
-        return self.out_proj(y_BKD) if y_BKD.is_contiguous() else self.out_proj(y_BLD)[:, kept]
-
-    def _gate(self, y_KBLD: Tensor) -> Tensor:
-        means_KBC = self.out_proj(y_KBLD.mean(2))
-        weight_BK = self.direction_gate(torch.cat(tuple(means_KBC), dim=-1)).softmax(-1)
-        return torch.einsum('kbld,bk->bld', y_KBLD, weight_BK.to(y_KBLD.dtype))
-
-
-class MambaMixer(_Mixer):
+class MambaMixer(nn.Module):
     """Mamba-1 mixer (arXiv 2312.00752, figure 3) over a sequence in one or two directions.
 
     The reverse pass is the same mixer on the reversed sequence. The input projection, the gate and
@@ -90,7 +47,11 @@ class MambaMixer(_Mixer):
         expand: int = 2,
         backend: str = 'auto',
     ) -> None:
-        super().__init__(scan_mode, backend)
+        super().__init__()
+        if scan_mode not in get_args(ScanMode):
+            raise ValueError(f'scan_mode is {scan_mode!r}; choose one of {get_args(ScanMode)}')
+        self.scan_mode = scan_mode
+        self.backend = backend
         d_inner = expand * dim
         self.split = (math.ceil(dim / 16), d_state, d_state)  # dt, B, C
         self.in_proj = nn.Linear(dim, 2 * d_inner, bias=False)
@@ -100,7 +61,10 @@ class MambaMixer(_Mixer):
         without_decay(self.dt_proj.bias)
         self.A_log = without_decay(nn.Parameter(torch.empty(d_inner, d_state)))
         self.D = without_decay(nn.Parameter(torch.empty(d_inner)))
-        self._build_outputs(d_inner, dim)
+        self.out_proj = nn.Linear(d_inner, dim, bias=False)
+        if scan_mode == 'gate':
+            self.direction_gate = nn.Linear(2 * dim, 2, bias=False)
+        self._kept_A = Kept()
         self.reset_state_parameters()
 
     @torch.no_grad()
@@ -111,115 +75,43 @@ class MambaMixer(_Mixer):
         self.D.fill_(1)
         bound = self.split[0] ** -0.5
         self.dt_proj.weight.uniform_(-bound, bound)
-        _reset_step_sizes(self.dt_proj.bias)
+        log_dt = torch.empty(d_inner).uniform_(math.log(DT_MIN), math.log(DT_MAX))
+        dt = log_dt.exp().clamp_min(DT_FLOOR)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # inverse of softplus
+
+    def train(self, mode: bool = True) -> MambaMixer:
+        """Set the mode, and compute anew what depends on parameters alone."""
+        self._kept_A.clear()
+        return super().train(mode)
 
     def forward(self, x_BLC: Tensor, kept: slice = slice(None)) -> Tensor:
         """Mix tokens (B, L, C) along the sequence, and return those of them that are kept."""
         x_BLD, z_BLD = self.in_proj(x_BLC).chunk(2, dim=-1)
+        direction = 'forward' if self.scan_mode == 'forward' else 'both'
         x = causal_conv1d(
-            x_BLD, self.conv1d.weight.squeeze(1), self.conv1d.bias, self.direction, self.backend
+            x_BLD, self.conv1d.weight.squeeze(1), self.conv1d.bias, direction, self.backend
         )
         dt, B, C = self.x_proj(x).split(self.split, dim=-1)
         y = selective_scan(
             x,
             linear(dt, self.dt_proj.weight),
-            self._rates(),
+            self._kept_A(self, lambda: -torch.exp(self.A_log.float()), self.A_log),
             B,
             C,
             D=self.D,
             z=z_BLD,
             dt_bias=self.dt_proj.bias,
             dt_softplus=True,
-            direction=self.direction,
+            direction=direction,
             average=self.scan_mode == 'mean',
             backend=self.backend,
         )
-        return self._project(y, kept)
+        y_BLD = self._gate(y) if self.scan_mode == 'gate' else y
+        y_BKD = y_BLD[:, kept]
+        # the projection would copy the parts of several images, which costs more than it saves
+        return self.out_proj(y_BKD) if y_BKD.is_contiguous() else self.out_proj(y_BLD)[:, kept]
 
-
-class Mamba2Mixer(_Mixer):
-    """Mamba-2 mixer (arXiv 2405.21060, figure 6) over a sequence in one or two directions.
-
-    The channels are in heads, which have one decay each, so that the scan consists of products of
-    matrices. Step sizes, input and output maps of the state come from the token itself, so all
-    projections run once for both directions; a norm stands before the output projection.
-
-    Args:
-        dim: Channels d of the tokens.
-        scan_mode: As in :class:`MambaMixer`.
-        d_state: Size N of the state of a channel.
-        d_conv: Width of the causal depthwise convolution.
-        expand: Inner channels over d. A head has 64 of them, or as many as the largest power of two
-            below that divides them.
-        backend: Backend of the convolution and the scan.
-
-    Raises:
-        ValueError: The scan mode is unknown.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        scan_mode: ScanMode = 'mean',
-        d_state: int = 16,
-        d_conv: int = 4,
-        expand: int = 2,
-        backend: str = 'auto',
-    ) -> None:
-        super().__init__(scan_mode, backend)
-        # Where the convolution has a backend that the scan lacks, mamba_ssm, it chooses its own.
-        names = [candidate.name for candidate in SSD_BACKENDS]
-        self.scan_backend = backend if backend in names else 'auto'
-        d_inner = expand * dim
-        n_heads = d_inner // math.gcd(d_inner, MAX_HEAD_DIM)
-        d_convolved = d_inner + 2 * d_state
-        self.split_in = (d_inner, d_convolved, n_heads)  # z; x, B and C; dt
-        self.split = (d_inner, d_state, d_state)
-        self.in_proj = nn.Linear(dim, sum(self.split_in), bias=False)
-        self.conv1d = nn.Conv1d(d_convolved, d_convolved, d_conv, groups=d_convolved)
-        self.dt_bias = without_decay(nn.Parameter(torch.empty(n_heads)))
-        self.A_log = without_decay(nn.Parameter(torch.empty(n_heads)))
-        self.D = without_decay(nn.Parameter(torch.empty(n_heads)))
-        self.norm = build_norm(dict(type='RMSNorm', eps=1e-5), d_inner)
-        self._build_outputs(d_inner, dim)
-        self.reset_state_parameters()
-
-    @torch.no_grad()
-    def reset_state_parameters(self) -> None:
-        """Initialize A, D and the step size as the published Mamba-2 does."""
-        self.A_log.uniform_(1, 16).log_()
-        self.D.fill_(1)
-        _reset_step_sizes(self.dt_bias)
-
-    def forward(self, x_BLC: Tensor, kept: slice = slice(None)) -> Tensor:
-        """Mix tokens (B, L, C) along the sequence, and return those of them that are kept."""
-        z_BLD, xBC, dt_BLH = self.in_proj(x_BLC).split(self.split_in, dim=-1)
-        xBC = causal_conv1d(
-            xBC, self.conv1d.weight.squeeze(1), self.conv1d.bias, self.direction, self.backend
-        )
-        x, B, C = xBC.split(self.split, dim=-1)
-        y = ssd_scan(
-            x,
-            dt_BLH,
-            self._rates(),
-            B,
-            C,
-            D=self.D,
-            z=z_BLD,
-            dt_bias=self.dt_bias,
-            dt_softplus=True,
-            direction=self.direction,
-            average=self.scan_mode == 'mean',
-            backend=self.scan_backend,
-        )
-        return self._project(self.norm(y), kept)
-
-
-MIXERS = {'mamba1': MambaMixer, 'mamba2': Mamba2Mixer}
-
-
-def _reset_step_sizes(bias: Tensor) -> None:
-    """Draw step sizes log-uniformly; the bias is the inverse of softplus."""
-    log_dt = torch.empty_like(bias).uniform_(math.log(DT_MIN), math.log(DT_MAX))
-    dt = log_dt.exp().clamp_min(DT_FLOOR)
-    bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+    def _gate(self, y_KBLD: Tensor) -> Tensor:
+        means_KBC = self.out_proj(y_KBLD.mean(2))
+        weight_BK = self.direction_gate(torch.cat(tuple(means_KBC), dim=-1)).softmax(-1)
+        return torch.einsum('kbld,bk->bld', y_KBLD, weight_BK.to(y_KBLD.dtype))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,17 +13,20 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from mmdynamicvis.band_names import spelling
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.models.state_dict_map import position_grid, to_ours, unflatten_position
+from mmdynamicvis.models.stem_bands import bands_of, take_by_name, with_bands, without_prefix
 
 _STEM = 'stages.0.merger.projection.weight'
 _POSITION = 'pos_embed'
 
 
 class Backbone(Protocol):
-    """Required interface of the model: a state dict and its design."""
+    """Required interface of the model: a state dict, its design and its bands."""
 
     published: bool
+    bands: tuple[str, ...] | None
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the parameters and buffers by name."""
@@ -41,18 +45,35 @@ class LoadReport:
     resized: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    """Names of the model's bands that the checkpoint does not have."""
+    bands: str = ''
+    """What became of the bands, for the log; empty if they are the same or have no names."""
 
     @classmethod
-    def adapt(cls, model: Backbone, state_dict: dict[str, Tensor], prefix: str) -> LoadReport:
+    def adapt(
+        cls,
+        model: Backbone,
+        state_dict: dict[str, Tensor],
+        prefix: str,
+        bands: Sequence[str] | None = None,
+    ) -> LoadReport:
         """Adapt the part of ``state_dict`` under ``prefix`` to the model, in place.
 
         Published names are converted to ours, the position embedding is resized to the model's
-        grid, and a stem for three bands is repeated over the model's bands. The model switches to
-        the published design if the checkpoint has it.
+        grid, and the model's bands take the weights of the bands with the same names; others keep
+        the model's own. The model switches to the published design if the checkpoint has it.
+
+        Args:
+            model: The backbone.
+            state_dict: Weights, with those of other parts under other prefixes.
+            prefix: Path of the backbone in ``state_dict``, with a dot at the end.
+            bands: Names of the bands in the checkpoint, if known.
 
         Raises:
-            RuntimeError: No tensor fits the model, a tensor has another shape, or the model has the
-                published design but the checkpoint does not.
+            RuntimeError: No tensor fits the model, a tensor has another shape, the numbers of bands
+                differ and their names are not known, or the model has the published design but the
+                checkpoint does not.
         """
         own = {name: tensor.shape for name, tensor in model.state_dict().items()}
         given = {}
@@ -61,13 +82,14 @@ class LoadReport:
         if _fit_design(model, given):
             own = {name: tensor.shape for name, tensor in model.state_dict().items()}
         report = cls(total=len(own))
-        for name, adapt in ((_POSITION, _resize_position), (_STEM, _repeat_bands)):
-            if name in own and name in given and given[name].shape != own[name]:
-                source = tuple(given[name].shape)
-                given[name] = adapt(given[name], own[name])
-                # For a published embedding of the same grid, only the layout changes.
-                if given[name].numel() != torch.Size(source).numel():
-                    report.resized.append(f'{name} {source} -> {tuple(own[name])}')
+        if _POSITION in own and _POSITION in given and given[_POSITION].shape != own[_POSITION]:
+            source = given[_POSITION].shape
+            given[_POSITION] = _resize_position(given[_POSITION], own[_POSITION])
+            # For a published embedding of the same grid, only the layout changes.
+            if given[_POSITION].numel() != source.numel():
+                report.resized.append(f'{_POSITION} {tuple(source)} -> {tuple(own[_POSITION])}')
+        if _STEM in given and _is_stem(given[_STEM], own[_STEM]):
+            given[_STEM] = report._match_bands(given[_STEM], bands, model)
         report.loaded = [name for name in given if name in own]
         report.missing = [name for name in own if name not in given]
         report.unexpected = [name for name in given if name not in own]
@@ -88,20 +110,56 @@ class LoadReport:
         ]
         if wrong:
             raise RuntimeError(
-                f'the checkpoint is of another backbone (arch, in_channels, scan_mode or mixer): '
+                f'the checkpoint is of another backbone (arch, in_channels or scan_mode): '
                 f'{len(wrong)} tensors have another shape: {shorten(wrong)}'
             )
         state_dict.update({prefix + name: tensor for name, tensor in given.items()})
         return report
 
+    def _match_bands(self, weight: Tensor, names: Sequence[str] | None, model: Backbone) -> Tensor:
+        """Return the weight of a checkpoint's stem for the bands of the model."""
+        own = model.state_dict()[_STEM]
+        count, n_own = weight.shape[1], own.shape[1]
+        if names is not None and len(names) != count:
+            raise RuntimeError(
+                f'{len(names)} bands are named for the checkpoint, {", ".join(names)}, but its '
+                f'stem takes {count}: name them in the order of its channels'
+            )
+        if names is None or model.bands is None:
+            if count == n_own:
+                if model.bands is not None:
+                    self.bands = f'its bands have no names: taken as {", ".join(model.bands)}'
+                return weight
+            known = [
+                f'{whose} {", ".join(of) if of else "have no names"}'
+                for whose, of in (('its', names), ("the backbone's", model.bands))
+            ]
+            raise RuntimeError(
+                f'the checkpoint takes {count} bands, the backbone {n_own}, and which are the same '
+                f'is not known ({known[0]}; {known[1]}). Name them: bands=(...) of the backbone, '
+                "('red', 'green', 'blue', 'nir') for example, and for a checkpoint without names "
+                "bands=(...) of init_cfg=dict(type='Pretrained', ...). Bands of the same name take "
+                'their weights, others start fresh'
+            )
+        if [spelling(name) for name in names] == [spelling(name) for name in model.bands]:
+            return weight
+        stem, self.fresh = take_by_name(weight, names, own, model.bands)
+        taken = [name for name in model.bands if name not in self.fresh]
+        self.bands = f'of its bands {", ".join(names)}, {", ".join(taken) or "none"} are taken'
+        if self.fresh:
+            self.bands += f', and {", ".join(self.fresh)} start fresh'
+        return stem
+
     def log(self) -> None:
-        """Log a summary, as a warning if tensors are missing or unexpected."""
+        """Log a summary, as a warning if tensors or bands are missing or unexpected."""
         text = f'DynamicVis: loaded {len(self.loaded)} of {self.total} tensors'
         for title in ('resized', 'missing', 'unexpected'):
             names = getattr(self, title)
             if names:
                 text += f'; {len(names)} {title}: {shorten(names)}'
-        incomplete = self.missing or self.unexpected
+        if self.bands:
+            text += f'; {self.bands}'
+        incomplete = self.missing or self.unexpected or self.fresh
         print_log(text, 'current', logging.WARNING if incomplete else logging.INFO)
 
 
@@ -144,20 +202,13 @@ def _resize_position(position: Tensor, shape: torch.Size) -> Tensor:
     return interpolate(position.to(wide), shape[2:], mode='bicubic').to(position.dtype)
 
 
-def _repeat_bands(weight: Tensor, shape: torch.Size) -> Tensor:
-    """Expand a stem for 3 bands to n bands: band c gets the weights of band c % 3, times 3 / n.
-
-    For an image whose bands are all equal, the features are the same if n is a multiple of 3, and
-    of the same scale otherwise.
-    """
-    n_bands = shape[1]
-    if weight.dim() != 4 or weight.shape[1] != 3 or weight.shape[::2] != shape[::2]:
-        return weight
-    return weight[:, [band % 3 for band in range(n_bands)]] * (3 / n_bands)
+def _is_stem(weight: Tensor, own: torch.Size) -> bool:
+    """Whether a weight differs from the model's at most in the number of bands."""
+    return weight.dim() == 4 and weight.shape[0] == own[0] and weight.shape[2:] == own[2:]
 
 
 def backbone_weights(weights: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
-    """Return the weights of the backbone, under our names, from a backbone or a whole model.
+    """Return the state dict of the backbone, under our names, from a backbone or a whole model.
 
     Args:
         weights: State dict read from a checkpoint, with our names or the published ones.
@@ -177,14 +228,14 @@ def backbone_weights(weights: dict[str, Tensor], origin: str) -> dict[str, Tenso
             f'checkpoint {origin} has no DynamicVis backbone; its names begin with '
             f'{sorted({name.split(".")[0] for name in weights})}'
         )
-    return named
+    return with_bands(named, without_prefix(bands_of(weights), prefix))
 
 
 def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[str, Any]:
     """Return the arguments of :class:`~mmdynamicvis.DynamicVis` that can be inferred from weights.
 
     Args:
-        weights: Weights of a backbone, under our names.
+        weights: State dict of a backbone, under our names.
         patch_stride: Stride in pixels of the first patch merger, which cannot be inferred.
     """
     units: dict[int, int] = {}
@@ -194,7 +245,7 @@ def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[s
             units[stage] = max(units.get(stage, 0), unit + 1)
     stems = [weights[f'stages.{i}.merger.projection.weight'] for i in sorted(units)]
     arch = dict(embed_dims=[len(stem) for stem in stems], depths=[units[i] for i in sorted(units)])
-    arguments = dict(arch=arch, in_channels=stems[0].shape[1])
+    arguments = dict(arch=arch, in_channels=stems[0].shape[1], bands=bands_of(weights).get(''))
     arguments['published'] = not any('.local.' in name for name in weights)
     position = weights.get(_POSITION)
     arguments['position_embedding'] = position is not None
@@ -205,6 +256,4 @@ def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[s
             arguments['img_size'] = [patch_stride * tokens for tokens in grid]
     if any('.direction_gate.' in name for name in weights):
         arguments['scan_mode'] = 'gate'
-    if any(name.endswith('.mixer.dt_bias') for name in weights):
-        arguments['mixer'] = 'mamba2'
     return arguments

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d
 
 from mmdynamicvis.models.kept import Kept
-from mmdynamicvis.models.mamba_mixer import MIXERS, ScanMode
+from mmdynamicvis.models.mamba_mixer import MambaMixer, ScanMode
 from mmdynamicvis.models.norm import build_norm
 from mmdynamicvis.models.patch_merger import as_tokens
 from mmdynamicvis.models.published_rule import select_by_importance, update_by_importance
@@ -52,14 +52,13 @@ class STIM(nn.Module):
             or 'none', and their ``num``; None is one per row of the grid. A selection that is not
             the published one takes one per row at the head, or none.
         selection_noise: Arguments of :class:`SelectionNoise`, or None for none.
-        scan_mode: See :class:`~mmdynamicvis.models.MambaMixer`.
+        scan_mode: See :class:`MambaMixer`.
         published: Be the published unit.
         update_unselected: In the published unit, add w s to the tokens that were not selected.
         normalize_importance: In the published unit, divide the importances of the selected tokens
             by their sum.
         drop_path_rate: Probability that an image skips the mixer in training.
         backend: Backend of the ops; the published rule selects in plain torch.
-        mixer: 'mamba1' or 'mamba2'.
 
     Raises:
         ValueError: An argument is out of its range; the message names it.
@@ -77,11 +76,8 @@ class STIM(nn.Module):
         normalize_importance: bool = False,
         drop_path_rate: float = 0.0,
         backend: str = 'auto',
-        mixer: str = 'mamba1',
     ) -> None:
         super().__init__()
-        if mixer not in MIXERS:
-            raise ValueError(f'mixer is {mixer!r}; choose one of {list(MIXERS)}')
         if reduction_ratio is not None and not 0 <= reduction_ratio < 1:
             raise ValueError(
                 f'reduction_ratio is {reduction_ratio}; it is the share of tokens that is dropped, '
@@ -119,7 +115,7 @@ class STIM(nn.Module):
         self.local = None if published else nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self._kept_kernel = Kept()
         self.norm = build_norm(dict(type='RMSNorm', eps=1e-5), dim)
-        self.mixer = MIXERS[mixer](dim, scan_mode, backend=backend)
+        self.mixer = MambaMixer(dim, scan_mode, backend=backend)
 
     def train(self, mode: bool = True) -> STIM:
         """Set the mode, and compute anew what depends on parameters alone."""

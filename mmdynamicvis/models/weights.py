@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
+import json
 import os
 import pickle
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,10 @@ from torch import Tensor
 
 from mmdynamicvis import zoo
 from mmdynamicvis.fileio import expand_home, replacing
+from mmdynamicvis.models.stem_bands import bands_of, with_bands, without_prefix
+
+BANDS = 'mmdynamicvis.bands'
+"""Key of a .safetensors file's metadata: names of bands as JSON, by path of the backbone."""
 
 
 def _inert(module: str, name: str) -> type:
@@ -74,7 +79,8 @@ class Checkpoint:
 
     Args:
         path: The file or address that was asked for, for messages.
-        weights: Tensors by name.
+        weights: Tensors by name, a state dict with the names of a backbone's bands if they are
+            known; see :mod:`mmdynamicvis.models.stem_bands`.
         classes: Names of the classes that mmengine recorded at training; none if it did not.
     """
 
@@ -99,6 +105,15 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if not Path(file).is_file():
         raise FileNotFoundError(f'checkpoint {file} does not exist')
     content = (_read_safetensors if file.endswith('.safetensors') else _read_pth)(file)
+    return as_checkpoint(path, content)
+
+
+def as_checkpoint(path: str | os.PathLike, content: object) -> Checkpoint:
+    """Return the weights and classes in what was read of a checkpoint file.
+
+    Raises:
+        ValueError: There are no weights.
+    """
     state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     if not isinstance(state_dict, Mapping):
         state_dict = {}
@@ -109,10 +124,15 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     }
     if not weights:
         raise ValueError(f'checkpoint {path} holds no tensors')
+    bands = bands_of(state_dict)
+    bands = without_prefix(bands, 'module.') or bands
+    if not bands and str(path).startswith(zoo.SCHEME):
+        whole = any(name.startswith('backbone.') for name in weights)
+        bands = {'backbone' if whole else '': zoo.find(str(path)).bands}
     for key in ('meta', 'dataset_meta', 'classes'):
         content = content.get(key) if isinstance(content, Mapping) else None
     classes = list(content) if isinstance(content, (list, tuple)) else []
-    return Checkpoint(str(path), weights, classes)
+    return Checkpoint(str(path), with_bands(weights, bands), classes)
 
 
 def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str, Tensor]:
@@ -141,7 +161,7 @@ def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str
         raise ValueError(
             f'checkpoint {path}: no name begins with {prefix!r}; the names begin with {found}'
         )
-    return part
+    return with_bands(part, without_prefix(bands_of(weights), prefix))
 
 
 def check_resumable(path: str | os.PathLike) -> None:
@@ -222,7 +242,7 @@ def save_weights(
     """Write weights to a .safetensors file, or as ``state_dict`` to a .pth file, atomically.
 
     Args:
-        state_dict: Name -> tensor.
+        state_dict: Name -> tensor; names of a backbone's bands are written too.
         path: File to write.
         metadata: Metadata of a .safetensors file.
 
@@ -232,11 +252,13 @@ def save_weights(
     path = Path(path)
     # safetensors refuses tensors that share memory or have gaps
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in state_dict.items()}
+    bands = bands_of(state_dict)
     with replacing(path) as temporary:
         if path.suffix == '.safetensors':
-            _write_safetensors(tensors, temporary, {'format': 'pt', **(metadata or {})})
+            named = {BANDS: json.dumps(bands)} if bands else {}
+            _write_safetensors(tensors, temporary, {'format': 'pt', **named, **(metadata or {})})
         else:
-            torch.save({'state_dict': tensors}, temporary)
+            torch.save({'state_dict': with_bands(tensors, bands)}, temporary)
 
 
 def import_safetensors(path: str | os.PathLike) -> ModuleType:
@@ -262,10 +284,12 @@ def _write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[st
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:
     load_file = import_safetensors(path).load_file
-    error_type = import_module('safetensors').SafetensorError
+    package = import_module('safetensors')
     try:
-        return load_file(path)
-    except error_type as error:
+        with package.safe_open(path, 'pt') as file:
+            bands = (file.metadata() or {}).get(BANDS, '{}')
+        return with_bands(load_file(path), json.loads(bands))
+    except package.SafetensorError as error:
         raise ValueError(f'checkpoint {path} is truncated or not safetensors: {error}') from error
 
 

@@ -7,7 +7,6 @@ if not hasattr(torch.library, 'custom_op'):
 
 from mmdynamicvis.ops.causal_conv1d import causal_conv1d
 from mmdynamicvis.ops.selective_scan import selective_scan
-from mmdynamicvis.ops.ssd_scan import ssd_scan
 from mmdynamicvis.ops.token_select import (
     TokenSelection,
     token_select,
@@ -18,7 +17,6 @@ __all__ = [
     'TokenSelection',
     'causal_conv1d',
     'selective_scan',
-    'ssd_scan',
     'token_select',
     'token_update',
 ]

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mmdynamicvis.ops import causal_conv1d, selective_scan, ssd_scan, token_select, token_update
+from mmdynamicvis.ops import causal_conv1d, selective_scan, token_select, token_update
 from mmdynamicvis.ops.causal_conv1d import BACKENDS as CONV_BACKENDS
 from mmdynamicvis.ops.dispatch import BackendUnavailableError
 from mmdynamicvis.ops.selective_scan import BACKENDS as SCAN_BACKENDS
-from mmdynamicvis.ops.ssd_scan import BACKENDS as SSD_BACKENDS
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS, UPDATE_BACKENDS
 
 LIMIT = 1e-5
@@ -32,20 +31,6 @@ def _selective_scan(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequenc
     inputs = x, dt, A, B, C, randn(48), randn(1, 100, 48), randn(48)
     rates = -A.exp()
     y = selective_scan(
-        *(rates if tensor is A else tensor for tensor in inputs),
-        dt_softplus=True,
-        direction='both',
-        average=True,
-        backend=backend,
-    )
-    return inputs, y
-
-
-def _ssd_scan(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence[Tensor], Tensor]:
-    B, C, A = randn(2, 1, 100, 16), randn(2, 1, 100, 16), randn(3)
-    inputs = randn(2, 1, 100, 48), randn(1, 100, 3), A, B, C, randn(3), randn(1, 100, 48), randn(3)
-    rates = -A.exp()
-    y = ssd_scan(
         *(rates if tensor is A else tensor for tensor in inputs),
         dt_softplus=True,
         direction='both',
@@ -77,7 +62,6 @@ def _token_update(backend: str, randn: Callable[..., Tensor]) -> tuple[Sequence[
 
 OPS = {
     'selective_scan': (SCAN_BACKENDS, _selective_scan),
-    'ssd_scan': (SSD_BACKENDS, _ssd_scan),
     'causal_conv1d': (CONV_BACKENDS, _causal_conv1d),
     'token_select': (SELECT_BACKENDS, _token_select),
     'token_update': (UPDATE_BACKENDS, _token_update),

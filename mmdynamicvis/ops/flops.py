@@ -1,12 +1,10 @@
-"""Operation counts of the scans, for the counters of torch, fvcore and mmengine.
+"""Operation counts of the selective scan, for the counters of torch, fvcore and mmengine.
 
 These counters know matrix products and convolutions, and skip unknown ops. For a scan,
 multiply-accumulates (MAC) are counted. Per token, channel and state there are three: decay times
 state, step times input, output map times state. The backward pass has ten: decay and input again,
 two for the gradient of the state, one each for the gradients of input map, output map, input and
-decay, and two from the latter to A and the step size. The SSD scan counts as many forward and two
-less backward, since A and the step size belong to a head. These are the operations of its
-recurrence, whatever a backend computes instead.
+decay, and two from the latter to A and the step size.
 
 The short convolution, the gate, norms and the selection are elementwise operations, which are not
 counted.
@@ -18,22 +16,15 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any
 
 import torch
 
 from mmdynamicvis.ops import triton_support
+from mmdynamicvis.ops.selective_scan import cpu, eager  # noqa: F401  they define the ops
 
-# they define the ops
-from mmdynamicvis.ops.selective_scan import cpu, eager  # noqa: F401
-from mmdynamicvis.ops.ssd_scan import cpu as ssd_cpu  # noqa: F401
-from mmdynamicvis.ops.ssd_scan import eager as ssd_eager  # noqa: F401
-
-FORWARD, BACKWARD, SSD_BACKWARD = 3, 10, 8
+FORWARD, BACKWARD = 3, 10
 """MAC per token, channel and state."""
-_MACS_BACKWARD = {'selective_scan': BACKWARD, 'ssd_scan': SSD_BACKWARD}
-BACKENDS = ('eager', 'cpu', 'triton')
 
 
 @functools.cache
@@ -47,16 +38,15 @@ def register_formulas() -> None:
 
     if triton_support.unavailable() is None:
         from mmdynamicvis.ops.selective_scan import triton  # noqa: F401  defines the op
-        from mmdynamicvis.ops.ssd_scan import triton as ssd_triton  # noqa: F401
-    for (op, macs), name in product(_MACS_BACKWARD.items(), BACKENDS):
-        forward = getattr(torch.ops.mmdynamicvis, f'{op}_{name}', None)
-        backward = getattr(torch.ops.mmdynamicvis, f'{op}_{name}_backward', None)
+    for name in ('eager', 'cpu', 'triton'):
+        forward = getattr(torch.ops.mmdynamicvis, f'selective_scan_{name}', None)
+        backward = getattr(torch.ops.mmdynamicvis, f'selective_scan_{name}_backward', None)
         if forward is not None:
             # the gradient of y comes first; fused kernels also have the states before x
             skipped = 1 if name == 'eager' else 2
             formulas = {
                 forward: _forward_flop,
-                backward: functools.partial(_backward_flop, skipped, macs),
+                backward: functools.partial(_backward_flop, skipped),
             }
             for packet, formula in formulas.items():
                 register_flop_formula(packet)(formula)
@@ -71,23 +61,24 @@ def register_formulas_if_counted() -> None:
         register_formulas()
 
 
-def _forward_flop(*args, **kwargs) -> int:
-    x_shape, B_shape = args[0], args[3]
-    return 2 * FORWARD * math.prod(x_shape) * B_shape[-1]
+def _forward_flop(
+    x_shape: Sequence[int], dt_shape: Sequence[int], A_shape: Sequence[int], *args, **kwargs
+) -> int:
+    return 2 * FORWARD * math.prod(x_shape) * A_shape[1]
 
 
-def _backward_flop(skipped: int, macs: int, *args, **kwargs) -> int:
-    x_shape, B_shape = args[skipped], args[skipped + 3]
-    return 2 * macs * math.prod(x_shape) * B_shape[-1]
+def _backward_flop(skipped: int, *args, **kwargs) -> int:
+    x_shape, _, A_shape = args[skipped : skipped + 3]
+    return 2 * BACKWARD * math.prod(x_shape) * A_shape[1]
 
 
 def _traced_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    x_shape, B_shape = (inputs[i].type().sizes() for i in (0, 3))
-    return FORWARD * math.prod(x_shape) * B_shape[-1]
+    x_shape, A_shape = (inputs[i].type().sizes() for i in (0, 2))
+    return FORWARD * math.prod(x_shape) * A_shape[1]
 
 
 JIT_HANDLES: dict[str, Callable[[Sequence[Any], Sequence[Any]], int]] = {
-    f'mmdynamicvis::{op}_{name}': _traced_macs for op, name in product(_MACS_BACKWARD, BACKENDS)
+    f'mmdynamicvis::selective_scan_{name}': _traced_macs for name in ('eager', 'cpu', 'triton')
 }
 """Handles for the counters of fvcore and mmengine, which trace a model and count MAC.
 

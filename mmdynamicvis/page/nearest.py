@@ -63,10 +63,8 @@ class NearestImages:
 
     def _show(self, path: Path, distance: float) -> tuple[Picture, str]:
         self._check(path)
-        picture, caption = (
-            indexed_picture(path, self._embedder.bands),
-            f'{distance:.3f} {path.name}',
-        )
+        picture = indexed_picture(path, **self._embedder.reading)
+        caption = f'{distance:.3f} {path.name}'
         return (_GONE, f'{caption} (gone)') if picture is None else (fit(picture, _SIDE), caption)
 
     def _check(self, path: Path) -> None:

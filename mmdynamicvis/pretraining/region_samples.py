@@ -90,7 +90,7 @@ def decode_sample(sample: Mapping[str, Any], labels: Mapping[str, int]) -> dict[
     Raises:
         OSError: The image is damaged. All messages name shard and key.
         ValueError: Image or JSON are missing, the JSON is invalid or lacks boxes or labels, a box
-            is not finite, or a category is unknown.
+            is not finite or in relative coordinates (0 to 1), or a category is unknown.
     """
     where = f'{sample["__url__"]}/{sample["__key__"]}'
     for suffix in ('jpg', 'json'):
@@ -162,4 +162,7 @@ def _parse_boxes(boxes: list, where: str) -> NDArray[np.float32]:
     for box, given in zip(boxes_R4, boxes, strict=True):
         if not np.isfinite(box).all():
             raise ValueError(f'{where}: the box {given} is not finite')
+        x1, y1, x2, y2 = box
+        if box.min() >= 0 and box.max() <= 1 and 0 < min(x2 - x1, y2 - y1) < 1:
+            raise ValueError(f'{where}: the box {given} is from 0 to 1; it must be in pixels')
     return boxes_R4

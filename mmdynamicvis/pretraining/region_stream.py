@@ -147,6 +147,17 @@ class RegionStream(IterableDataset):
         """Metainfo of the dataset, with at least ``classes``."""
         return dict(self._metainfo)
 
+    def data_infos(self) -> Iterator[dict[str, Any]]:
+        """Yield all samples in the order of the shards, decoded, without the pipeline."""
+        for shard in self.index.shards:
+            samples = range(shard.num_samples)
+            for sample in read_shard(self.index.address(shard), shard.num_samples, samples):
+                yield decode_sample(sample, self._labels)
+
+    @property
+    def _labels(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self._metainfo['classes'])}
+
     def __len__(self) -> int:
         """Return the number of samples of this rank in an epoch."""
         return len(self._share())
@@ -183,7 +194,7 @@ class RegionStream(IterableDataset):
         samples = self._stored(progress, worker, n_workers)
         # skip after shuffling, so that the order stays the same
         rest = islice(samples, max(batches_behind, 0) * progress.batch_size, None)
-        labels = {name: label for label, name in enumerate(self._metainfo['classes'])}
+        labels = self._labels
         return (self._prepare(sample, labels, progress.epoch) for sample in rest)
 
     def _current(self) -> _Progress:

@@ -15,6 +15,8 @@ from mmdynamicvis.registry import MODELS
 class PooledFeatures(BaseModel):
     """Returns the spatial mean of a backbone's last map as the vector of an image; not trainable.
 
+    Of a checkpoint, only the weights of the backbone are used.
+
     Args:
         backbone: Config of a backbone that returns maps (B, C, H, W).
         data_preprocessor: As in mmengine.
@@ -29,6 +31,8 @@ class PooledFeatures(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
+        # the public register_load_state_dict_pre_hook needs torch 2.5
+        self._register_load_state_dict_pre_hook(_leave_backbone)
 
     def forward(
         self,
@@ -54,3 +58,10 @@ class PooledFeatures(BaseModel):
         for sample, vector in zip(data_samples, vectors_BC, strict=True):
             sample.set_field(vector, 'feature')
         return data_samples
+
+
+def _leave_backbone(state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Remove the other parts of the model that a checkpoint is of, such as a head."""
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        if not name.startswith(f'{prefix}backbone.'):
+            del state_dict[name]

@@ -1,28 +1,74 @@
-"""Datasets of rotated boxes: DOTA's text format and HRSC2016."""
+"""Datasets of rotated boxes: DOTA's text format, DIOR-R and HRSC2016."""
 
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from mmengine.fileio import get
 from mmengine.logging import print_log
-from mmrotate.datasets import DOTADataset, HRSCDataset
+from mmrotate.datasets import DIORDataset, DOTADataset, HRSCDataset
 
 from mmdynamicvis.data.dota import check_dota
-from mmdynamicvis.data.problems import require_boxes, require_images, warn_of_other_case
+from mmdynamicvis.data.problems import (
+    raise_problems,
+    require_boxes,
+    require_images,
+    warn_of_other_case,
+)
+from mmdynamicvis.data.xml_objects import HRSC_OBJECTS, dior_problem, hrsc_problem
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import DATASETS
 
-BOX = ('cx', 'cy', 'w', 'h', 'ang')
-"""What HRSC2016 says of a box."""
+
+class _WithImagesAndBoxes:
+    """Requires that images exist and, in training, boxes, of datasets of mmrotate."""
+
+    def filter_data(self) -> list[dict]:
+        """Apply ``filter_cfg``, then require that images exist and, in training, boxes."""
+        data_list = super().filter_data()
+        source = self.ann_file or self.data_prefix['img_path']
+        require_images(source, data_list)
+        if not self.test_mode:
+            require_boxes(source, data_list, self.metainfo['classes'])
+        return data_list
+
+
+class _WithXMLLabels(_WithImagesAndBoxes):
+    """Checks all objects in the XML label file of an image before mmrotate reads them."""
+
+    OBJECTS = 'object'
+    """XPath of the objects in a label file."""
+
+    def _problem(self, element: ElementTree.Element) -> str:
+        """Return the problem of an object, or an empty string."""
+        raise NotImplementedError
+
+    def parse_data_info(self, img_info: dict) -> dict:
+        """Parse the annotations of one image."""
+        path = img_info['xml_path']
+        try:
+            root = ElementTree.fromstring(get(path, backend_args=self.backend_args))
+            objects = enumerate(root.iterfind(self.OBJECTS), start=1)
+            found = [(number, self._problem(element)) for number, element in objects]
+            problems = [f'object {number}: {problem}' for number, problem in found if problem]
+            data_info = {} if problems else super().parse_data_info(img_info) | self._size(root)
+        # missing elements are None
+        except (ElementTree.ParseError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'{path} is no label file of this dataset: {error}') from error
+        fix = 'unpack the labels again, or take this image out of the lists'
+        raise_problems(path, problems, fix)
+        return data_info
+
+    def _size(self, root: ElementTree.Element) -> dict[str, int]:
+        """Return what corrects the size of the image that mmrotate reads."""
+        return {}
 
 
 @DATASETS.register_module()
-class DOTATextDataset(DOTADataset):
+class DOTATextDataset(_WithImagesAndBoxes, DOTADataset):
     """mmrotate's ``DOTADataset`` with validation of annotations, sorted by file name.
 
     All lines are checked before training. Arguments are those of mmrotate's class.
@@ -64,43 +110,41 @@ class DOTATextDataset(DOTADataset):
             )
             print_log(message, logger='current', level=logging.WARNING)
 
-    def filter_data(self) -> list[dict]:
-        """Apply ``filter_cfg``, then require that images exist and, in training, boxes."""
-        data_list = super().filter_data()
-        source = self.ann_file or self.data_prefix['img_path']
-        require_images(source, data_list)
-        if not self.test_mode:
-            require_boxes(source, data_list, self.metainfo['classes'])
-        return data_list
+
+@DATASETS.register_module()
+class DIORRotatedDataset(_WithXMLLabels, DIORDataset):
+    """mmrotate's ``DIORDataset``, for DIOR-R, with validation of annotations.
+
+    Raises:
+        ValueError: A label file is not XML or has an object of an unknown category or without a
+            valid box, see :func:`mmdynamicvis.data.xml_objects.dior_problem`; the message names
+            it. Also if images do not exist, or there is no box to train on.
+    """
+
+    METAINFO = DIORDataset.METAINFO
+
+    def _problem(self, element: ElementTree.Element) -> str:
+        return dior_problem(element, self.cat2label.keys())
 
 
 @DATASETS.register_module()
-class HRSC2016Dataset(HRSCDataset):
+class HRSC2016Dataset(_WithXMLLabels, HRSCDataset):
     """mmrotate's ``HRSCDataset`` with the true height of images; mmrotate's uses the width.
 
     Raises:
-        ValueError: A label file is not XML, lacks a number, or has a box that is not finite or has
-            no area; the message names it.
+        ValueError: A label file is not XML, lacks a number, or has a box that is not finite, has no
+            area or is in relative coordinates (0 to 1); the message names it. Also if images do not
+            exist, or there is no box to train on.
     """
 
     METAINFO = HRSCDataset.METAINFO
+    OBJECTS = HRSC_OBJECTS
 
-    def parse_data_info(self, img_info: dict) -> dict:
-        """Parse the annotations of one image."""
-        path = img_info['xml_path']
-        try:
-            data_info = super().parse_data_info(img_info)
-            root = ElementTree.fromstring(get(path, backend_args=self.backend_args))
-            data_info['height'] = int(root.findtext('Img_SizeHeight'))
-        # missing elements are None
-        except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f'{path} is no label file of HRSC2016: {error}') from error
-        for number, element in enumerate(root.iterfind('HRSC_Objects/HRSC_Object'), start=1):
-            numbers = [float(element.findtext(f'mbox_{key}')) for key in BOX]
-            if not math.isfinite(sum(numbers)) or min(numbers[2:4]) <= 0:
-                box = ', '.join(f'{key} {value}' for key, value in zip(BOX, numbers, strict=True))
-                raise ValueError(f'{path}, object {number}: its box is {box}')
-        return data_info
+    def _problem(self, element: ElementTree.Element) -> str:
+        return hrsc_problem(element)
+
+    def _size(self, root: ElementTree.Element) -> dict[str, int]:
+        return dict(height=int(root.findtext('Img_SizeHeight')))
 
 
 @DATASETS.register_module()

@@ -9,6 +9,7 @@ from typing import Literal
 from mmengine.config import Config
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.data.sensors import PHYSICAL
 from mmdynamicvis.fileio import refuse_to_overwrite
 from mmdynamicvis.scenes.dense import segment_scene
 from mmdynamicvis.scenes.models import SceneModel
@@ -25,7 +26,8 @@ def infer_scene(
     *,
     tile: int | None = None,
     overlap: int | None = None,
-    bands: Sequence[int] | None = None,
+    bands: Sequence[int | str] | None = None,
+    sensor: str | None = None,
     nodata: float | None = None,
     alpha: Literal['mask', 'band'] | None = None,
     scaling: tuple[float, float] | None = None,
@@ -50,9 +52,11 @@ def infer_scene(
         tile: Side of the windows in pixels; by default the input size of the model in the config's
             test.
         overlap: Number of pixels shared by neighboring windows; by default a quarter of ``tile``.
-        bands: Bands of the raster in the order of the model's channels, counted from 1. By default
-            those of the config's ``LoadGeoTIFF``; if the config loads image files, the bands that
-            the raster calls blue, green and red, or else 3, 2, 1.
+        bands: Bands of the raster in the order of the model's channels, names or numbers counted
+            from 1. By default those of the config's ``LoadGeoTIFF``; if the config loads image
+            files, blue, green and red.
+        sensor: Sensor of the raster, by default that of the config's ``LoadGeoTIFF``: it finds
+            bands by their other names and converts to the config's unit; see ``LoadGeoTIFF``.
         nodata: Value of nodata pixels, for rasters that do not state one.
         alpha: How to interpret a band that the raster calls alpha, if that is ambiguous: 'mask' or
             'band', see ``LoadGeoTIFF``.
@@ -96,9 +100,18 @@ def infer_scene(
     )
     reading = model.reading()
     if scaling is not None:
-        reading['dtype'] = None
+        if reading.get('unit') in PHYSICAL:
+            raise ValueError(
+                f'scaling is {tuple(scaling)}, for models of 8-bit images, but '
+                f'{model.cfg.filename} reads {reading["unit"]}: leave it out'
+            )
+        reading.update(dtype=None, unit='stored')
     if bands is not None:
         reading['bands'] = list(bands)
+    if sensor is not None:
+        reading['sensor'] = sensor
+    if bands is not None or sensor is not None:  # a config without a unit means stored numbers
+        reading['unit'] = reading.get('unit') or 'stored'
     if nodata is not None:
         reading['nodata'] = nodata
     if alpha is not None:

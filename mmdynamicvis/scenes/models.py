@@ -36,7 +36,7 @@ from mmdynamicvis.scenes.tiles import NOT_FINITE
 SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
 """Scope of a config -> what its models predict."""
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
-AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', dtype='uint8')
+AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', unit='uint8')
 """Arguments of LoadGeoTIFF that replace a loader of image files, whose channels are B, G, R."""
 TILE = 512
 
@@ -82,9 +82,8 @@ class SceneModel:
         self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
-        self._finite = True
-        if hasattr(self._model, 'backbone'):
-            self._model.backbone.register_forward_hook(self._look_for_nan)
+        self._finite: list[Tensor] = []
+        self._watch_features()
 
     @property
     def classes(self) -> list[str]:
@@ -130,7 +129,7 @@ class SceneModel:
         """Number of images per input, 2 for change detection."""
         kind = type_name(self._loader)
         if kind == 'LoadPair':
-            return len(self._loader.get('keys', ('img_path', 'img_path2')))
+            return len(self._loader.get('keys', ()) or ('img_path', 'img_path2'))
         return 2 if kind == 'MultiImgLoadImageFromFile' else 1
 
     def check_bands(self, bands: int) -> None:
@@ -140,7 +139,7 @@ class SceneModel:
         if mean is not None and mean.numel() not in (bands, bands * self.dates):
             raise ValueError(
                 f'the model of {self.cfg.filename} has means of {mean.numel()} bands, and {bands} '
-                'are read: choose them with bands=..., in its order and counted from 1'
+                'are read: choose them with bands=..., in its order, by name or counted from 1'
             )
 
     def reading(self) -> dict[str, Any]:
@@ -182,18 +181,32 @@ class SceneModel:
         """Run the model on windows; predictions are in pixels of each window.
 
         Raises:
-            ValueError: The backbone returns values that are not finite; detectors would silently
-                find no objects in them.
+            ValueError: A backbone, or a layer behind it, returns values that are not finite;
+                detectors would silently find no objects in them.
         """
         samples = [self._pipeline(self._results(window)) for window in windows]
-        self._finite = True
+        self._finite.clear()
         predictions = self._model.test_step(pseudo_collate(samples))
-        if not self._finite:
+        # only now, because each look at a value waits for the device
+        if not all(map(bool, self._finite)):
             raise ValueError(f'the features of the model are not finite. {NOT_FINITE}')
         return [sample.cpu() for sample in predictions]
 
-    def _look_for_nan(self, backbone: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
-        self._finite = self._finite and all(bool(level.isfinite().all()) for level in outputs)
+    def _watch_features(self) -> None:
+        """Have the outputs of backbones, and of all layers with weights outside them, checked."""
+        backbones: tuple[str, ...] = ()
+        for name, module in self._model.named_modules():
+            if name.startswith(backbones):
+                continue
+            if name.rpartition('.')[2] == 'backbone':
+                backbones += (f'{name}.',)
+            elif next(module.parameters(recurse=False), None) is None:
+                continue
+            module.register_forward_hook(self._look_for_nan)
+
+    def _look_for_nan(self, layer: nn.Module, inputs: tuple, outputs: Any) -> None:
+        levels = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        self._finite += [level.isfinite().all() for level in levels if isinstance(level, Tensor)]
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the logits of each window, (classes, H, W) float32."""
@@ -226,7 +239,8 @@ class SceneModel:
         """Return the results that the config's loader would have returned."""
         if type_name(self._image_loader()) in IMAGE_LOADERS:
             window = [np.rint(image).astype(np.uint8) for image in window]
-        stacked = type_name(self._loader) != 'MultiImgLoadImageFromFile'
+        listed = type_name(self._loader) == 'LoadPair' and self._loader.get('keys', ()) is None
+        stacked = not listed and type_name(self._loader) != 'MultiImgLoadImageFromFile'
         image = np.concatenate(window, axis=-1) if stacked else window
         shape = window[0].shape[:2]
         return dict(img=image, img_shape=shape, ori_shape=shape, img_path='', img_id=0)

@@ -9,19 +9,18 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
 from rasterio.control import GroundControlPoint
-from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 from rasterio.windows import Window as RasterWindow
 
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
+from mmdynamicvis.data.grids import Points, check_encodings, check_places, place_of
 from mmdynamicvis.scenes.grid import Box
 
 Window = list[np.ndarray]
@@ -32,8 +31,6 @@ Result = TypeVar('Result')
 
 GDAL_CACHE = 128 * 2**20
 """Bytes of decoded blocks that GDAL may cache; its default is a fraction of the machine's RAM."""
-SHIFT = 0.5
-"""Largest shift in pixels between rasters that are taken to have one grid."""
 
 
 class Scene:
@@ -50,8 +47,8 @@ class Scene:
     Raises:
         OSError: A file is missing, damaged or not a raster; the message names it.
         ValueError: There is no file; a file lacks a band, has another dtype than the loader
-            expects, or a degenerate transform; the rasters are not on one grid; or ``scaling`` is
-            not increasing.
+            expects, or a degenerate transform; the rasters are not on one grid, or differ in
+            dtypes, scales or offsets; or ``scaling`` is not increasing.
     """
 
     def __init__(
@@ -72,7 +69,7 @@ class Scene:
         first, *others = self._files()
         self.height, self.width = first.shape
         self.crs, self.transform = first.crs, first.transform
-        self._points = _Points.of(first)
+        self._points = Points.of(first)
         for file in (first, *others):
             if file.transform.is_degenerate:
                 raise ValueError(
@@ -109,7 +106,7 @@ class Scene:
     def place(self) -> dict[str, Any]:
         """Georeferencing, as arguments of ``rasterio.open`` for a file on the same grid."""
         if self._points is not None:
-            return self._points.profile()
+            return _profile(self._points)
         return dict(crs=self.crs, transform=self.transform)
 
     def read(self, box: Box) -> tuple[Window, np.ndarray]:
@@ -165,64 +162,24 @@ class Scene:
         low, high = self.scaling
         return ((image - low) * (255 / (high - low))).clip(0, 255)
 
-    @staticmethod
-    def _compare(first: rasterio.DatasetReader, other: rasterio.DatasetReader) -> None:
-        """Raise an error if the pixels of two files are not aligned."""
-        for what, of in (
-            ('shape', lambda file: file.shape),
-            ('reference system', lambda file: str(file.crs)),
-        ):
-            if of(first) != of(other):
-                raise ValueError(
-                    f'{first.name} has the {what} {of(first)}, {other.name} {of(other)}. Bring '
-                    'them to one grid first, by gdalwarp for example'
-                )
-        if _Points.of(first) != _Points.of(other):
+    def _compare(self, first: rasterio.DatasetReader, other: rasterio.DatasetReader) -> None:
+        """Raise an error if two files do not lie on one grid or store their values differently."""
+        if first.shape != other.shape:
             raise ValueError(
-                f'{first.name} and {other.name} are placed by points or RPCs that differ, so that '
-                'their pixels do not lie on each other. Bring them to one grid first, by gdalwarp '
-                'for example'
+                f'{first.name} has the shape {first.shape}, {other.name} {other.shape}. Bring '
+                'them to one grid first, by gdalwarp for example'
             )
-        # positions of the other raster's corners, in pixels of the first
-        corners = np.array([(0, 0), (other.width, 0), (0, other.height)])
-        places = [~first.transform * (other.transform * corner) for corner in corners]
-        shift = np.abs(places - corners).max()
-        if shift > SHIFT:
-            raise ValueError(
-                f'{other.name} is shifted by {shift:.1f} pixels against {first.name}. Bring them '
-                'to one grid first, by gdalwarp for example'
-            )
+        check_places(place_of(first), place_of(other))
+        check_encodings(self.loader.encoding(first), self.loader.encoding(other))
 
 
-@dataclass(frozen=True)
-class _Points:
-    """Georeferencing of a raster that has neither a reference system nor a transform."""
-
-    gcps: tuple[tuple[float, ...], ...]
-    """Row, column, x, y and z of each ground control point."""
-    crs: CRS | None
-    """Reference system of the points."""
-    rpcs: dict[str, Any] | None
-    """As a dict, because rasterio's RPC objects are compared by identity."""
-
-    @classmethod
-    def of(cls, file: rasterio.DatasetReader) -> _Points | None:
-        points, crs = file.gcps
-        if file.crs is not None or not file.transform.is_identity or not (points or file.rpcs):
-            return None
-        gcps = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
-        return cls(gcps, crs, file.rpcs and file.rpcs.to_dict())
-
-    def __str__(self) -> str:
-        gcps = [f'{len(self.gcps)} ground control points'] if self.gcps else []
-        return ' and '.join(gcps + ['RPCs'] * (self.rpcs is not None))
-
-    def profile(self) -> dict[str, Any]:
-        profile = {} if self.rpcs is None else dict(rpcs=RPC(**self.rpcs))
-        if self.gcps:
-            points = [GroundControlPoint(*point) for point in self.gcps]
-            profile.update(gcps=points, crs=self.crs)
-        return profile
+def _profile(points: Points) -> dict[str, Any]:
+    """Return points as arguments of ``rasterio.open``."""
+    profile = {} if points.rpcs is None else dict(rpcs=RPC(**points.rpcs))
+    if points.gcps:
+        gcps = [GroundControlPoint(*point) for point in points.gcps]
+        profile.update(gcps=gcps, crs=points.crs)
+    return profile
 
 
 def _all_files(path: str) -> set[str]:

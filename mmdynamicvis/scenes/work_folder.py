@@ -15,6 +15,9 @@ import numpy as np
 
 from mmdynamicvis.fileio import PARTIAL, only_writer, replacing, shorten
 
+JOURNAL = 'mmdynamicvis-run.json'
+"""Name of the file of the settings, by which a folder of a run is recognized."""
+
 
 class WorkFolder:
     """Folder of named results (dicts of arrays), each written atomically.
@@ -34,7 +37,7 @@ class WorkFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        self._journal = path / 'settings.json'
+        self._journal = path / JOURNAL
         # converted to what is read back from JSON: tuples become lists
         self._settings = json.loads(json.dumps(settings))
         self._lock = ExitStack()

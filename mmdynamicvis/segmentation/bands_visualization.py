@@ -22,20 +22,23 @@ class BandsVisualizationHook(SegVisualizationHook):
     ``as_picture``; nodata pixels are black. For image pairs, the first date is shown.
 
     Args:
-        bands: Bands to show as red, green and blue, counted from 1.
+        bands: Bands to show as red, green and blue, names or numbers counted from 1.
+        sensor: Sensor that has bands of these names, as in ``LoadGeoTIFF``.
         **kwargs: Arguments of mmseg's class.
 
     Raises:
         ValueError: There are not three bands.
     """
 
-    def __init__(self, bands: Sequence[int] = (1, 2, 3), **kwargs: Any) -> None:
+    def __init__(
+        self, bands: Sequence[int | str] = (1, 2, 3), sensor: str | None = None, **kwargs: Any
+    ) -> None:
         if len(bands) != 3:
             raise ValueError(f'bands is {bands}; give three, for red, green and blue')
         super().__init__(**kwargs)
         self.tested = 0
         # the loader of the model has already decided how to interpret an alpha band
-        options = dict(bands=list(bands), alpha='band')
+        options = dict(bands=list(bands), sensor=sensor, unit='stored', alpha='band')
         self.load = TRANSFORMS.build(dict(type='mmdynamicvis.LoadGeoTIFF', **options))
 
     def after_val_iter(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
+from mmdynamicvis.data.image_files import find_names, paths_of
 from mmdynamicvis.data.problems import raise_problems, warn_of_other_case
 from mmdynamicvis.registry import DATASETS
 
@@ -14,14 +15,17 @@ from mmdynamicvis.registry import DATASETS
 class BinarySegDataset(BaseSegDataset):
     """mmseg's ``BaseSegDataset`` with a check that all files exist before training.
 
+    Without ``ann_file``, images are those that :func:`mmdynamicvis.data.image_files.find_files`
+    finds.
+
     Raises:
         ValueError: There are no images, or images or masks are missing; the message names them.
     """
 
     def load_data_list(self) -> list[dict]:
         """List the images, and their masks if ``data_prefix`` has ``seg_map_path``."""
-        data_list = super().load_data_list()
         folder = self.data_prefix['img_path']
+        data_list = super().load_data_list() if self.ann_file else self._files_of(folder)
         if not data_list:
             raise ValueError(
                 f'{folder} has no images *{self.img_suffix}. Check data_root, data_prefix and '
@@ -35,6 +39,13 @@ class BinarySegDataset(BaseSegDataset):
         missing = [f'{path} does not exist' for path in paths if not Path(path).is_file()]
         raise_problems(folder, missing, 'Check data_prefix, img_suffix and seg_map_suffix')
         return data_list
+
+    def _files_of(self, folder: str) -> list[dict]:
+        names = [n.removesuffix(self.img_suffix) for n in find_names(folder, self.img_suffix)]
+        suffixes = dict(img_path=self.img_suffix, seg_map_path=self.seg_map_suffix)
+        common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
+        paths = paths_of(names, self.data_prefix, suffixes)
+        return [dict(files, **common, seg_fields=[]) for files in paths]
 
 
 @DATASETS.register_module()

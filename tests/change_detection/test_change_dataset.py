@@ -41,6 +41,15 @@ def test_pairs_are_listed_by_folder_or_file(root, ann_file):
     assert dataset.metainfo['classes'] == ('unchanged', 'changed')
 
 
+def test_hidden_folders_and_circles_are_left_out(root):
+    for part in ('A', 'B'):
+        (root / part / '.hidden').mkdir()
+        (root / part / '.hidden/w.png').touch()
+        for name in ('circle', 'second'):
+            (root / part / name).symlink_to(root / part)
+    assert len(build(root)) == 3
+
+
 def test_lists_go_without_endings_and_with_blank_lines(root):
     (root / 'list/some.txt').write_text('x\n\nz\n')
     assert len(build(root, ann_file='list/some.txt')) == 2

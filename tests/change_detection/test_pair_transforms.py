@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop, RandomFlip
 from PIL import Image
+from scenes.scenes import placed_by_points
 
 from mmdynamicvis.change_detection import EachDate, LoadPair
 from mmdynamicvis.registry import TRANSFORMS
@@ -130,6 +131,7 @@ def test_pixels_without_data_at_either_date_are_ignored(geotiffs, tmp_path):
 @pytest.mark.parametrize(
     ('bands', 'dtype', 'crs', 'message'),
     [
+        (3, np.int16, 'EPSG:32630', r"has the dtypes \('uint16',.*b.tif \('int16'"),
         (3, np.uint16, 'EPSG:4326', 'has the reference system EPSG:32630, .*b.tif EPSG:4326'),
         (2, np.uint16, 'EPSG:32630', r'has the shape \(8, 8, 3\), .*b.tif \(8, 8, 2\)'),
     ],
@@ -155,6 +157,58 @@ def test_geotiffs_of_another_offset_are_an_error(geotiffs):
         file.offsets = [-1000.0] * 3
     with pytest.raises(ValueError, match=r'has the scales and offsets of bands .*-1000\.0'):
         LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))(geotiffs)
+    for path in geotiffs.values():
+        with rasterio.open(path, 'r+') as file:
+            file.scales = [1e-4] * 3
+            file.write(np.full((3, 8, 8), 5000 + (0 if file.offsets[0] else -1000), np.uint16))
+    with rasterio.open(geotiffs['img_path2'], 'r+') as file:
+        file.offsets = [-0.1] * 3
+    image = LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF', unit='reflectance'))(geotiffs)
+    assert np.allclose(image['img'], 0.4)  # of both dates
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('kind', ['gcps', 'rpcs'])
+@pytest.mark.parametrize('shift', [0, 1])
+def test_geotiffs_placed_by_points(geotiffs, tmp_path, kind, shift):
+    placed_by_points(tmp_path / 'a.tif', kind)
+    placed_by_points(tmp_path / 'b.tif', kind, shift)
+    load = LoadPair(loader=dict(type='mmdynamicvis.LoadGeoTIFF'))
+    if not shift:
+        assert load(geotiffs)['img'].shape == (64, 64, 6)
+        return
+    with pytest.raises(ValueError, match=r'a\.tif and .*b\.tif are placed by points or RPCs that'):
+        load(geotiffs)
+
+
+@pytest.mark.parametrize(
+    ('place', 'offsets', 'message'),
+    [
+        (dict(left=6e5 + 100), [0], r'two is shifted by 10\.0 pixels against .*one'),
+        ({}, [-1000], r'one has the scales and offsets of bands .*two .*-1000'),
+    ],
+)
+def test_folders_of_bands_that_do_not_match_are_an_error(tmp_path, place, offsets, message):
+    for folder, where, stated in (('one', {}, [0]), ('two', place, offsets)):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / f'{folder}/{folder}_B02.tif'
+        write_geotiff(path, np.ones((1, 8, 8), np.uint16), **where)
+        with rasterio.open(path, 'r+') as file:
+            file.offsets = stated
+    loader = dict(type='mmdynamicvis.LoadBandFiles', bands=['B02'])
+    with pytest.raises(ValueError, match=message):
+        LoadPair(loader)(dict(img_path=f'{tmp_path}/one', img_path2=f'{tmp_path}/two'))
+
+
+def test_opencd_lists_paths_and_images(results):
+    stacked = LoadPair()(results)['img']
+    paths = [results['img_path'], results['img_path2']]
+    loaded = LoadPair(keys=None)(dict(img_path=paths))
+    assert loaded['img_path'] == paths
+    np.testing.assert_array_equal(np.concatenate(loaded['img'], axis=-1), stacked)
+    Image.new('RGB', (48, 41)).save(paths[1])
+    with pytest.raises(ValueError, match=r'A/x.png has the shape \(40, 48, 3\)'):
+        LoadPair(keys=None)(dict(img_path=paths))
 
 
 def test_geotiffs_of_another_dtype_are_an_error(geotiffs):

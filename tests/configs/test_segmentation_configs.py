@@ -9,6 +9,8 @@ from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, init
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from mmdynamicvis.engine.config import leaf_datasets
+
 from .training import SMALL, training_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -59,7 +61,7 @@ def test_config_is_complete(path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     for split in ('train', 'val', 'test'):
-        dataset = cfg[f'{split}_dataloader'].dataset
+        dataset = next(leaf_datasets(cfg[f'{split}_dataloader'].dataset))
         DATASETS.build(dict(dataset, lazy_init=True))
         assert dataset.data_root == cfg.data_root
     for transform in cfg.tta_pipeline:

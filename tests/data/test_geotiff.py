@@ -9,6 +9,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from scipy.io import netcdf_file
 
+from mmdynamicvis.data import geotiff
 from mmdynamicvis.data.geotiff import IgnoreNodata, LoadGeoTIFF
 
 pytestmark = pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
@@ -99,18 +100,139 @@ def test_near_infrared_that_is_called_alpha(tmp_path, image, dtype):
         load(path, bands=[1, 2, 3])
 
 
-@pytest.mark.parametrize('count', [3, 5])
+@pytest.mark.parametrize('count', [3, 4])
 def test_colors_by_their_names(tmp_path, image, count):
     kinds = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, *[ColorInterp.undefined] * 2]
     path = write(tmp_path / 'a.tif', image[:count], photometric='MINISBLACK')
-    order = ('blue', 'green', 'red', 2)
-    assert (load(path, bands=order)['img'] == image[[2, 1, 0, 1]].transpose(1, 2, 0)).all()
+    order = dict(bands=('blue', 'green', 'red', 2), unit='stored')
+    assert (load(path, **order)['img'] == image[[2, 1, 0, 1]].transpose(1, 2, 0)).all()
     with rasterio.open(path, 'r+') as file:
         file.colorinterp = kinds[:count]
-    assert (load(path, bands=order)['img'] == image[[0, 1, 2, 1]].transpose(1, 2, 0)).all()
-    expected = image[[2, 1, 0]] if count == 3 else image
+    assert (load(path, **order)['img'] == image[[0, 1, 2, 1]].transpose(1, 2, 0)).all()
+    expected = image[[2, 1, 0]] if count == 3 else image[:count]
     assert (load(path)['img'] == expected.transpose(1, 2, 0)).all()
     assert (load(path, bands=[1])['img'] == image[[0]].transpose(1, 2, 0)).all()
+
+
+def name_bands(path, names=None, tags=None, scales=None, offsets=None):
+    with rasterio.open(path, 'r+') as file:
+        for band, name in enumerate(names or (), 1):
+            file.set_band_description(band, name)
+        file.update_tags(**tags or {})
+        file.scales = scales or file.scales
+        file.offsets = offsets or file.offsets
+    return path
+
+
+def test_bands_by_their_descriptions(tmp_path, image):
+    path = name_bands(write(tmp_path / 'a.tif', image), ('B8', 'B04', 'Band 3', 'B3', 'QA'))
+    read = dict(sensor='sentinel2', unit='stored')
+    results = load(path, bands=('red', 'green', 'B08'), **read)
+    assert (results['img'] == image[[1, 3, 0]].transpose(1, 2, 0)).all()
+    assert (load(path, bands=[2, 4, 1])['img'] == results['img']).all()
+    message = r"a\.tif has no band 'blue'; its bands are 1: B8, 2: B04, 3: no name, .*B02 \(blue\)"
+    with pytest.raises(ValueError, match=message):
+        load(path, bands=('red', 'blue'), **read)
+    with pytest.raises(ValueError, match=r"a\.tif has no band 'blue'; its bands are 1: B8, 2: B04"):
+        load(path, bands=('blue',), unit='stored')
+
+
+def test_descriptions_come_before_colors(tmp_path, image):
+    """GDAL calls three or four bands of 8 bits red, green, blue and alpha."""
+    image = image[:4].astype(np.uint8)
+    path = write(tmp_path / 'a.tif', image, photometric='RGB', alpha='YES')
+    name_bands(path, ('blue', 'green', 'red', 'nir'))
+    results = load(path, bands=('nir', 'red', 'blue'), unit='uint8')
+    assert (results['img'] == image[[3, 2, 0]].transpose(1, 2, 0)).all()
+    path = write(tmp_path / 'b.tif', image, photometric='RGB', alpha='YES')
+    with pytest.raises(
+        ValueError, match=r"b\.tif has no band 'nir'; its bands are 1: red, 2: green"
+    ):
+        load(path, bands=('nir',), sensor='planetscope', unit='uint8')
+    results = load(path, bands=('nir', 'red'), sensor='naip', unit='uint8')
+    assert (results['img'] == image[[3, 0]].transpose(1, 2, 0)).all()
+
+
+def test_descriptions_that_bands_share_say_nothing(tmp_path, image):
+    path = name_bands(write(tmp_path / 'a.tif', image[:2].astype(np.float32)), ('bands', 'bands'))
+    results = load(path, bands=('VH', 'VV'), sensor='sentinel1_db', unit='dB')
+    assert (results['img'] == image[[1, 0]].transpose(1, 2, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ('sensor', 'scale', 'offset'),
+    [
+        ('sentinel2', 1e-4, -0.1),
+        ('sentinel2_no_offset', 1e-4, 0.0),
+        ('landsat9', 2.75e-5, -0.2),
+        ('planetscope', 1e-4, 0.0),
+    ],
+)
+def test_reflectance(tmp_path, image, sensor, scale, offset):
+    names = {'landsat9': ('SR_B4', 'SR_B5'), 'planetscope': ('red', 'nir')}
+    image = 50 * image[:2] + 900
+    image[:, 1, 2] = 0
+    names = names.get(sensor, ('B04', 'B08'))
+    path = name_bands(write(tmp_path / 'a.tif', image, nodata=0), names)
+    options = dict(bands=('red',), sensor=sensor, unit='reflectance', nodata_fill=0.5)
+    results = load(path, **options)
+    expected = scale * image[0] + offset
+    expected[1, 2] = 0.5  # nodata is what the file says of its numbers
+    np.testing.assert_allclose(results['img'][..., 0], expected, rtol=0, atol=1e-6)
+    assert np.argwhere(results['nodata']).tolist() == [[1, 2]]
+    # once, also if the file states the same
+    name_bands(path, scales=[scale] * 2, offsets=[offset] * 2)
+    assert (load(path, **options)['img'] == results['img']).all()
+    number = dict(bands=[1], nodata_fill=0.5)
+    assert (load(path, **number, unit='reflectance')['img'] == results['img']).all()
+    assert load(path, **number)['img'].max() == image[0].max()
+    name_bands(path, scales=[scale] * 2, offsets=[offset - 0.1] * 2)
+    with pytest.raises(ValueError, match=rf'a\.tif states scale and offset .*{sensor}'):
+        load(path, **options)
+
+
+@pytest.mark.parametrize('stored', ['linear', 'dB'])
+def test_backscatter(tmp_path, stored):
+    linear = np.random.default_rng(0).uniform(1e-3, 1, (2, 6, 7)).astype(np.float32)
+    values = dict(linear=linear, dB=10 * np.log10(linear))
+    image = values[stored].copy()
+    if stored == 'linear':
+        image[0, 2, 3], image[1, 0, 0] = 0, -1e-4  # border and removed noise
+    path = write(tmp_path / 'a.tif', image)
+    options = dict(bands=('VV', 'VH'), sensor=f'sentinel1_{stored.lower()}')
+    for unit, expected in values.items():
+        results = load(path, **options, unit=unit)
+        converted = (stored, unit) == ('linear', 'dB')
+        expected = expected if unit != stored else image
+        there = ~results['nodata']
+        np.testing.assert_allclose(
+            results['img'][there], expected.transpose(1, 2, 0)[there], rtol=1e-5, atol=1e-5
+        )
+        # numbers that are not positive have no logarithm
+        assert results['nodata'].sum() == (2 if converted else 0)
+    with pytest.raises(ValueError, match='has integers without scale and offset'):
+        load(write(tmp_path / 'b.tif', linear.astype(np.uint16)), **options, unit='dB')
+
+
+def test_values_that_are_not_of_the_sensor(tmp_path, image):
+    read = dict(bands=('red',), sensor='sentinel2', unit='reflectance')
+    floats = write(tmp_path / 'floats.tif', np.zeros((12, 6, 7), np.float32))
+    with pytest.raises(ValueError, match=r"floats\.tif has dtype float32, .*unit='stored'"):
+        load(floats, **read)
+    assert load(floats, bands=['red'], sensor='sentinel2', unit='stored')['img'].max() == 0
+    path = name_bands(write(tmp_path / 'a.tif', image[:2]), ('B04', 'SCL'))
+    with pytest.raises(ValueError, match=r"a\.tif calls band 2 'SCL', which is none of sensor"):
+        load(path, **dict(read, bands=('red', 2)))
+    with pytest.raises(ValueError, match=r'a\.tif has integers without scale and offset, which do'):
+        load(path, bands=[1], unit='reflectance')
+    with pytest.raises(ValueError, match=r'a\.tif has dtype uint16, not uint8'):
+        load(path, bands=['B04'], unit='uint8')
+    for baseline, sensor in (('03.01', 'sentinel2'), ('05.11', 'sentinel2_no_offset')):
+        name_bands(path, tags=dict(PROCESSING_BASELINE=baseline))
+        with pytest.raises(ValueError, match=rf'a\.tif is of processing baseline {baseline}'):
+            load(path, **dict(read, sensor=sensor))
+        other = {'sentinel2', 'sentinel2_no_offset'} - {sensor}
+        load(path, **dict(read, sensor=other.pop()))
 
 
 @pytest.mark.parametrize('dtype', ['complex64', 'complex128', 'complex_int16'])
@@ -204,12 +326,14 @@ def test_files_that_do_not_fit(tmp_path, image, options, message):
         dict(bands=[0, 1]),
         dict(bands=[]),
         dict(bands=['nir']),
+        dict(sensor='sentinel2'),
+        dict(unit='uint8', dtype='uint16'),
         dict(nodata_where='some'),
         dict(alpha=True),
     ],
 )
 def test_wrong_arguments(options):
-    with pytest.raises(ValueError, match=r'bands is|nodata_where is|alpha is'):
+    with pytest.raises(ValueError, match=r'bands is|unit is|nodata_where is|alpha is'):
         LoadGeoTIFF(**options)
 
 
@@ -253,3 +377,18 @@ def test_real_files(shared_data):
     deep = load(shared_data / 'spacenet_solaris/sample_geotiff.tif', dtype='uint16')
     assert deep['img'].shape == (900, 900, 1)
     assert deep['img'].max() > 255
+
+
+def test_scales_and_offsets_are_told_once_and_not_applied(tmp_path, image, monkeypatch):
+    geotiff._tell_scales.cache_clear()
+    told = []
+    monkeypatch.setattr(geotiff, 'print_log', lambda message, *_: told.append(message))
+    paths = [write(tmp_path / f'{name}.tif', image) for name in 'ab']
+    load(paths[0])
+    assert told == []
+    for path in paths:
+        with rasterio.open(path, 'r+') as file:
+            file.scales, file.offsets = [0.5] * 5, [-100.0] * 5
+        assert (load(path)['img'] == image.transpose(1, 2, 0)).all()
+    (message,) = told
+    assert 'scales and offsets of their bands, as (0.5, -100.0), which are not applied' in message

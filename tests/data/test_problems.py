@@ -11,7 +11,8 @@ from mmdynamicvis.data import problems
     ('suffix', 'expected'), [('.png', 'b.PNG, c/d.Png'), ('/im1.png', 'e/IM1.png'), ('.tif', '')]
 )
 def test_endings_that_differ_in_case_are_told(tmp_path, monkeypatch, suffix, expected):
-    for name in ('a.png', 'b.PNG', 'c/d.Png', 'c/._f.PNG', 'e/IM1.png', 'e/im1.png', 'g.pngw'):
+    shown = ('a.png', 'b.PNG', 'c/d.Png', 'e/IM1.png', 'e/im1.png', 'g.pngw')
+    for name in (*shown, 'c/._f.PNG', '.h/i.PNG'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     said = []

@@ -155,6 +155,57 @@ def test_bands_of_a_raster(tmp_path: Path) -> None:
         Embedder(tmp_path / 'four.safetensors', device='cpu')
 
 
+def write_raster(path: Path, image: np.ndarray, names: tuple[str, ...] = ()) -> Path:
+    height, width, bands = image.shape
+    profile = dict(driver='GTiff', height=height, width=width, count=bands, dtype=image.dtype)
+    with rasterio.open(path, 'w', **profile) as file:
+        file.write(image.transpose(2, 0, 1))
+        for band, name in enumerate(names, 1):
+            file.set_band_description(band, name)
+    return path
+
+
+def test_bands_by_name_in_the_unit_of_a_config(tmp_path: Path) -> None:
+    image = random_image(48, 64, bands=12).astype(np.uint16) * 30
+    path = write_raster(tmp_path / 'scene.tif', image)
+    reading = dict(bands=['nir', 'red'], sensor='sentinel2', unit='reflectance')
+    step = dict(type='mmdynamicvis.LoadGeoTIFF', **reading)
+    dataset = dict(type='Any', pipeline=[step])
+    backbone = dict(type='mmdynamicvis.DynamicVis', arch=ARCH, img_size=64, bands=['nir', 'red'])
+    cfg = Config(
+        dict(
+            model=dict(backbone=backbone),
+            data_preprocessor=dict(mean=[0.3, 0.2], std=[0.2, 0.2]),
+            test_dataloader=dict(dataset=dataset),
+        )
+    )
+    weights = tmp_path / 'two.safetensors'
+    save_weights(random_backbone(img_size=64, bands=('nir', 'red')).state_dict(), weights)
+    embedder = Embedder(cfg, checkpoint=weights, device='cpu')
+    values = (image[..., [7, 3]] - 1000.0) / 1e4
+    expected = embedder([values.astype(np.float32)])
+    torch.testing.assert_close(embedder([path]), expected, rtol=1e-4, atol=1e-5)
+    # what a model that is given by its weights alone needs
+    units = dict(mean=[0.3, 0.2], std=[0.2, 0.2], device='cpu')
+    named = Embedder(weights, **reading, **units)
+    assert torch.equal(named([path]), embedder([path]))
+    with pytest.raises(ValueError, match=r"unit is 'dB'; .* 'reflectance', 'uint8', 'stored'"):
+        Embedder(weights, **dict(reading, unit='dB'), **units)
+    with pytest.raises(RuntimeError, match=r'projection\.weight of band swir16'):
+        wider = dict(backbone, bands=['nir', 'red', 'swir16'])
+        Embedder(Config(dict(cfg, model=dict(backbone=wider))), checkpoint=weights, device='cpu')
+
+
+def test_a_model_card_names_the_bands(tmp_path: Path) -> None:
+    image = random_image(64, 64, bands=4)
+    path = write_raster(tmp_path / 'scene.tif', image, ('B02', 'B03', 'B04', 'B08'))
+    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    embedder = Embedder(name, sensor='sentinel2', device='cpu')
+    assert torch.equal(embedder([path]), embedder([image[..., [2, 1, 0]]]))
+    with pytest.raises(ValueError, match=r"scene\.tif has no band 'red'; its bands are 1: B02"):
+        Embedder(name, device='cpu')([path])
+
+
 def test_other_units_than_those_of_the_mean_are_refused(embedder: Embedder, tmp_path: Path) -> None:
     rasterio = pytest.importorskip('rasterio')
     image = random_image(48, 64).astype(np.uint16) * 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from mmdynamicvis.engine.launch import build_runner
 
@@ -45,13 +46,28 @@ class Images(Dataset):
         return dict(inputs=torch.rand(3, 8, 8))
 
 
+class Stream(IterableDataset):
+    metainfo = Images.metainfo
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (dict(inputs=torch.rand(3, 8, 8)) for _ in range(self.count))
+
+
 @pytest.fixture(autouse=True)
 def registered() -> Any:
     MODELS.register_module(module=Pooled)
     DATASETS.register_module(module=Images)
+    DATASETS.register_module(module=Stream)
     yield
     MODELS.module_dict.pop('Pooled')
     DATASETS.module_dict.pop('Images')
+    DATASETS.module_dict.pop('Stream')
 
 
 def run(
@@ -132,6 +148,17 @@ def test_a_batch_size_of_one(tmp_path: Path) -> None:
 )
 def test_other_trainings_go_on(tmp_path: Path, options: dict, batches: list[int]) -> None:
     assert run(tmp_path, **options) == batches
+
+
+@pytest.mark.parametrize('train_cfg', [None, BY_ITERATIONS])
+def test_streams(tmp_path: Path, train_cfg: dict | None) -> None:
+    options = dict(train_cfg=train_cfg, sampler=None, dataset=dict(type='Stream', count=9))
+    message = r'last batch of an epoch has 1 image \(9 images in batches of 4\)'
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, 9, **options)
+    assert len(run.batches) == 1
+    options['dataset'] = dict(type='Stream', count=10)
+    assert run(tmp_path, 10, **options)[:3] == [4, 4, 2]
 
 
 def test_the_number_of_classes_is_checked_before_the_first_step(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_file_that_is_no_config(tmp_path: Path) -> None:
+    (tmp_path / 'epoch_12.pth').touch()
+    with pytest.raises(ValueError, match=r'epoch_12\.pth is no config file .* in the wrong order'):
+        load(tmp_path / 'epoch_12.pth')
+    with pytest.raises(FileNotFoundError, match=r'by its bare name through mim'):
+        load(tmp_path / 'none.py')
+
+
 @pytest.mark.parametrize('root', ['2024', '1e3', 'tiles,2020', 'my data', 'True', "d'or", '.'])
 def test_paths_stay_the_text_that_they_are(config: Path, root: str) -> None:
     keys = ['load_from', 'model.init_cfg.checkpoint', 'train_dataloader.dataset.ann_file']

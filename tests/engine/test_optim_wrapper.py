@@ -16,11 +16,11 @@ CONSTRUCTOR = 'mmdynamicvis.BackboneOptimWrapperConstructor'
 
 
 class Model(nn.Module):
-    def __init__(self, mixer: str = 'mamba1') -> None:
+    def __init__(self) -> None:
         super().__init__()
         arch = dict(embed_dims=(8, 12), depths=(1, 2))
         per_stage = dict(patch_sizes=(7, 3), strides=(4, 2), reduction_ratios=(0.5, 0.5))
-        self.backbone = DynamicVis(arch, **per_stage, img_size=64, mixer=mixer)
+        self.backbone = DynamicVis(arch, **per_stage, img_size=64)
         self.head = nn.Linear(12, 2)
 
 
@@ -42,7 +42,7 @@ def wrapper(**more: object) -> dict:
 
 def is_spared(model: nn.Module) -> Callable[[str], bool]:
     rms = {n for n, m in model.named_modules() if isinstance(m, nn.RMSNorm)}
-    ends = ('pos_embed', '.A_log', '.D', '.dt_proj.bias', '.dt_bias')
+    ends = ('pos_embed', '.A_log', '.D', '.dt_proj.bias')
     return lambda name: name.endswith(ends) or name.rpartition('.')[0] in rms
 
 
@@ -55,13 +55,6 @@ def test_marked_parameters_are_not_decayed(paramwise_cfg: dict | None) -> None:
         name: (1.0, 0.0 if spared(name) else 0.5) for name, _ in model.named_parameters()
     }
     assert sum(map(spared, found)) == 1 + 3 * 4  # of the embedding, and of three units
-
-
-def test_marked_parameters_of_mamba2_are_not_decayed() -> None:
-    found = settings(Model('mamba2'), wrapper())
-    spared = {name.rpartition('mixer.')[2] for name, (_, decay) in found.items() if decay == 0}
-    assert {'A_log', 'D', 'dt_bias', 'norm.weight'} <= spared
-    assert not {'in_proj.weight', 'conv1d.weight', 'out_proj.weight'} & spared
 
 
 def test_norms_go_by_the_hosts_setting() -> None:

@@ -139,7 +139,10 @@ def test_names_that_dota_files_cannot_hold(tmp_path, path, classes):
     assert not (tmp_path / 'found').exists()
 
 
-@pytest.mark.parametrize(('name', 'classes'), [(MASKS, CLASSES), (ROADS, ('background', 'house'))])
+@pytest.mark.parametrize(
+    ('name', 'classes'),
+    [(MASKS, CLASSES), (ROADS, ('background', 'house')), (SCENES, [f'{i}' for i in range(30)])],
+)
 def test_images_that_a_training_refuses(tmp_path, name, classes):
     cfg, checkpoint = small(name, tmp_path, classes)
     inferencer = load_inferencer(cfg, checkpoint, 'cpu')
@@ -149,6 +152,23 @@ def test_images_that_a_training_refuses(tmp_path, name, classes):
     (tmp_path / 'empty.png').touch()
     with pytest.raises(OSError, match=r'cannot load image .*empty\.png'):
         inferencer(str(tmp_path / 'empty.png'))
+
+
+def test_files_and_their_pixels_give_the_same(image, tmp_path):
+    inferencer = load_inferencer(*small(SCENES, tmp_path, [f'{i}' for i in range(30)]), 'cpu')
+    pixels = np.array(Image.open(image))[..., ::-1].copy()
+    by_path, by_pixels = inferencer([image, pixels], batch_size=2)
+    assert (by_path['pred_scores'] == by_pixels['pred_scores']).all()
+
+
+def test_a_concatenation_of_test_sets(image, tmp_path):
+    cfg, checkpoint = small(ROADS, tmp_path, ('background', 'building'))
+    expected = load_inferencer(cfg, checkpoint, 'cpu')(image)['predictions']
+    loader = cfg.test_dataloader
+    loader.dataset = dict(type='ConcatDataset', datasets=[loader.dataset, loader.dataset])
+    inferencer = load_inferencer(cfg, checkpoint, 'cpu')
+    assert (inferencer(image)['predictions'] == expected).all()
+    assert inferencer.model.dataset_meta['classes'] == ('background', 'building')
 
 
 def test_checkpoints_of_other_models(tmp_path):

@@ -10,12 +10,15 @@ import pytest
 import torch
 from mmengine.model import BaseModule
 from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint, weights_to_cpu
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.models.state_dict_map import convert_layout, flatten_position, to_published
+from mmdynamicvis.models.stem_bands import with_bands
+from mmdynamicvis.models.weights import load_weights, save_weights
 
 OTHER_ARCH = dict(embed_dims=(16, 24, 40, 48), depths=(1, 1, 2, 1))
 
@@ -215,18 +218,14 @@ def test_a_forgotten_prefix_is_an_error_that_tells_it(build: Callable, tmp_path:
         ),
         (
             dict(in_channels=4),
-            r'projection.weight is \(16, 4, 7, 7\) .*\(16, 3, 7, 7\) in the model',
+            r'takes 4 bands, the backbone 3, .*Name them: bands=\(\.\.\.\) of the backbone',
         ),
         (
             dict(patch_sizes=(5, 3, 3, 3)),
             r'weight is \(16, 3, 5, 5\) .*\(16, 3, 7, 7\) in the model',
         ),
-        (
-            dict(mixer='mamba2'),
-            r'another backbone \(.* or mixer\).*in_proj.weight is \(97, 16\) .*\(64, 16\) in the',
-        ),
     ],
-    ids=['arch', 'bands', 'patch size', 'mixer'],
+    ids=['arch', 'bands', 'patch size'],
 )
 def test_another_backbone_is_an_error(
     build: Callable, arguments: dict, message: str, strict: bool
@@ -237,22 +236,6 @@ def test_another_backbone_is_an_error(
         with pytest.raises(RuntimeError, match=message):
             model.load_state_dict(weights, strict=strict)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
-
-
-def test_weights_of_mamba1_do_not_load_into_mamba2(build: Callable) -> None:
-    for weights in (build().state_dict(), build(published=True).state_dict()):
-        with pytest.raises(RuntimeError, match=r'or mixer\).*in_proj.weight is \(64, 16\)'):
-            build(mixer='mamba2').load_state_dict(weights, strict=False)
-
-
-@pytest.mark.parametrize('mixer', ['mamba1', 'mamba2'])
-def test_weights_tell_the_mixer(
-    build: Callable, make_images: Callable, tmp_path: Path, mixer: str
-) -> None:
-    model = build(mixer=mixer).eval()
-    torch.save(model.state_dict(), tmp_path / 'a.pth')
-    loaded, images = DynamicVis.from_checkpoint(tmp_path / 'a.pth'), make_images(1, 3, 64, 64)
-    assert all(map(torch.equal, loaded(images), model(images)))
 
 
 def expected_position(source: DynamicVis, model: DynamicVis) -> Tensor:
@@ -300,31 +283,132 @@ def test_a_position_embedding_of_unknown_shape_is_an_error(build: Callable) -> N
         model.load_state_dict(published(source))
 
 
-@pytest.mark.parametrize('n_bands', [1, 2, 4, 6, 13])
-def test_rgb_stem_is_spread_over_the_bands(
-    build: Callable, log: pytest.LogCaptureFixture, n_bands: int
-) -> None:
-    source, model = build(seed=1), build(in_channels=n_bands)
-    model.load_state_dict(published(source), strict=True)
-    rgb = source.stages[0].merger.projection.weight
-    stem = model.stages[0].merger.projection.weight
-    for band in range(n_bands):
-        torch.testing.assert_close(stem[:, band], rgb[:, band % 3] * 3 / n_bands)
-    ((_, text),) = messages(log)
-    assert (
-        f'resized: stages.0.merger.projection.weight (16, 3, 7, 7) -> (16, {n_bands}, 7, 7)' in text
-    )
+RGB = ('red', 'green', 'blue')
+STEM = 'stages.0.merger.projection.weight'
 
 
-def test_bands_that_are_equal_give_the_features_of_gray_rgb(
-    build: Callable, make_images: Callable
+def stem(model: DynamicVis) -> Tensor:
+    return model.state_dict()[STEM]
+
+
+@pytest.mark.parametrize(
+    ('bands', 'text'),
+    [
+        (
+            ('coastal', 'Blue', 'GREEN', 'red', 'nir'),
+            'of its bands red, green, blue, Blue, GREEN, red are taken, and coastal, nir start '
+            'fresh',
+        ),
+        (('VV', 'VH'), 'of its bands red, green, blue, none are taken, and VV, VH start fresh'),
+        (('blue', 'red'), 'of its bands red, green, blue, blue, red are taken'),
+        (('blue', 'green', 'red'), 'of its bands red, green, blue, blue, green, red are taken'),
+    ],
+    ids=lambda x: str(len(x)),
+)
+@pytest.mark.parametrize('layout', ['ours', 'published'])
+def test_bands_take_the_weights_of_their_names(
+    build: Callable, log: pytest.LogCaptureFixture, bands: tuple, text: str, layout: str
 ) -> None:
-    source, model = build(seed=1).double().eval(), build(in_channels=12).double().eval()
+    source, model = build(seed=1), build(bands=bands)
+    before = stem(model).clone()
+    weights = source.state_dict() if layout == 'ours' else published(source)
+    weights = with_bands(weights, {'': RGB})
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    fresh = [band for band in bands if band.lower() not in RGB]
+    assert missing == [f'{STEM} of band {band}' for band in fresh]
+    assert not unexpected
+    for i, band in enumerate(bands):
+        known = band.lower() in RGB
+        expected = stem(source)[:, RGB.index(band.lower())] if known else before[:, i]
+        assert torch.equal(stem(model)[:, i], expected)
+    ((level, said),) = messages(log)
+    assert said.endswith(f'; {text}')
+    assert level == (logging.WARNING if fresh else logging.INFO)
+
+
+def test_the_same_bands_say_nothing(build: Callable, log: pytest.LogCaptureFixture) -> None:
+    source = build(seed=1, bands=('B02', 'VV'))
+    model = build(bands=('b2', 'vv'))
     model.load_state_dict(source.state_dict())
-    gray = make_images(1, 1, 64, 64).double()
-    outputs = model(gray.expand(-1, 12, -1, -1))
-    for output, expected in zip(outputs, source(gray.expand(-1, 3, -1, -1)), strict=True):
-        torch.testing.assert_close(output, expected)
+    assert_same_weights(model, source)
+    total = len(source.state_dict())
+    assert messages(log) == [(logging.INFO, f'DynamicVis: loaded {total} of {total} tensors')]
+
+
+@pytest.mark.parametrize(('trained', 'own'), [(None, None), (RGB, None), (None, (*RGB, 'nir'))])
+def test_bands_without_names(build: Callable, trained: tuple | None, own: tuple | None) -> None:
+    model = build(in_channels=4, bands=own)
+    weights = with_bands(build(seed=1).state_dict(), {'': trained} if trained else {})
+    message = (
+        r'takes 3 bands, the backbone 4, .* for a checkpoint without names bands=\(\.\.\.\) of'
+    )
+    with pytest.raises(RuntimeError, match=message):
+        model.load_state_dict(weights, strict=False)
+    assert torch.equal(stem(model), stem(build(in_channels=4)))
+
+
+def test_as_many_bands_without_names_are_taken_in_order(
+    build: Callable, log: pytest.LogCaptureFixture
+) -> None:
+    source, model = build(seed=1), build(bands=RGB)
+    model.load_state_dict(source.state_dict())
+    assert_same_weights(model, source)
+    assert messages(log)[0][1].endswith('; its bands have no names: taken as red, green, blue')
+
+
+def test_names_of_other_than_the_bands_are_refused(build: Callable) -> None:
+    weights = with_bands(build().state_dict(), {'': ['red', 'nir']})
+    with pytest.raises(RuntimeError, match=r'2 bands are named .*red, nir, but its stem takes 3'):
+        build(bands=RGB).load_state_dict(weights)
+
+
+def test_init_cfg_names_the_bands_of_a_checkpoint(build: Callable, tmp_path: Path) -> None:
+    source, path = build(seed=1), str(tmp_path / 'a.pth')
+    torch.save(published(source, 'backbone.'), path)
+    init_cfg = dict(type='Pretrained', checkpoint=path, prefix='backbone.', bands=RGB)
+    model = build(bands=('nir', 'red'), init_cfg=init_cfg)
+    fresh = stem(model)[:, 0].clone()
+    model.init_weights()
+    assert torch.equal(stem(model), torch.stack([fresh, stem(source)[:, 0]], 1))
+
+
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors', 'mmengine'])
+def test_names_of_bands_are_saved_and_read(build: Callable, tmp_path: Path, suffix: str) -> None:
+    bands, path = ('nir', 'red', 'green'), tmp_path / f'a.{suffix}'
+    source = Parent(build(seed=1, bands=bands))
+    if suffix == 'mmengine':
+        path = path.with_suffix('.pth')
+        save_checkpoint(dict(state_dict=weights_to_cpu(get_state_dict(source))), str(path))
+    else:
+        save_weights(source.state_dict(), path)
+    expected = stem(source.backbone)
+    loaded = DynamicVis.from_checkpoint(path)
+    assert loaded.bands == bands
+    assert torch.equal(stem(loaded), expected)
+
+    turned = Parent(build(bands=bands[::-1]))
+    load_checkpoint(turned, str(path), strict=True)
+    assert torch.equal(stem(turned.backbone), expected.flip(1))
+
+    part = load_weights(path, 'backbone')
+    turned = build(bands=bands[::-1])
+    turned.load_state_dict(part)
+    assert torch.equal(stem(turned), expected.flip(1))
+
+    more = ('red', 'swir16')
+    with pytest.raises(RuntimeError, match=r'projection\.weight of band swir16'):
+        DynamicVis.from_checkpoint(path, bands=more)
+    wider = DynamicVis.from_checkpoint(path, bands=more, strict=False)
+    assert wider.in_channels == 2
+    assert torch.equal(stem(wider)[:, 0], expected[:, 1])
+
+
+def test_wrong_names_of_bands(build: Callable) -> None:
+    for bands in (('red', 'RED'), 'red', ('red', ' ')):
+        with pytest.raises(ValueError, match='give a different name for each channel'):
+            build(bands=bands)
+    with pytest.raises(ValueError, match='in_channels is 4, but bands has 3 names'):
+        build(bands=RGB, in_channels=4)
 
 
 @pytest.mark.parametrize('layout', ['ours', 'published'])

@@ -16,8 +16,6 @@ OPTIONS = {
     'default': {},
     'gate': dict(scan_mode='gate'),
     'forward': dict(scan_mode='forward'),
-    'Mamba-2': dict(mixer='mamba2'),
-    'Mamba-2 gate': dict(mixer='mamba2', scan_mode='gate'),
     'dense': dict(reduction_ratios=None),
     'partly dense': dict(reduction_ratios=(None, 3 / 4, None, 0)),
     'strong reduction': dict(reduction_ratios=(31 / 32, 15 / 16, 7 / 8, 3 / 4)),

@@ -19,7 +19,6 @@ BAD_ARGUMENTS = [
     (dict(reduction_ratios=(0.5, 1, 0.5, 0)), r'reduction_ratio is 1; .* in \[0, 1\)'),
     (dict(reduction_ratios=(0.5, -0.25, 0.5, 0)), r'reduction_ratio is -0.25; .* in \[0, 1\)'),
     (dict(scan_mode='backward'), "scan_mode is 'backward'; choose one of .*'mean', 'gate'"),
-    (dict(mixer='mamba3'), r"mixer is 'mamba3'; choose one of \['mamba1', 'mamba2'\]"),
     (dict(backend='abacus'), r"unknown backend 'abacus'; choose one of \['auto'"),
     (dict(global_tokens=dict(position='tail')), "position 'tail'; choose one of .*'head', 'mid'"),
     (dict(global_tokens=dict(num=0)), 'num 0; give a positive number'),

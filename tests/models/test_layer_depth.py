@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+
 from mmdynamicvis import DynamicVis
 
 
@@ -32,3 +36,31 @@ def test_depths_follow_the_forward_pass() -> None:
     }
     assert {name: depths[name][0] for name in expected} == expected
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (4, 5)
+
+
+def test_learning_rates_of_mmpretrain() -> None:
+    """Depth d of n layers learns with the rate times decay^(n - d - 1)."""
+    pytest.importorskip('mmpretrain')
+    arch = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 1, 1))
+    model = dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(type='mmdynamicvis.DynamicVis', arch=arch, img_size=64),
+        neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        head=dict(type='mmpretrain.LinearClsHead', in_channels=20, num_classes=2),
+    )
+    init_default_scope('mmpretrain')
+    model = MODELS.build(model)
+    settings = dict(
+        constructor='LearningRateDecayOptimWrapperConstructor',
+        optimizer=dict(type='SGD', lr=1.0, weight_decay=0.1),
+        paramwise_cfg=dict(layer_decay_rate=0.5),
+    )
+    groups = build_optim_wrapper(model, settings).optimizer.param_groups
+    rates = {id(p): group['lr'] for group in groups for p in group['params']}
+    expected = {
+        'backbone.pos_embed': 2**-5,
+        'backbone.stages.0.units.0.mixer.D': 2**-4,
+        'backbone.stages.3.norm.weight': 2**-1,
+        'head.fc.weight': 1,
+    }
+    assert {name: rates[id(model.get_parameter(name))] for name in expected} == expected

@@ -8,20 +8,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmdynamicvis.ops import (
-    causal_conv1d,
-    direct,
-    selective_scan,
-    ssd_scan,
-    token_select,
-    token_update,
-)
+from mmdynamicvis.ops import causal_conv1d, direct, selective_scan, token_select, token_update
 from mmdynamicvis.ops.cpu import library
 
 pytestmark = pytest.mark.skipif(
     library.unavailable() is not None, reason=str(library.unavailable())
 )
-NAMES = {'selective_scan_cpu', 'ssd_scan_cpu', 'causal_conv1d_cpu', 'token_select_cpu'}
+NAMES = {'selective_scan_cpu', 'causal_conv1d_cpu', 'token_select_cpu'}
 
 
 class Seen(TorchDispatchMode):
@@ -43,7 +36,6 @@ def call_all(x: torch.Tensor) -> list[torch.Tensor]:
     chosen = token_select(x, channels, channels, 3, backend='cpu')
     return [
         selective_scan(x, x.abs(), rates, maps, maps, backend='cpu'),
-        ssd_scan(x, x[..., :2].abs(), rates[:2, 0], maps, maps, backend='cpu'),
         causal_conv1d(x, channels[:, None].repeat(1, 3), backend='cpu'),
         *chosen,
         token_update(x.clone(), chosen.normed, chosen.indices, chosen.kept_scores, backend='cpu'),

@@ -18,7 +18,6 @@ from mmdynamicvis.ops.dispatch import (
     choose,
 )
 from mmdynamicvis.ops.selective_scan import BACKENDS
-from mmdynamicvis.ops.ssd_scan import BACKENDS as SSD_BACKENDS
 from mmdynamicvis.ops.token_select import SELECT_BACKENDS, UPDATE_BACKENDS
 
 
@@ -112,7 +111,7 @@ def test_a_backend_that_the_environment_asks_for_must_run(monkeypatch: pytest.Mo
 
 
 def test_every_op_has_the_oracle_and_a_backend_for_any_machine() -> None:
-    for backends in (BACKENDS, SSD_BACKENDS, CONV_BACKENDS, SELECT_BACKENDS, UPDATE_BACKENDS):
+    for backends in (BACKENDS, CONV_BACKENDS, SELECT_BACKENDS, UPDATE_BACKENDS):
         names = [backend.name for backend in backends]
         assert names == [name for name in NAMES if name in names]
         assert names[-2:] == ['eager', 'naive']

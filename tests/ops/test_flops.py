@@ -12,14 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.models.dynamicvis import ARCHS
-from mmdynamicvis.ops import selective_scan, ssd_scan
-from mmdynamicvis.ops.flops import (
-    BACKWARD,
-    FORWARD,
-    JIT_HANDLES,
-    SSD_BACKWARD,
-    register_formulas,
-)
+from mmdynamicvis.ops import selective_scan
+from mmdynamicvis.ops.flops import BACKWARD, FORWARD, JIT_HANDLES, register_formulas
 from mmdynamicvis.ops.selective_scan import BACKENDS
 
 OURS = ('triton', 'cpu', 'eager')
@@ -29,7 +23,7 @@ by_backend = pytest.mark.parametrize(
 SMALL = dict(embed_dims=(8, 12, 16, 20), depths=(1, 1, 2, 1))
 
 
-def closed_formula(arch: dict, height: int, width: int, mixer: str = 'mamba1') -> int:
+def closed_formula(arch: dict, height: int, width: int) -> int:
     """Return the MAC of an image, as docs/performance.md has them."""
     total, in_channels = 0, 3
     for i, (C, depth) in enumerate(zip(arch['embed_dims'], arch['depths'], strict=True)):
@@ -39,11 +33,8 @@ def closed_formula(arch: dict, height: int, width: int, mixer: str = 'mamba1') -
         K, G = L // share, height
         D, N, R = 2 * C, 16, math.ceil(C / 16)
         M = K + G
-        if mixer == 'mamba1':
-            products = M * C * 2 * D + 2 * M * D * (R + 2 * N) + 2 * M * R * D + K * D * C
-        else:
-            products = M * C * (2 * D + 2 * N + D // math.gcd(D, 64)) + K * D * C
-        unit = 9 * L * C + products + FORWARD * 2 * M * D * N
+        mixer = M * C * 2 * D + 2 * M * D * (R + 2 * N) + 2 * M * R * D + K * D * C
+        unit = 9 * L * C + mixer + FORWARD * 2 * M * D * N
         total += kernel**2 * in_channels * C * L + depth * unit
         in_channels = C
     return total
@@ -67,12 +58,10 @@ def test_base_counts_what_the_formula_says(size: tuple[int, int]) -> None:
         assert flop / 2e9 == pytest.approx(17.7, abs=0.05)
 
 
-@pytest.mark.parametrize('mixer', ['mamba1', 'mamba2'])
 @pytest.mark.parametrize('options', [dict(), dict(backend='eager')])
-def test_tensors_of_numbers_count_the_same(options: dict, mixer: str) -> None:
-    model = DynamicVis(SMALL, img_size=64, mixer=mixer, **options).eval()
-    images = torch.randn(1, 3, 64, 96)
-    macs = closed_formula(SMALL, 64, 96, mixer)
+def test_tensors_of_numbers_count_the_same(options: dict) -> None:
+    model, images = DynamicVis(SMALL, img_size=64, **options).eval(), torch.randn(1, 3, 64, 96)
+    macs = closed_formula(SMALL, 64, 96)
     model.requires_grad_(False)  # torch 2.4's counter fails on parameters without a graph
     with torch.no_grad():
         assert count(model, images) == 2 * macs
@@ -89,19 +78,7 @@ def test_scan_forward_and_backward(backend: str) -> None:
     assert counter.get_total_flops() == 2 * (FORWARD + BACKWARD) * inputs[0].numel() * 4
 
 
-@by_backend
-def test_ssd_scan_forward_and_backward(backend: str) -> None:
-    register_formulas()
-    shapes = [(2, 1, 30, 8), (1, 30, 2), (2,), (2, 1, 30, 4), (2, 1, 30, 4)]
-    inputs = [torch.rand(shape, device=device(backend), requires_grad=True) for shape in shapes]
-    with FlopCounterMode(display=False) as counter:
-        ssd_scan(*inputs, direction='both', backend=backend).sum().backward()
-    assert counter.get_total_flops() == 2 * (FORWARD + SSD_BACKWARD) * inputs[0].numel() * 4
-
-
-@pytest.mark.parametrize(
-    'options', [{}, dict(backend='eager'), dict(published=True), dict(mixer='mamba2')]
-)
+@pytest.mark.parametrize('options', [dict(), dict(backend='eager'), dict(published=True)])
 def test_counters_that_trace(options: dict) -> None:
     """Products, convolutions and the scan are those of torch's counter; norms come on top."""
     model, images = DynamicVis(SMALL, img_size=64, **options).eval(), torch.randn(1, 3, 64, 96)
@@ -110,8 +87,7 @@ def test_counters_that_trace(options: dict) -> None:
         for analysis in analyses():
             counted = analysis(model, images).set_op_handle(**JIT_HANDLES)
             by_kind = counted.unsupported_ops_warnings(False).by_operator()
-            scan = 'ssd_scan' if 'mixer' in options else 'selective_scan'
-            assert any(name.startswith(scan) for name in by_kind)
+            assert any(name.startswith('selective_scan') for name in by_kind)
             others = sum(n for name, n in by_kind.items() if name.endswith('_norm'))
             assert counted.total() - others == expected
 

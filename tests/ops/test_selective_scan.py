@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import product
 from typing import Any
 
 import pytest
-import scan_cases
 import torch
-from op_backends import device
-from scan_cases import DIRECTIONS, by_direction, leaves, on, scatter
 from torch import Tensor
 
 from mmdynamicvis.ops import selective_scan
-from mmdynamicvis.ops.selective_scan import BACKENDS, eager
+from mmdynamicvis.ops.cpu import library
+from mmdynamicvis.ops.selective_scan import eager
 from mmdynamicvis.ops.strided_rows import strided_rows
-from mmdynamicvis.ops.triton_support import INTERPRETED
+from mmdynamicvis.ops.triton_support import INTERPRETED, unavailable
 
 OP = 'selective_scan'
-on_cpu = on(BACKENDS, 'cpu')
-on_triton = on(BACKENDS, 'triton')
-on_kernels = on(BACKENDS, 'cpu', 'triton')
-by_backend = on(BACKENDS, 'eager', 'cpu', 'triton')
-run = partial(scan_cases.run, selective_scan)
-compare = partial(scan_cases.compare, selective_scan)
+DIRECTIONS = [('forward', False), ('reverse', False), ('both', False), ('both', True)]
+DIRECTION_IDS = ['forward', 'reverse', 'both', 'average']
+by_direction = pytest.mark.parametrize(('direction', 'average'), DIRECTIONS, ids=DIRECTION_IDS)
+
+TRITON = pytest.param(
+    'triton',
+    marks=[
+        pytest.mark.interpreter,
+        pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
+    ],
+)
+CPU = pytest.param(
+    'cpu',
+    marks=pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable())),
+)
+by_backend = pytest.mark.parametrize('backend', ['eager', CPU, TRITON])
+on_cpu = pytest.mark.parametrize('backend', [CPU])
+on_kernels = pytest.mark.parametrize('backend', [CPU, TRITON])
+on_triton = pytest.mark.parametrize('backend', [TRITON])
+TRITON_DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def device(backend: str) -> str:
+    return TRITON_DEVICE if backend == 'triton' else 'cpu'
 
 
 def interpreted(few: Any, many: Any) -> Any:
@@ -77,7 +92,38 @@ def make_inputs(
         inputs['D'] = 1 + 0.1 * normal(n_channels)
         inputs['z'] = normal(n_batch, length, n_channels)
         inputs['dt_bias'] = normal(n_channels) - 2
-    return leaves(inputs, dtype)
+    # parameters stay in float32 beside half precision tokens, as under autocast
+    parameter_dtype = torch.promote_types(dtype, torch.float32)
+    parameters = ('A', 'D', 'dt_bias')
+    return {
+        name: tensor.to(parameter_dtype if name in parameters else dtype).requires_grad_()
+        for name, tensor in inputs.items()
+    }
+
+
+def run(inputs: dict[str, Tensor], **options) -> dict[str, Tensor]:
+    """Return the output and the gradient of every input, for some fixed gradient of the output."""
+    y = selective_scan(**inputs, **options)
+    # Multiples of 1/16 are the same numbers in every dtype.
+    weight = torch.linspace(-1, 1, 33).to(y).repeat(y.numel() // 33 + 1)[: y.numel()]
+    weight = weight.view(y.shape)
+    grads = torch.autograd.grad(y, list(inputs.values()), weight)
+    return {'y': y, **{f'the gradient of {n}': g for n, g in zip(inputs, grads, strict=True)}}
+
+
+def compare(
+    assert_close: Callable, inputs: dict[str, Tensor], backend: str = 'eager', **options
+) -> None:
+    dtype = inputs['x'].dtype
+    if backend == 'triton':
+        inputs = {n: t.to(TRITON_DEVICE).detach().requires_grad_() for n, t in inputs.items()}
+    actual = run(inputs, backend=backend, **options)
+    exact_inputs = {n: t.detach().double().requires_grad_() for n, t in inputs.items()}
+    expected = run(exact_inputs, backend='naive', **options)
+    assert actual['y'].dtype == dtype
+    for name, tensor in actual.items():
+        cut = name == 'y' and backend == 'triton' and INTERPRETED
+        assert_close(OP, dtype, name, tensor, expected[name], interpreted=cut)
 
 
 @pytest.mark.parametrize('length', [1, 15, 16, 17, 63, 129, 400])
@@ -254,10 +300,25 @@ def test_result_does_not_depend_on_how_it_is_cut(
 
 @by_backend
 def test_non_contiguous_inputs(assert_close: Callable, backend: str) -> None:
+    def scatter(tensor: Tensor) -> Tensor:
+        """The same values, channels first in memory and every second one unused."""
+        apart = tensor.new_full((tensor.shape[-1], 2, *tensor.shape[:-1]), float('nan'))
+        apart[:, 0] = tensor.movedim(-1, 0)
+        return apart[:, 0].movedim(0, -1)
+
     length, dtype = (40, torch.float64) if backend == 'eager' else (5, torch.float32)
     made = make_inputs(length, n_batch=1, direction='both', dtype=dtype)
-    options = dict(direction='both', average=True, dt_softplus=True)
-    compare(assert_close, scatter(made), backend, **options)
+    inputs = {n: t.detach() for n, t in made.items()}
+    scattered = {n: scatter(t) for n, t in inputs.items()}
+    assert not any(t.is_contiguous() for t in scattered.values())
+    compare(
+        assert_close,
+        {n: t.requires_grad_() for n, t in scattered.items()},
+        backend,
+        direction='both',
+        average=True,
+        dt_softplus=True,
+    )
 
 
 @on_kernels
@@ -346,7 +407,7 @@ def test_triton_ops_are_registered_as_torch_asks(backend: str, average: bool) ->
     from mmdynamicvis.ops.selective_scan import triton
 
     made = make_inputs(2, 3, 1, 1, 'both', torch.float32)
-    tensors = [tensor.detach().to(device('triton')).requires_grad_() for tensor in made.values()]
+    tensors = [tensor.detach().to(TRITON_DEVICE).requires_grad_() for tensor in made.values()]
     options = (True, 'both', average)
     op = torch.ops.mmdynamicvis.selective_scan_triton.default
     torch.library.opcheck(op, (*tensors, *options))

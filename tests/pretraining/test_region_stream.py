@@ -18,6 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmdynamicvis.engine.hooks.data_check import require_a_box
 from mmdynamicvis.pretraining.region_stream import (
     RegionStream,
     rank_share,
@@ -285,6 +286,14 @@ def test_images_without_boxes_stay(tmp_path):
     assert sample['data_samples'].gt_instances.labels.dtype == torch.int64
 
 
+def test_training_on_no_box_is_refused(folder, tmp_path):
+    require_a_box(RegionStream(folder))
+    regions = regions_bytes([[30, 0, 40, 9]])  # beside the image
+    empty = write_one(tmp_path / 'shards', ('a.jpg', image_bytes()), ('a.json', regions))
+    with pytest.raises(ValueError, match=r'the 1 images of RegionStream, .* have no box to train'):
+        require_a_box(RegionStream(empty))
+
+
 def test_classes_are_those_of_the_index_or_given(folder):
     assert RegionStream(folder).metainfo == {'classes': CLASSES}
     swapped = RegionStream(folder, metainfo=dict(classes=['zoo', 'dam', 'airport']), test_mode=True)
@@ -352,6 +361,12 @@ def test_augmentations_follow_from_seed_epoch_and_key(folder, keys):
         (image_bytes(), regions_bytes([[1, 2, 3, float('inf')]]), ValueError, 'is not finite'),
         (image_bytes(), regions_bytes([[1, 2, 3, 1e300]]), ValueError, 'is not finite'),
         (image_bytes(), regions_bytes([[1, 2, 3, None]]), ValueError, 'is not finite'),
+        (
+            image_bytes(),
+            regions_bytes([[0.25, 0.5, 0.75, 1]]),
+            ValueError,
+            r'a\.json: the box \[0\.25, 0\.5, 0\.75, 1\] is from 0 to 1; it must be in pixels',
+        ),
         (
             image_bytes(),
             regions_bytes(labels=['moon']),

@@ -90,6 +90,11 @@ def test_bands_without_data_and_of_other_places(tmp_path: Path) -> None:
     assert nodata.sum() < 20
     assert (image[nodata] == 7).all()
     assert (image[~nodata] == 500).all()
+    assert results['crs'] == 'EPSG:32633' and results['transform'].a == 10
+    with rasterio.open(tmp_path / 'S/S_B05.tif', 'r+') as file:
+        file.offsets = [-1000]
+    with pytest.raises(ValueError, match=r'S_B02\.tif has the scales .*S_B05\.tif .*-1000'):
+        TRANSFORMS.build(cfg)(dict(img_path=str(tmp_path / 'S')))
     write_band(tmp_path / 'S/S_B05.tif', coarse, left=6e5 + 100)
     with pytest.raises(ValueError, match=r'S_B05\.tif is shifted by 5\.0 pixels against .*S_B02'):
         TRANSFORMS.build(cfg)(dict(img_path=str(tmp_path / 'S')))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmrotate.registry import DATASETS
-from tools.detection_makers import write_dior_r, write_hrsc2016
+from tools.detection_makers import IN_PIXELS, RELATIVE, write_dior_r, write_hrsc2016
 
 from mmdynamicvis.engine.launch import move_data_root
 
@@ -60,10 +61,16 @@ def test_a_published_layout_is_read(data, write, classes, checkout, tmp_path):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ('<mbox_w>22.4</mbox_w>', '<mbox_w>nan</mbox_w>', 'object 1: its box is .* w nan'),
-        ('<mbox_w>22.4</mbox_w>', '<mbox_w>0</mbox_w>', r'object 1: its box is .* w 0\.0'),
-        ('<mbox_w>22.4</mbox_w>', '', 'is no label file of HRSC2016'),
-        ('</HRSC_Image>', '', 'is no label file of HRSC2016'),
+        ('<mbox_w>22.4</mbox_w>', '<mbox_w>nan</mbox_w>', 'object 1: mbox_w: no finite number'),
+        ('<mbox_w>22.4</mbox_w>', '<mbox_w>0</mbox_w>', r'object 1: its box is 0\.0 x 11\.2'),
+        ('<mbox_w>22.4</mbox_w>', '', 'object 1: mbox_w: no finite number'),
+        (
+            IN_PIXELS,
+            RELATIVE,
+            r'object 1: its box of 0\.224 x .* is from 0 to 1',
+        ),
+        ('Img_SizeHeight', 'Height', 'is no label file of this dataset'),
+        ('</HRSC_Image>', '', 'is no label file of this dataset'),
     ],
 )
 def test_wrong_labels_of_hrsc2016(checkout, tmp_path, old, new, message):
@@ -71,8 +78,52 @@ def test_wrong_labels_of_hrsc2016(checkout, tmp_path, old, new, message):
     labels = tmp_path / 'FullDataSet/Annotations/100000001.xml'
     labels.write_text(labels.read_text().replace(old, new))
     cfg = load(checkout, 'oriented-rcnn_dynamicvis-base_1xb2-72e_hrsc2016-800px', tmp_path)
-    with pytest.raises(ValueError, match=rf'100000001\.xml.*{message}'):
+    with pytest.raises(ValueError, match=rf'100000001\.xml(?s:.*){message}'):
         DATASETS.build(cfg.train_dataloader.dataset)
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ('>airplane<', '>aeroplane<', 'object 1: the category aeroplane is none of'),
+        ('>10<', '>x<', "object 1: could not convert string to float: 'x'"),
+        ('>10<', '>inf<', 'object 1: the corners inf .* not finite'),
+        ('<width>', '<breadth>', 'is no label file of this dataset'),
+    ],
+)
+def test_wrong_labels_of_dior_r(checkout, tmp_path, old, new, message):
+    write_dior_r(tmp_path)
+    labels = tmp_path / 'Annotations/Oriented Bounding Boxes/00000.xml'
+    labels.write_text(labels.read_text().replace(old, new))
+    cfg = load(checkout, 'oriented-rcnn_dynamicvis-base_1xb2-12e_dior-r-800px', tmp_path)
+    with pytest.raises(ValueError, match=rf'00000\.xml(?s:.*){message}'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+
+
+@pytest.mark.parametrize(
+    ('data', 'write', 'image', 'element'),
+    [
+        ('12e_dior-r', write_dior_r, 'JPEGImages-trainval/00000.jpg', 'object'),
+        (
+            '72e_hrsc2016',
+            write_hrsc2016_with_trainval,
+            'FullDataSet/AllImages/100000001.bmp',
+            'HRSC_Object',
+        ),
+    ],
+)
+def test_absent_images_and_boxes(data, write, image, element, checkout, tmp_path):
+    write(tmp_path)
+    name = f'oriented-rcnn_dynamicvis-base_1xb2-{data}-800px'
+    dataset = load(checkout, name, tmp_path).train_dataloader.dataset
+    (tmp_path / image).rename(tmp_path / 'elsewhere')
+    with pytest.raises(ValueError, match=f'{image} does not exist'):
+        DATASETS.build(dataset)
+    (tmp_path / 'elsewhere').rename(tmp_path / image)
+    for path in tmp_path.rglob('*.xml'):
+        path.write_text(re.sub(f'<{element}>.*</{element}>', '', path.read_text()))
+    with pytest.raises(ValueError, match='has no valid box of the classes'):
+        DATASETS.build(dataset)
 
 
 @pytest.mark.slow

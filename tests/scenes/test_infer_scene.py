@@ -16,9 +16,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from rasterio.enums import ColorInterp
+from torch import nn
 
 from mmdynamicvis.models.weights import save_weights
-from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+from mmdynamicvis.scenes import Pace, SceneModel, infer_scene, models
 
 from .scenes import PLACE, noise, write
 
@@ -278,8 +279,45 @@ def test_colors_and_alpha_as_the_raster_says(tmp_path, checkout):
 def test_a_raster_of_one_band(tmp_path, checkout):
     trained = Trained(checkout / 'configs' / ROADS, tmp_path)
     path = write(tmp_path / 'gray.tif', noise(64, 64, bands=1))
+    arguments = (path, tmp_path / 'out.tif', trained.cfg, trained.checkpoint)
+    with pytest.raises(ValueError, match=r"gray\.tif has no band 'blue'; its bands are 1: no name"):
+        infer_scene(*arguments, pace=QUIET)
     with pytest.raises(ValueError, match=r'gray\.tif has 1 band, .*, \[1, 1, 1\] for example'):
-        infer_scene(path, tmp_path / 'out.tif', trained.cfg, trained.checkpoint, pace=QUIET)
+        infer_scene(*arguments, bands=[3, 2, 1], pace=QUIET)
+
+
+def test_bands_by_name_and_in_units(tmp_path, checkout):
+    """A model of reflectance, on files of two baselines; a model of images, on the same file."""
+    trained = Trained(checkout / 'configs' / ROADS, tmp_path)
+    arguments = (trained.cfg, trained.checkpoint)
+    numbers = np.kron(noise(25, 32, bands=12, dtype='uint16'), np.ones((1, 8, 8), np.uint16)) * 40
+    reflectance = write(tmp_path / 'values.tif', numbers[[1, 2, 3]].astype(np.float32) / 1e4)
+    new, old = write(tmp_path / 'new.tif', numbers + 1000), write(tmp_path / 'old.tif', numbers)
+    colors = write(tmp_path / 'colors.tif', numbers[[3, 2, 1]] + 1000)
+
+    def run(scene, **options):
+        output = tmp_path / f'{len(list(tmp_path.iterdir()))}.tif'
+        infer_scene(scene, output, *arguments, tile=256, pace=QUIET, **options)
+        return classes_of(output)
+
+    scaling = dict(scaling=(1000, 9000))
+    expected = run(colors, **scaling)
+    assert (run(new, sensor='sentinel2', **scaling) == expected).all()
+    assert (run(new, sensor='sentinel2', bands=('B02', 'B03', 'B04'), **scaling) == expected).all()
+    with pytest.raises(ValueError, match=r"new\.tif has no band 'blue'; its bands are 1: no name"):
+        run(new, **scaling)
+
+    trained.cfg.data_preprocessor.update(mean=[0.4] * 3, std=[0.1] * 3)
+    steps = trained.cfg.test_dataloader.dataset.pipeline
+    steps[0] = dict(type='mmdynamicvis.LoadGeoTIFF', bands=[1, 2, 3])
+    expected = run(reflectance)
+    assert 0 < expected.mean() < 1
+    reading = dict(bands=('blue', 'green', 'red'), sensor='sentinel2', unit='reflectance')
+    steps[0] = dict(type='mmdynamicvis.LoadGeoTIFF', **reading)
+    assert (run(new) == expected).all()
+    assert (run(old, sensor='sentinel2_no_offset') == expected).all()
+    with pytest.raises(ValueError, match=r'scaling is \(1000, 9000\), .* reads reflectance'):
+        run(new, **scaling)
 
 
 def test_windows_of_which_a_detector_makes_no_numbers(tmp_path, checkout):
@@ -307,6 +345,46 @@ def test_weights_that_are_no_numbers(tmp_path, checkout):
     message = r'diverged\.safetensors has weights that are NaN.*: decode_head\.conv_seg'
     with pytest.raises(ValueError, match=message):
         SceneModel(trained.cfg, tmp_path / 'diverged.safetensors', 'cpu')
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['backbone.stages.0.norm.weight', 'neck.fpn_convs.0.conv.weight', 'rpn_head.rpn_reg.weight'],
+)
+@pytest.mark.parametrize('nested', [False, True])
+def test_layers_that_make_no_numbers(tmp_path, checkout, monkeypatch, name, nested):
+    """A detector's NMS drops boxes and scores that are NaN."""
+    trained = Trained(checkout / 'configs' / BOXES, tmp_path)
+    trained.model.get_parameter(name).data.fill_(1e38).mul_(1e38)
+    whole = nn.Module()
+    whole.detector, whole.test_step = trained.model, trained.model.test_step
+    monkeypatch.setattr(models, 'load_model', lambda *_: whole if nested else trained.model)
+    model = SceneModel(trained.cfg, trained.checkpoint, 'cpu')
+    with pytest.raises(ValueError, match='features of the model are not finite'):
+        model([[noise(64, 64).transpose(1, 2, 0)]])
+
+
+def test_a_pure_python_config(tmp_path, checkout):
+    """It has classes in place of names, and no default_scope."""
+    trained = Trained(checkout / 'configs' / CHANGE, tmp_path)
+    cfg, path = trained.cfg, tmp_path / 'pure.py'
+    path.write_text(
+        'from mmdynamicvis.change_detection import (\n'
+        '    ChangeDataset, LoadPair, SiameseEncoderDecoder)\n'
+        f'model = {cfg.model.to_dict()!r}\n'
+        f'data_preprocessor = {cfg.data_preprocessor.to_dict()!r}\n'
+        f'test_dataloader = {cfg.test_dataloader.to_dict()!r}\n'
+        'model.update(type=SiameseEncoderDecoder)\n'
+        "test_dataloader['dataset'].update(type=ChangeDataset)\n"
+        "test_dataloader['dataset']['pipeline'][0].update(type=LoadPair)\n"
+    )
+    (_, before), (_, after) = (image_and_raster(tmp_path, name) for name in 'ab')
+    found = []
+    for config in (cfg, path):
+        output = tmp_path / f'{len(found)}.tif'
+        infer_scene([before, after], output, config, trained.checkpoint, device='cpu', pace=QUIET)
+        found.append(classes_of(output))
+    assert (found[0] == found[1]).all()
 
 
 @pytest.mark.slow

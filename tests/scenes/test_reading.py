@@ -164,6 +164,7 @@ def test_missing_bands_are_found_before_the_first_tile(tmp_path):
             dict(transform=from_origin(600001, 5300000, 0.5, 0.5)),
             r'b\.tif is shifted by 2\.0 pixels against .*a\.tif',
         ),
+        (noise(20, 20, dtype='uint16'), {}, r"dtypes \('uint8',.* equal numbers mean different"),
     ],
 )
 def test_rasters_of_other_grids(tmp_path, image, profile, message):
@@ -171,6 +172,16 @@ def test_rasters_of_other_grids(tmp_path, image, profile, message):
     second = write(tmp_path / 'b.tif', image, **profile)
     with pytest.raises(ValueError, match=message):
         Scene([first, second])
+
+
+def test_rasters_of_other_offsets(tmp_path):
+    paths = [write(tmp_path / name, noise(20, 20)) for name in ('a.tif', 'b.tif')]
+    with rasterio.open(paths[1], 'r+') as file:
+        file.offsets = [0, 0, -1000]
+    with pytest.raises(ValueError, match=r'a\.tif has the scales and offsets of bands .*-1000'):
+        Scene(paths)
+    with Scene(paths, LoadGeoTIFF(bands=[1, 2])) as scene:  # the bands that are read are alike
+        assert scene.bands == 2
 
 
 POINTS = dict(gcps='4 ground control points', rpcs='RPCs')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmdynamicvis.fileio import PARTIAL
-from mmdynamicvis.scenes.work_folder import WorkFolder
+from mmdynamicvis.scenes.work_folder import JOURNAL, WorkFolder
 
 RESULT = dict(x=np.arange(5))
 
@@ -55,7 +55,7 @@ def test_nothing_is_left_of_what_failed(tmp_path):
             temporary.write_text('half')
             raise OSError(errno.ENOSPC, 'disk full')
         assert not target.exists()
-        assert [path.name for path in work.path.iterdir()] == ['settings.json']
+        assert [path.name for path in work.path.iterdir()] == [JOURNAL]
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path):
@@ -70,12 +70,12 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
 
 
 def test_folders_of_others_are_left_alone(tmp_path):
-    (tmp_path / 'mine.txt').write_text('mine')
+    (tmp_path / 'settings.json').write_text('mine')
     (tmp_path / '.git').mkdir()
     message = 'is not the folder of a run, but would be removed: move it'
     with pytest.raises(ValueError, match=message), WorkFolder(tmp_path, {}):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['.git', 'mine.txt']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.git', 'settings.json']
 
 
 def test_files_of_others_stay(tmp_path):
@@ -109,8 +109,8 @@ def test_damaged_results_are_made_again(tmp_path, damage):
 def test_damaged_settings_are_named(tmp_path):
     with WorkFolder(tmp_path, {}) as work:
         work.save('a', RESULT)
-    (tmp_path / 'settings.json').write_text('')
-    with pytest.raises(ValueError, match=r'settings\.json is damaged'), WorkFolder(tmp_path, {}):
+    (tmp_path / JOURNAL).write_text('')
+    with pytest.raises(ValueError, match=r'run\.json is damaged'), WorkFolder(tmp_path, {}):
         pass
 
 

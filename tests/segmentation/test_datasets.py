@@ -60,6 +60,21 @@ def test_an_empty_folder_is_no_data_set(tmp_path):
         WHUSegDataset(data_root=str(tmp_path), data_prefix=prefix, img_suffix='.png')
 
 
+def test_hidden_folders_and_circles_are_left_out(tmp_path):
+    write_whu_building(tmp_path)
+    images = tmp_path / 'val/image'
+    (images / '.hidden').mkdir()
+    (images / '.hidden/0.tif').write_bytes((images / '0.tif').read_bytes())
+    for name in ('circle', 'second'):
+        (images / name).symlink_to(images)
+    prefix = dict(img_path='val/image', seg_map_path='val/label')
+    dataset = WHUSegDataset(data_root=str(tmp_path), data_prefix=prefix)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [(info['img_path'], info['seg_map_path']) for info in infos] == [
+        (f'{images}/{i}.tif', f'{tmp_path}/val/label/{i}.tif') for i in range(2)
+    ]
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ('name', 'classes'),

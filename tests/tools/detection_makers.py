@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,11 @@ import numpy as np
 WIDTH, HEIGHT = 64, 48
 # corners of a slanted rectangle, clockwise from the left
 CORNERS = [(10, 20), (30, 10), (35, 20), (15, 30)]
+IN_PIXELS = (
+    '<mbox_cx>22.5</mbox_cx><mbox_cy>20.0</mbox_cy><mbox_w>22.4</mbox_w><mbox_h>11.2</mbox_h>'
+)
+"""The box in a label file of HRSC2016."""
+RELATIVE = re.sub(r'>(\d+)\.(\d)<', r'>0.\1\2<', IN_PIXELS)
 
 
 def write_image(path: Path) -> None:

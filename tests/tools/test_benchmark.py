@@ -58,7 +58,7 @@ def test_ops_times_every_op_at_every_stage(run):
     assert_described(content, 'ops.py')
     assert content['notes']['ceilings']['copy'] > 1e8
     timed = [row for row in content['rows'] if 'seconds' in row]
-    ops = {'selective_scan', 'ssd_scan', 'causal_conv1d', 'token_select', 'token_update'}
+    ops = {'selective_scan', 'causal_conv1d', 'token_select', 'token_update'}
     for which in ('forward', 'forward+backward'):
         cases = {(r['op'], r['stage']) for r in timed if r['pass'] == which}
         assert cases == {(op, stage) for op in ops for stage in (1, 2, 3, 4)}
@@ -284,6 +284,19 @@ def test_on_a_gpu_another_process_goes_on_behind_an_error(stand_ins, load, monke
     assert rows[:2] == first
     assert ['seconds' in row for row in rows] == [True, False, True]
     assert 'illegal memory access' in rows[1]['skipped']
+
+
+@pytest.mark.parametrize('content', ['{"images": []}', '[]', 'no JSON'])
+def test_only_results_are_replaced(load, tmp_path, content):
+    record, path = load('record'), tmp_path / 'out.json'
+    path.write_text(content)
+    with pytest.raises(FileExistsError, match=r'out\.json is no result file'):
+        record.Record(path, 'cpu')
+    assert path.read_text() == content
+    path.unlink()
+    record.Record(path, 'cpu').add(model='a')
+    record.Record(path, 'cpu').add(model='b')
+    assert [row['model'] for row in json.loads(path.read_text())['rows']] == ['b']
 
 
 CHILD = """

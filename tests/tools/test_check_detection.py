@@ -17,6 +17,8 @@ from PIL import Image
 from mmdynamicvis.detection.datasets import NWPUInsSegDataset
 
 from .detection_makers import (
+    IN_PIXELS,
+    RELATIVE,
     write_dior_r,
     write_dota,
     write_hrsc2016,
@@ -202,6 +204,7 @@ def test_instances_need_masks(check, data):
         ('dior_r', 'Oriented Bounding Boxes/00001.xml', '>10<', '>x<', "string to float: 'x'"),
         ('dior_r', 'Oriented Bounding Boxes/00001.xml', 'robndbox', 'bndbox', "float: 'None'"),
         ('hrsc2016', '100000002.xml', '>22.4<', '>0<', 'its box is 0.0 x 11.2'),
+        ('hrsc2016', '100000002.xml', IN_PIXELS, RELATIVE, 'box of 0.224 x .* is from 0 to 1'),
         ('hrsc2016', '100000002.xml', '>22.5<', '>x<', 'mbox_cx: no finite number'),
         ('hrsc2016', '100000002.xml', 'header_y', 'other', 'header_y: no finite number'),
     ],

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from ..segmentation.makers import write_massachusetts_roads, write_whu_building
@@ -70,6 +71,17 @@ def test_images_and_masks_belong_together(check, tmp_path):
     (tmp_path / 'val/label/1.tif').unlink()
     with pytest.raises(ValueError, match=r'val/label/1\.tif does not exist'):
         check('whu_building', tmp_path)
+
+
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+def test_masks_of_other_places_are_named(check, tmp_path):
+    write_massachusetts_roads(tmp_path)
+    folder = tmp_path / 'valid'
+    for name, left in (('sat/0.tiff', 5e5), ('map/0.tif', 5e5 + 20), ('sat/1.tiff', 5e5)):
+        with rasterio.open(folder / name, 'r+') as file:
+            file.transform = rasterio.transform.from_origin(left, 53e5, 1, 1)
+    with pytest.raises(ValueError, match=r'1 problem\n.*map/0\.tif is shifted by 20\.0 pixels'):
+        check('massachusetts_roads', tmp_path)
 
 
 def test_all_wrong_files_are_named(check, tmp_path):

@@ -135,6 +135,42 @@ def test_whu_cd_refuses_what_is_no_rgb_of_8_bits(checkout, scenes, tmp_path, ima
     assert 'Traceback' not in result.stderr
 
 
+def test_whu_cd_refuses_dates_of_other_offsets(checkout, scenes, tmp_path):
+    with rasterio.open(scenes[1], 'r+') as file:
+        file.offsets = [-1000] * 3
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
+    assert result.returncode == 1
+    assert_in(r'before\.tif has the scales .*after\.tif .*-1000', result.stderr)
+
+
+def test_whu_cd_refuses_dates_of_other_points(checkout, scenes, tmp_path):
+    for path, shift in zip(scenes[:2], (0, 9), strict=True):
+        corners = [(0, 0), (0, 100), (70, 0), (70, 100)]
+        gcps = [
+            rasterio.control.GroundControlPoint(row, column, 5e5 + column + shift, 53e5 - row)
+            for row, column in corners
+        ]
+        write(path, np.ones((3, 70, 100), np.uint8), gcps=gcps, crs='EPSG:32633')
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '16')
+    assert result.returncode == 1
+    assert_in(r'before\.tif and .*after\.tif are placed by points or RPCs that', result.stderr)
+
+
+def test_whu_cd_takes_the_colors_that_files_name(checkout, scenes, tmp_path):
+    before, after, _ = make_pair((70, 100), 0)
+    colors = [rasterio.enums.ColorInterp[name] for name in ('undefined', 'blue', 'green', 'red')]
+    other = np.full((70, 100, 1), 7, np.uint8)
+    for path, image in zip(scenes[:2], (before, after), strict=True):
+        write(path, np.dstack([other, image[..., ::-1]]).transpose(2, 0, 1))
+        with rasterio.open(path, 'r+') as file:
+            file.colorinterp = colors
+    result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', '64')
+    assert result.returncode == 0, result.stderr
+    for part, image in (('A', before), ('B', after)):
+        tile = np.asarray(Image.open(tmp_path / f'tiles/{part}/00000_00000.png'))
+        np.testing.assert_array_equal(tile, image[:64, :64])
+
+
 @pytest.mark.parametrize('size', ['0', '-1'])
 def test_whu_cd_needs_tiles_of_some_size(checkout, scenes, tmp_path, size):
     result = run(checkout, 'whu_cd', *scenes, tmp_path / 'tiles', '--size', size)
@@ -247,7 +283,33 @@ def test_oscd_refuses_dates_in_different_reference_systems(checkout, oscd, tmp_p
     write(path, np.ones((1, 30, 45), np.uint16), crs='EPSG:4326')
     result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
     assert result.returncode == 1
-    assert 'S2_B05.tif has EPSG:4326' in result.stderr
+    assert_in('reference system EPSG:32630, .*imgs_2/S2_B05.tif EPSG:4326', result.stderr)
+
+
+def test_oscd_keeps_offsets_and_refuses_dates_of_others(checkout, oscd, tmp_path):
+    options = ('--bands', 'all', '--size', '60')
+    for date in (1, 2):
+        for path in (oscd / f'images/rennes/imgs_{date}').iterdir():
+            with rasterio.open(path, 'r+') as file:
+                file.offsets = [-1000]
+        result = run(checkout, 'oscd', oscd, tmp_path / f'tiles{date}', *options)
+        assert result.returncode == 2 - date
+        if date == 1:
+            assert_in(r'imgs_1/S2_B02\.tif has the scales .*-1000.*imgs_2/S2_B', result.stderr)
+    with rasterio.open(tmp_path / 'tiles2/B/rennes_0000_0000.tif') as file:
+        assert set(file.offsets) == {-1000}
+
+
+def test_oscd_refuses_bands_placed_by_points(checkout, oscd, tmp_path):
+    path = oscd / 'images/rennes/imgs_1/S2_B02.tif'
+    gcps = [
+        rasterio.control.GroundControlPoint(row, column, 6e5 + 10 * column, 53e5 - 10 * row)
+        for row, column in [(0, 0), (0, 90), (60, 0), (60, 90)]
+    ]
+    write(path, np.ones((1, 60, 90), np.uint16), gcps=gcps, crs='EPSG:32630')
+    result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')
+    assert result.returncode == 1
+    assert_in(r'S2_B02\.tif is placed by 4 ground control points alone', result.stderr)
 
 
 def test_oscd_refuses_bands_of_another_place(checkout, oscd, tmp_path):

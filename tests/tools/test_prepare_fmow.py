@@ -240,6 +240,11 @@ def test_finished_and_foreign_folders_are_left_alone(tool, raw, shards, tmp_path
     with pytest.raises(FileExistsError, match=r'what this tool did not write: 000099\.tar'):
         run(tool, raw, copy, '--shards', 4, '--force')
     assert digests_of_shards(copy).keys() == {*digests_of_shards(shards), '000099.tar'}
+    (copy / '000099.tar').rename(copy / '000001.tar')
+    with pytest.raises(FileExistsError, match=r'what this tool did not write: 000001\.tar'):
+        run(tool, raw, copy, '--shards', 4, '--force')
+    assert (copy / '000001.tar').read_text() == 'of others'
+    assert digests_of_shards(copy).keys() == digests_of_shards(shards).keys()
     shutil.rmtree(published)
     shutil.rmtree(copy)
 
@@ -248,6 +253,15 @@ def test_finished_and_foreign_folders_are_left_alone(tool, raw, shards, tmp_path
         with pytest.raises(FileExistsError, match='not empty'):
             run(tool, raw, tmp_path, '--shards', 4, *options)
     assert digests(tmp_path).keys() == {'thesis.tex'}
+
+
+def test_a_shard_of_others_stays(tool, half):
+    raw, out = half
+    (out / '000003.tar').write_text('of others')
+    for options, message in (((), 'this tool did not write: 000003'), (['--force'], 'not empty')):
+        with pytest.raises(FileExistsError, match=message):
+            run(tool, raw, out, '--shards', 4, *options)
+    assert (out / '000003.tar').read_text() == 'of others'
 
 
 def test_second_writer_is_refused(tool, raw, tmp_path):

@@ -39,6 +39,12 @@ def test_the_nearer_ones_count_where_votes_are_equal(probe):
     assert found.tolist() == [1, 0]
 
 
+def test_precision_counts_from_the_nearest_by_angle(probe):
+    train, test = torch.tensor([[9.0, 1.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.2], [0.1, 5.0]])
+    found = probe.retrieval(train, torch.tensor([0, 1]), test, torch.tensor([1, 1]))
+    assert found == pytest.approx(75)  # found second, and first
+
+
 def test_the_penalty_is_that_of_the_docstring(probe):
     train = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(50) % 2
@@ -84,4 +90,5 @@ def test_a_folder_of_classes(checkout, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / 'out.json').read_text())['rows']
     assert [row['model'] for row in rows] == ['random', 'RCF, 8 filters']
+    assert all(0 <= row['retrieval'] <= 100 for row in rows)
     assert all(row['nearest']['low'] <= row['nearest']['accuracy'] for row in rows)

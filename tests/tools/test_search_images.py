@@ -13,6 +13,7 @@ from running import run_tool
 
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.embedding import Embeddings
+from mmdynamicvis.fileio import only_writer
 from mmdynamicvis.models.weights import save_weights
 
 ARCH = dict(embed_dims=(8, 12, 16, 64), depths=(1, 1, 1, 1))
@@ -112,7 +113,7 @@ def test_what_may_happen_to_images(checkout: Path, tmp_path: Path) -> None:
     assert '4 images, 1 left out' in call(checkout, 'build', index, folder, '--model', model)
     first = Embeddings.load(index)
     # one changes, one becomes unfit, one goes away
-    written = index.stat().st_mtime
+    written, first_bytes = index.stat().st_mtime, images[1].read_bytes()
     images[1].write_bytes(images[0].read_bytes())
     images[2].write_bytes(b'no image')
     for path in images[1:3]:
@@ -123,6 +124,17 @@ def test_what_may_happen_to_images(checkout: Path, tmp_path: Path) -> None:
     second = Embeddings.load(index)
     assert second.names == [str(images[i]) for i in (0, 3, 1)]
     torch.testing.assert_close(second.vectors, first.vectors[[0, 3, 0]])
+
+    # an older file in its place, and another run at the same time
+    images[1].write_bytes(first_bytes)
+    os.utime(images[1], (written - 1000, written - 1000))
+    with only_writer(index):
+        call(checkout, 'add', index, folder, error=r'another process is writing into .*index\.npz')
+    said = call(checkout, 'add', index, folder)
+    assert '0 images added, 3 in all, 1 of changed files, 2 left out' in said
+    third = Embeddings.load(index)
+    assert third.names == second.names
+    torch.testing.assert_close(third.vectors, first.vectors[[0, 3, 1]])
 
     picture = tmp_path / 'found.png'
     said = call(checkout, 'find', index, images[0], '-k', 3, '--picture', picture)

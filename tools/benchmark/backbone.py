@@ -1,7 +1,6 @@
 """Measure the backbone on a CPU: parameters, operations, time, memory and import time.
 
     python tools/benchmark/backbone.py --out benchmarks/results/backbone_cpu.json
-    python tools/benchmark/backbone.py --mixers --threads 1 --repeats 15
 
 Times are relative to float32 matrix products of 2048 x 2048, which alternate with the model in the
 same process; 36 GFLOP of them correspond to the arithmetic of base at 512 x 512 pixels. Memory is
@@ -12,10 +11,8 @@ float64 oracle.
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -54,20 +51,20 @@ def check_scan() -> None:
         raise SystemExit(f'selective_scan differs from its oracle by {error:.1e}: nothing is timed')
 
 
-def build(arch: str, size: int, mixer: str = 'mamba1') -> tuple[DynamicVis, torch.Tensor]:
+def build(arch: str, size: int) -> tuple[DynamicVis, torch.Tensor]:
     torch.manual_seed(0)
-    return DynamicVis(arch, mixer=mixer).eval(), torch.randn(1, 3, size, size)
+    return DynamicVis(arch).eval(), torch.randn(1, 3, size, size)
 
 
-def parameters(arch: str, mixer: str = 'mamba1') -> float:
+def parameters(arch: str) -> float:
     """Return the number of parameters in millions at the default image size of 512 pixels."""
-    return sum(p.numel() for p in DynamicVis(arch, mixer=mixer).parameters()) / 1e6
+    return sum(p.numel() for p in DynamicVis(arch).parameters()) / 1e6
 
 
 @torch.no_grad()
-def gmac(arch: str, size: int, mixer: str = 'mamba1') -> float:
+def gmac(arch: str, size: int) -> float:
     """Return the multiply-accumulates (1e9) of a forward pass, without elementwise operations."""
-    model, image = build(arch, size, mixer)
+    model, image = build(arch, size)
     with FlopCounterMode(display=False) as counter:
         model(image)
     return counter.get_total_flops() / 2e9
@@ -87,61 +84,20 @@ def times(arch: str, sizes: list[int], threads: int, repeats: int) -> dict[str, 
     return figures
 
 
-def step(model: DynamicVis, images: torch.Tensor) -> None:
-    """Run forward and backward."""
-    sum(features.square().mean() for features in model(images)).backward()
-    model.zero_grad()
-
-
 def training_times(arch: str, size: int, batch: int, threads: int) -> dict[str, float]:
     """Return median seconds of a forward and backward pass with eager and with fused ops."""
     torch.set_num_threads(threads)
     images = torch.randn(batch, 3, size, size)
+
+    def step(model: DynamicVis) -> None:
+        sum(features.square().mean() for features in model(images)).backward()
+        model.zero_grad()
+
     runs: dict[str, Run] = {}
     for backend in ('eager', 'cpu'):
         model = DynamicVis(arch, backend=backend).train()
-        runs[backend] = lambda model=model: step(model, images)
+        runs[backend] = lambda model=model: step(model)
     return medians(runs, TRAINING_REPEATS)
-
-
-def mixer_ratio(arch: str, size: int, batch: int, train: bool, threads: int, repeats: int) -> float:
-    """Median of the time with Mamba-2 over that with Mamba-1, of pairs of runs in turns.
-
-    It is the processor's time, which other processes hardly change, of all threads.
-    """
-    torch.set_num_threads(threads)
-    images = torch.randn(batch, 3, size, size)
-    models = [DynamicVis(arch, mixer=mixer).train(train) for mixer in ('mamba1', 'mamba2')]
-    ratios = []
-    with torch.set_grad_enabled(train):
-        for _ in range(repeats + 1):  # the first warms up
-            seconds = []
-            for model in models:
-                start = time.process_time()
-                step(model, images) if train else model(images)
-                seconds.append(time.process_time() - start)
-            ratios.append(seconds[1] / seconds[0])
-    return statistics.median(ratios[1:])
-
-
-def compare_mixers(threads: int, repeats: int) -> dict[str, float]:
-    """Time and operations of Mamba-2 over those of Mamba-1."""
-    figures = {
-        f'{arch} {mixer} {name}': value
-        for arch, size in (('base', 512), ('tiny', 128))
-        for mixer in ('mamba1', 'mamba2')
-        for name, value in (
-            ('parameters (M)', parameters(arch, mixer)),
-            ('GMAC', gmac(arch, size, mixer)),
-        )
-    }
-    for title, *case in (
-        ('base 512', 'base', 512, 1, False),
-        ('tiny 128', 'tiny', 128, 1, False),
-        ('tiny 128 x 32 training', 'tiny', 128, 32, True),
-    ):
-        figures[f'{title}, mamba2 / mamba1'] = fresh(mixer_ratio, *case, threads, repeats)
-    return figures
 
 
 @torch.no_grad()
@@ -190,10 +146,9 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='JSON file for the figures')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=7)
-    parser.add_argument('--mixers', action='store_true', help='only compare Mamba-2 with Mamba-1')
     args = parser.parse_args()
     check_scan()
-    figures = (compare_mixers if args.mixers else measure)(args.threads, args.repeats)
+    figures = measure(args.threads, args.repeats)
     for name, value in figures.items():
         limit = f'   figure to reach: {LIMITS[name]}' if name in LIMITS else ''
         print(f'{name:36} {value:10.3f}{limit}')

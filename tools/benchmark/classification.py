@@ -32,17 +32,24 @@ METRIC = 'accuracy/top1'
 REPEATS = 9
 CONFIGS = CHECKOUT / 'configs/classification'
 CONFIG_OF = {
-    'aid150': ('dynamicvis_tiny_1xb32-10e_aid150-128px.py', 'resnet18_1xb32-10e_aid150-128px.py'),
-    'eurosat': ('dynamicvis_tiny_1xb64-30e_eurosat-64px.py', 'resnet18_1xb64-10e_eurosat-64px.py'),
+    'aid150': {
+        'dynamicvis': 'dynamicvis_tiny_1xb32-10e_aid150-128px.py',
+        'resnet18': 'resnet18_1xb32-10e_aid150-128px.py',
+        'vit': 'vit-tiny_1xb32-10e_aid150-128px.py',
+    },
+    'eurosat': {
+        'dynamicvis': 'dynamicvis_tiny_1xb64-30e_eurosat-64px.py',
+        'resnet18': 'resnet18_1xb64-10e_eurosat-64px.py',
+    },
 }
-"""Dataset -> configs of DynamicVis and ResNet-18."""
+"""Dataset -> model -> config."""
 
 
 @dataclass(frozen=True)
 class Contender:
     """A model to compare: which config, and the settings that differ from it."""
 
-    baseline: bool = False
+    model: str = 'dynamicvis'
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,7 +59,8 @@ CONTENDERS = {
     'published': Contender(
         options={'model.backbone.published': True, 'optim_wrapper.optimizer.lr': 1e-3}
     ),
-    'resnet18': Contender(baseline=True),
+    'resnet18': Contender('resnet18'),
+    'vit-tiny': Contender('vit'),
     # the CPU time of ResNet-18's 10 epochs
     'dynamicvis-tiny, equal time': Contender(options={'train_cfg.max_epochs': 24}),
 }
@@ -119,13 +127,20 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('data', choices=CONFIG_OF, help='dataset')
     parser.add_argument('--data-root', type=Path, required=True, help='folder of the dataset')
-    parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, help='default: all')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--work-dir', type=Path, required=True, help='folder for the trainings')
     parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
-    return parser.parse_args()
+    args = parser.parse_args()
+    configs = CONFIG_OF[args.data]
+    if args.contenders is None:
+        args.contenders = [name for name, it in CONTENDERS.items() if it.model in configs]
+    for name in args.contenders:
+        if CONTENDERS[name].model not in configs:
+            parser.error(f'{name} has no config for {args.data}')
+    return args
 
 
 def main() -> None:
@@ -134,7 +149,7 @@ def main() -> None:
     runs: dict[str, list[Run]] = {}
     for name in args.contenders:
         contender = CONTENDERS[name]
-        config = CONFIGS / CONFIG_OF[args.data][contender.baseline]
+        config = CONFIGS / CONFIG_OF[args.data][contender.model]
         for seed in args.seeds:
             folder = args.work_dir / args.data / name.replace(' ', '_').replace(',', '') / str(seed)
             options = {'train_dataloader.num_workers': 1, **contender.options}

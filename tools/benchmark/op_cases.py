@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.models.dynamicvis import ARCHS, DynamicVis
-from mmdynamicvis.models.mamba_mixer import MAX_HEAD_DIM, MambaMixer
-from mmdynamicvis.ops import causal_conv1d, selective_scan, ssd_scan, token_select, token_update
+from mmdynamicvis.models.mamba_mixer import MambaMixer
+from mmdynamicvis.ops import causal_conv1d, selective_scan, token_select, token_update
 
 BACKBONE = {name: p.default for name, p in inspect.signature(DynamicVis).parameters.items()}
 MIXER = {name: p.default for name, p in inspect.signature(MambaMixer).parameters.items()}
@@ -97,26 +97,6 @@ def _scan(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor,
     return (selective_scan(*inputs, **options),)
 
 
-def _heads(stage: Stage) -> int:
-    return stage.inner // math.gcd(stage.inner, MAX_HEAD_DIM)
-
-
-def _ssd_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
-    length, inner, heads = stage.mixed, stage.inner, _heads(stage)
-    convolved = randn(DIRECTIONS, 1, length, inner + 2 * N_STATE)
-    x, B, C = convolved.split((inner, N_STATE, N_STATE), dim=-1)
-    projected = randn(1, length, 2 * inner + 2 * N_STATE + heads)
-    z, _, dt = projected.split((inner, inner + 2 * N_STATE, heads), dim=-1)
-    # as Mamba-2 starts: steps of about exp(-4), decays of 1 to 16
-    rates = torch.linspace(1, 16, heads, device=z.device)
-    return x, dt, -rates, B, C, randn(heads), z, randn(heads) - 4
-
-
-def _ssd(stage: Stage, inputs: Sequence[Tensor], backend: str) -> tuple[Tensor, ...]:
-    options = dict(dt_softplus=True, direction='both', average=True, backend=backend)
-    return (ssd_scan(*inputs, **options),)
-
-
 def _conv_inputs(stage: Stage, randn: Randn) -> tuple[Tensor, ...]:
     x = randn(1, stage.mixed, 2 * stage.inner).chunk(2, dim=-1)[0]
     return x, randn(stage.inner, WIDTH), randn(stage.inner)
@@ -168,13 +148,6 @@ CASES = {
         # exponential in each pass, but as many decays of the first pass are computed by products.
         # The kernels issue 8 instructions per exponential, which take equally long.
         exponentials=lambda s: 2 * DIRECTIONS * s.mixed * s.inner * N_STATE,
-    ),
-    'ssd_scan': OpCase(
-        _ssd_inputs,
-        _ssd,
-        flops=lambda s: 2 * 3 * DIRECTIONS * s.mixed * s.inner * N_STATE,
-        # a decay per head; those between the tokens of a chunk are a choice
-        exponentials=lambda s: DIRECTIONS * s.mixed * _heads(s),
     ),
     'causal_conv1d': OpCase(
         _conv_inputs,

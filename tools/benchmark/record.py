@@ -113,10 +113,25 @@ def header(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file atomically."""
+    """Write a result file atomically; an earlier result file is replaced.
+
+    Raises:
+        FileExistsError: ``path`` is a file of another kind.
+    """
+    if path.exists() and not _is_result(path):
+        raise FileExistsError(f'{path} is no result file: remove it, or give another --out')
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + '\n')
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a file begins as :func:`header` does."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and {'command', 'date', 'machine'} <= content.keys()
 
 
 class Record:

@@ -35,10 +35,9 @@ from triton.compiler import ASTSource
 from mmdynamicvis.ops.causal_conv1d import triton as causal_conv1d
 from mmdynamicvis.ops.kernel_variant import KernelVariant
 from mmdynamicvis.ops.selective_scan import triton as selective_scan
-from mmdynamicvis.ops.ssd_scan import triton as ssd_scan
 from mmdynamicvis.ops.token_select import variants as token_select
 
-MODULES = (selective_scan, ssd_scan, causal_conv1d, token_select)
+MODULES = (selective_scan, causal_conv1d, token_select)
 ARCHS = (80, 89, 90)
 NARROWEST = 96
 """Number of channels of the first stage of base."""

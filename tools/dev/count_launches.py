@@ -2,7 +2,6 @@
 
     python tools/dev/count_launches.py                       # base, 512 x 512 pixels, float32
     python tools/dev/count_launches.py --dtype bfloat16 --arch large
-    python tools/dev/count_launches.py --mixer mamba2
 
 Triton compiles its kernels for sm_90, and a launcher that does nothing replaces the GPU. Tensors
 are on the CPU, where torch's own operators run, in a model of the same depth with few channels. An
@@ -36,7 +35,6 @@ from triton.backends.compiler import GPUTarget
 from mmdynamicvis import DynamicVis
 from mmdynamicvis.models import stim
 from mmdynamicvis.models.dynamicvis import ARCHS
-from mmdynamicvis.models.mamba_mixer import MIXERS
 from mmdynamicvis.ops import triton_support
 
 CHANNELS = (16, 16, 16, 16)
@@ -98,7 +96,7 @@ class Driver:
         return 0
 
 
-ONE_LAUNCH = ('convolution', 'rsub', '_fused_rms_norm')
+ONE_LAUNCH = ('convolution', 'rsub')
 """Operators that launch one kernel on a GPU, although they call other operators on a CPU."""
 
 
@@ -121,10 +119,10 @@ def install() -> Driver:
     return driver
 
 
-def build(arch: str, dtype: torch.dtype, mixer: str) -> DynamicVis:
+def build(arch: str, dtype: torch.dtype) -> DynamicVis:
     """Return a model with the depths of an arch and few channels."""
     narrow = dict(embed_dims=CHANNELS, depths=ARCHS[arch]['depths'])
-    return DynamicVis(narrow, backend='triton', mixer=mixer).eval().to(dtype)
+    return DynamicVis(narrow, backend='triton').eval().to(dtype)
 
 
 @torch.no_grad()
@@ -179,7 +177,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--arch', default='base', choices=ARCHS)
     parser.add_argument('--dtype', default='float32', choices=['float32', 'bfloat16'])
-    parser.add_argument('--mixer', default='mamba1', choices=MIXERS)
     parser.add_argument('--size', type=int, default=512, help='pixels')
     parser.add_argument('--repeats', type=int, default=50, help='number of timed forward passes')
     return parser.parse_args()
@@ -188,7 +185,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     torch.set_num_threads(1)
-    driver, model = install(), build(args.arch, getattr(torch, args.dtype), args.mixer)
+    driver, model = install(), build(args.arch, getattr(torch, args.dtype))
     kernels, operators = count(model, driver, args.size)
     for title, counts in (('Triton kernels', kernels), ('torch operators', operators)):
         print(f'{title}: {counts.total()}')

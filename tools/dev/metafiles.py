@@ -90,6 +90,7 @@ MODELS = {
             {'Ours, accuracy, mean of 2 seeds': 51.5},
         ),
         'resnet18_1xb64-10e_eurosat-64px': (11_181_642, {}),
+        'vit-tiny_1xb32-10e_aid150-128px': (2_317_470, {}),
     },
     'detection': {
         'dino_dynamicvis-base_1xb8-50e_levir-ship-1024px': (62_104_675, {}),

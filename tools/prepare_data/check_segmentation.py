@@ -4,7 +4,8 @@
     python tools/prepare_data/check_segmentation.py whu_building data/whu_building --splits val
 
 Nothing is written. See docs/datasets.md for the layouts. Every mask is read completely. Of images
-only the size is read, unless --decode is given, which reads them completely and takes a while.
+only size and georeferencing are read, unless --decode is given, which reads them completely and
+takes a while.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mmengine.registry import DATASETS
 from tqdm import tqdm
 
 from mmdynamicvis.data.binary_masks import LoadAnnotationsToBinary
+from mmdynamicvis.data.grids import check_mask_place, read_place
 from mmdynamicvis.data.image_files import open_image, orientation
 from mmdynamicvis.data.problems import raise_problems
 
@@ -72,8 +74,8 @@ def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
 
     Raises:
         OSError: A file cannot be read; the message names it.
-        ValueError: The mask has unexpected values or a size that differs from the image's, or the
-            image has an EXIF orientation.
+        ValueError: The mask has unexpected values, or a size or georeferencing that differs from
+            the image's, or the image has an EXIF orientation.
     """
     mask = LoadAnnotationsToBinary()(dict(seg_map_path=mask_path))['gt_seg_map']
     try:
@@ -88,6 +90,7 @@ def check_pair(image_path: str, mask_path: str, decode: bool) -> float:
         raise ValueError(f'{image_path} has an EXIF orientation: turn its pixels and remove it')
     if size != mask.shape[::-1]:
         raise ValueError(f'{image_path} has {size} pixels, its mask {mask.shape[::-1]}')
+    check_mask_place(read_place(image_path), read_place(mask_path))
     return mask.mean()
 
 

@@ -6,7 +6,6 @@ that names invalid files, or a FileNotFoundError.
 
 from __future__ import annotations
 
-import math
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,19 +15,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmdynamicvis.data.coco import check_coco, load_coco
-from mmdynamicvis.data.dota import HEADERS, check_dota, line_problem
+from mmdynamicvis.data.dota import HEADERS, check_dota
 from mmdynamicvis.data.image_files import annotation_problem, open_image
 from mmdynamicvis.data.problems import raise_problems
+from mmdynamicvis.data.xml_objects import HRSC_OBJECTS, dior_class, dior_problem, hrsc_problem
 from mmdynamicvis.registry import DATASETS
 
 Split = dict[Path, list[str]]
-
-DIOR_CORNERS = [
-    f'robndbox/{axis}_{corner}'
-    for corner in ('left_top', 'right_top', 'right_bottom', 'left_bottom')
-    for axis in 'xy'
-]
-HRSC_NUMBERS = ('mbox_cx', 'mbox_cy', 'mbox_w', 'mbox_h', 'mbox_ang', 'header_x', 'header_y')
 
 
 def classes_of(data_set: str) -> tuple[str, ...]:
@@ -81,9 +74,7 @@ def read_dior(root: Path, split: str, classes: Sequence[str]) -> Split:
     known = frozenset(classes)
 
     def read(element: ET.Element) -> tuple[str, str]:
-        name = str(element.findtext('name')).lower()  # mmrotate compares names in lower case
-        corners = [str(element.findtext(corner)) for corner in DIOR_CORNERS]
-        return name, line_problem(' '.join([*corners, name, '0']), known)
+        return dior_class(element), dior_problem(element, known)
 
     return _read_xml(source, files, 'object', read)
 
@@ -95,14 +86,9 @@ def read_hrsc(root: Path, split: str) -> Split:
     files = {images / f'{n}.bmp': labels / f'{n}.xml' for n in _read_list(source)}
 
     def read(element: ET.Element) -> tuple[str, str]:
-        numbers = {name: _to_number(element.findtext(name)) for name in HRSC_NUMBERS}
-        absent = [name for name, number in numbers.items() if not math.isfinite(number)]
-        if absent:
-            return 'ship', f'{", ".join(absent)}: no finite number'
-        width, height = numbers['mbox_w'], numbers['mbox_h']
-        return 'ship', '' if min(width, height) > 0 else f'its box is {width} x {height}'
+        return 'ship', hrsc_problem(element)
 
-    return _read_xml(source, files, 'HRSC_Objects/HRSC_Object', read)
+    return _read_xml(source, files, HRSC_OBJECTS, read)
 
 
 def print_splits(splits: dict[str, Split], published: dict[str, int]) -> None:
@@ -214,10 +200,3 @@ def _read_xml(
                 problems.append(f'{path}, object {number}: {problem}')
     raise_problems(source, problems, 'unpack the labels again, or take images out of this list')
     return _with_images(split, source)
-
-
-def _to_number(text: str | None) -> float:
-    try:
-        return float(text or 'nan')
-    except ValueError:
-        return math.nan

@@ -17,24 +17,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
 import rasterio
 from outputs import fresh_folder, write_text
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
+from rasterio.windows import Window
 from tiles import (
     Pair,
     at_least_one,
     check_pair,
-    check_rgb,
     read_change,
+    rgb_bands,
     windows,
     write_mask,
     write_rgb,
 )
 from tqdm import tqdm
 
-from mmdynamicvis.data.grids import Place, check_places, place_of
+from mmdynamicvis.data.grids import check_encodings, check_places, encoding_of, place_of
 
 BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
 # values of changed and unchanged pixels
@@ -86,9 +86,15 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
     """Open an in-memory file with all bands, resampled bilinearly to one grid.
 
     Raises:
-        ValueError: A band differs from the grid in reference system or dtype, or covers another
-            area.
+        ValueError: A band differs from the grid in dtype, scale or offset, or covers another area;
+            or the grid is placed by points, which tiles would lose.
     """
+    place, encoding = place_of(grid), encoding_of(grid)
+    if place.points is not None:
+        raise ValueError(
+            f'{grid.name} is placed by {place.points} alone, which tiles would lose. Bring all '
+            'bands to a grid first, by gdalwarp for example'
+        )
     profile = dict(
         driver='GTiff',
         height=grid.height,
@@ -100,37 +106,35 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
     )
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
+            file.scales, file.offsets = grid.scales * len(BANDS), grid.offsets * len(BANDS)
             for number, path in enumerate(band_files(folder), start=1):
                 with rasterio.open(path) as band:
-                    if band.crs != grid.crs or band.dtypes != grid.dtypes:
-                        raise ValueError(
-                            f'{path} has {band.crs} and {band.dtypes[0]}, {grid.name} {grid.crs} '
-                            f'and {grid.dtypes[0]}. Download the city again'
-                        )
-                    check_places(place_of(grid), place_of(band))
+                    check_places(place, place_of(band))
+                    check_encodings(encoding, encoding_of(band))
                     image = band.read(1, out_shape=grid.shape, resampling=Resampling.bilinear)
                 file.write(image, number)
         with memory.open() as file:
             yield file
 
 
-def write_geotiff(path: Path, image_CHW: np.ndarray, place: Place) -> None:
-    """Write any number of bands with georeferencing."""
+def write_geotiff(path: Path, date: rasterio.DatasetReader, window: Window) -> None:
+    """Write a window of all bands with georeferencing, scales and offsets."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = image_CHW.shape
+    transform = place_of(date).transform and date.window_transform(window)
     with rasterio.open(
         path,
         'w',
         driver='GTiff',
-        height=height,
-        width=width,
-        count=count,
-        dtype=image_CHW.dtype,
+        height=window.height,
+        width=window.width,
+        count=date.count,
+        dtype=date.dtypes[0],
         compress='deflate',
-        crs=place.crs,
-        transform=place.transform,
+        crs=date.crs,
+        transform=transform,
     ) as file:
-        file.write(image_CHW)
+        file.scales, file.offsets = date.scales, date.offsets
+        file.write(date.read(window=window))
 
 
 @contextmanager
@@ -153,20 +157,16 @@ def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[Pair]:
 def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str) -> list[str]:
     """Write the tiles of a city and return their names."""
     check_pair(pair)
-    if bands == 'rgb':
-        check_rgb(pair.first)
+    dates = dict(A=pair.first, B=pair.second)
+    rgb = {part: rgb_bands(date) for part, date in dates.items() if bands == 'rgb'}
     names = []
     for window in windows(*pair.first.shape, size, stride):
         name = f'{city}_{window.row_off:04}_{window.col_off:04}'
-        for part, date in (('A', pair.first), ('B', pair.second)):
-            image = date.read((1, 2, 3) if bands == 'rgb' else None, window=window)
-            if bands == 'rgb':
-                write_rgb(folder / f'{part}/{name}.png', image)
+        for part, date in dates.items():
+            if rgb:
+                write_rgb(folder / f'{part}/{name}.png', date.read(rgb[part], window=window))
             else:
-                place = place_of(date)
-                if place.transform:
-                    place = place._replace(transform=date.window_transform(window))
-                write_geotiff(folder / f'{part}/{name}.tif', image, place)
+                write_geotiff(folder / f'{part}/{name}.tif', date, window)
         write_mask(folder / f'label/{name}.png', read_change(pair.mask, window, VALUES))
         names.append(name)
     return names

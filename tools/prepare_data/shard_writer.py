@@ -133,15 +133,19 @@ def _remove_shards(folder: Path) -> None:
         FileExistsError: The folder has other files; then nothing is removed.
     """
     unfinished, finished = folder / UNFINISHED, folder / META
-    shards = set()
+    written = []
     for note in (finished, unfinished / META):
         meta = json.loads(note.read_text()) if note.exists() else {'source': {'files_sha256': ''}}
         if 'files_sha256' not in meta.get('source', {}):
             raise FileExistsError(f'{note} is not of this tool; choose another folder')
-        shards |= {shard['name'] for shard in meta.get('shards', [])}
-    if (unfinished / PLAN).exists():
-        n_shards = json.loads((unfinished / PLAN).read_text())['num_shards']
-        shards |= {f'{i:06d}.tar' for i in range(n_shards)}
+        written += meta.get('shards', [])
+    written += [json.loads(path.read_text())['shard'] for path in unfinished.glob('*.tar.json')]
+    # a file of another size is not what was written under its name
+    shards = {
+        shard['name']
+        for shard in written
+        if (path := folder / shard['name']).exists() and path.stat().st_size == shard['num_bytes']
+    }
     names = {path.name for path in folder.iterdir()}
     others = sorted(names - shards - {META, SKIPPED, UNFINISHED})
     if others:
@@ -201,6 +205,11 @@ def _write_missing(
     folder: Path, shards: dict[str, list[Source]], convert: Convert, workers: int
 ) -> None:
     missing = [name for name in shards if not _is_finished(folder, name)]
+    others = [n for n in missing if (folder / n).exists() and not _record(folder, n).exists()]
+    if others:
+        raise FileExistsError(
+            f'{folder} has shards that this tool did not write: {shorten(others)}; move them'
+        )
     done = sum(len(shards[name]) for name in shards.keys() - set(missing))
     context = get_context('spawn')  # a fork of a process with threads may hang
     counter = context.Value('q', done)
@@ -233,7 +242,7 @@ def _end_with_parent() -> None:
 
 
 def _write_shard(folder: Path, name: str, sources: list[Source], convert: Convert) -> None:
-    """Write one shard, unless it is empty, and then its record."""
+    """Write the record of a shard, and the shard unless it is empty."""
     temporary = folder / UNFINISHED / f'{name}.{os.getpid()}.tmp'
     categories, skipped, n_samples = Counter(), [], 0
     with temporary.open('wb') as file:
@@ -250,10 +259,6 @@ def _write_shard(folder: Path, name: str, sources: list[Source], convert: Conver
                     _counter.value += 1
         file.flush()
         os.fsync(file.fileno())
-    if n_samples:
-        temporary.replace(folder / name)
-    else:
-        temporary.unlink()
     shard = {
         'name': name,
         'num_samples': n_samples,
@@ -263,6 +268,11 @@ def _write_shard(folder: Path, name: str, sources: list[Source], convert: Conver
     _write_json(
         _record(folder, name), {'shard': shard, 'categories': categories, 'skipped': skipped}
     )
+    # last, so that there is a record of every shard
+    if n_samples:
+        temporary.replace(folder / name)
+    else:
+        temporary.unlink()
 
 
 class _HashedFile:

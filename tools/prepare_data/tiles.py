@@ -14,7 +14,14 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from mmdynamicvis.data.binary_masks import gray_of_palette
-from mmdynamicvis.data.grids import check_places, place_of
+from mmdynamicvis.data.geotiff import color_bands
+from mmdynamicvis.data.grids import (
+    check_encodings,
+    check_mask_place,
+    check_places,
+    encoding_of,
+    place_of,
+)
 
 
 class Pair(NamedTuple):
@@ -59,8 +66,8 @@ def check_pair(pair: Pair) -> None:
     """Refuse files that do not lie on one grid.
 
     Raises:
-        ValueError: The files differ in size or area, or the dates in bands or dtype; the message
-            names them. The mask may lack georeferencing.
+        ValueError: The files differ in size or area, or the dates in bands, dtypes, scales or
+            offsets; the message names them. The mask may lack georeferencing.
     """
     first = pair.first
     for other in pair[1:]:
@@ -69,30 +76,31 @@ def check_pair(pair: Pair) -> None:
                 f'{first.name} is of {first.width} x {first.height} px, {other.name} of '
                 f'{other.width} x {other.height}. Align them first'
             )
-    for what in ('count', 'dtypes'):
-        values = [getattr(date, what) for date in pair[:2]]
-        if values[0] != values[1]:
-            raise ValueError(
-                f'{first.name} has the {what} {values[0]}, {pair.second.name} {values[1]}. The '
-                'dates must be alike: convert them first'
-            )
-    date, mask = place_of(first), place_of(pair.mask)
-    check_places(date, place_of(pair.second))
-    if date.transform and mask.transform:
-        check_places(date, mask)
+    if first.count != pair.second.count:
+        raise ValueError(
+            f'{first.name} has the count {first.count}, {pair.second.name} {pair.second.count}. '
+            'The dates must be alike: convert them first'
+        )
+    check_encodings(encoding_of(first), encoding_of(pair.second))
+    check_places(place_of(first), place_of(pair.second))
+    check_mask_place(place_of(first), place_of(pair.mask))
 
 
-def check_rgb(file: rasterio.DatasetReader) -> None:
-    """Refuse files that cannot be written as .png of R, G, B.
+def rgb_bands(file: rasterio.DatasetReader) -> list[int]:
+    """Return the bands to write as .png of R, G, B, counted from 1.
+
+    These are the bands that the file calls red, green and blue; else the first three.
 
     Raises:
         ValueError: There are fewer than three bands, or they are not uint8.
     """
-    if file.count < 3 or set(file.dtypes[:3]) != {'uint8'}:
+    bands = color_bands(file)
+    if file.count < 3 or {file.dtypes[band - 1] for band in bands} != {'uint8'}:
         raise ValueError(
             f'{file.name} has {file.count} bands of {file.dtypes[0]}; R, G and B of uint8 are '
             'needed. Convert it first, as by gdal_translate -b 3 -b 2 -b 1 -ot Byte -scale LOW HIGH'
         )
+    return bands
 
 
 def at_least_one(text: str) -> int:

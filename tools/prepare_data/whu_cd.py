@@ -21,8 +21,8 @@ from tiles import (
     Pair,
     at_least_one,
     check_pair,
-    check_rgb,
     read_change,
+    rgb_bands,
     windows,
     write_mask,
     write_rgb,
@@ -66,13 +66,12 @@ def main() -> None:
     with ExitStack() as stack, fresh_folder(args.target, args.force, files) as folder:
         pair = Pair(*(stack.enter_context(rasterio.open(file)) for file in files))
         check_pair(pair)
-        check_rgb(pair.first)
+        bands = [rgb_bands(date) for date in pair[:2]]
         tiles = list(windows(*pair.first.shape, args.size, args.size, args.cover))
         for window in tqdm(tiles, desc='tiles'):
             names.append(f'{window.row_off:05}_{window.col_off:05}')
-            for part, date in (('A', pair.first), ('B', pair.second)):
-                image = date.read((1, 2, 3), window=window)
-                write_rgb(folder / f'{part}/{names[-1]}.png', image)
+            for part, date, rgb in zip('AB', pair[:2], bands, strict=True):
+                write_rgb(folder / f'{part}/{names[-1]}.png', date.read(rgb, window=window))
             mask = read_change(pair.mask, window, (args.changed, 0))
             write_mask(folder / f'label/{names[-1]}.png', mask)
         for part, chosen in split(names, args.seed).items():

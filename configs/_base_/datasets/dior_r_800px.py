@@ -3,7 +3,7 @@
 _base_ = ['rotated_800px.py']
 
 data_root = 'data/DIOR/'
-dataset = dict(type='DIORDataset', data_root=data_root)
+dataset = dict(type='mmdynamicvis.DIORRotatedDataset', data_root=data_root)
 trainval = dict(
     data_prefix=dict(img_path='JPEGImages-trainval'),
     filter_cfg=dict(filter_empty_gt=True),

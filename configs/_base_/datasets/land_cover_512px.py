@@ -13,6 +13,7 @@ data_preprocessor = dict(
 train_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='LoadAnnotations'),
+    dict(type='mmdynamicvis.CheckMask'),
     dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PhotoMetricDistortion'),
@@ -21,6 +22,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmdynamicvis.LoadIntactImage'),
     dict(type='LoadAnnotations'),
+    dict(type='mmdynamicvis.CheckMask'),
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -39,6 +41,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='vertical'),
             ],
             [dict(type='LoadAnnotations')],
+            [dict(type='mmdynamicvis.CheckMask')],
             [dict(type='PackSegInputs')],
         ],
     ),

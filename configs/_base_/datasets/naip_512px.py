@@ -6,8 +6,9 @@ mean = [103.3, 116.6, 95.1, 152.5]
 std = [31.7, 29.1, 28.8, 68.7]
 load = dict(
     type='mmdynamicvis.LoadGeoTIFF',
-    bands=[1, 2, 3, 4],
-    dtype='uint8',
+    bands=['red', 'green', 'blue', 'nir'],
+    sensor='naip',
+    unit='uint8',
     nodata_where='all',
     nodata_fill=mean,
 )

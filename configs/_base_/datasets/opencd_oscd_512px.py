@@ -1,6 +1,6 @@
 # OSCD in R, G, B enlarged twice, by open-cd (whose LEVIR_CD_Dataset reads any folders A/, B/,
-# label/ of .png) and its transforms, otherwise as oscd_512px.py. data/oscd_tiles is made by
-# tools/prepare_data/oscd.py.
+# label/ of .png) and its transforms, otherwise as oscd_512px.py. Our loaders refuse damaged and
+# mismatched files, which open-cd's do not. data/oscd_tiles is made by tools/prepare_data/oscd.py.
 data_preprocessor = dict(
     type='DualInputSegDataPreProcessor',
     # for R, G, B in [0, 255] of each date
@@ -14,8 +14,8 @@ data_preprocessor = dict(
 scale = (512, 512)
 size = (512, 512)
 train_pipeline = [
-    dict(type='MultiImgLoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='MultiImgLoadAnnotations'),
+    dict(type='mmdynamicvis.LoadPair', keys=None),
+    dict(type='mmdynamicvis.LoadAnnotationsToBinary'),
     dict(type='MultiImgRandomResize', scale=scale, ratio_range=(0.5, 1.8), keep_ratio=True),
     dict(type='MultiImgRandomCrop', crop_size=size, cat_max_ratio=0.75),
     dict(type='MultiImgRandomFlip', prob=0.5, direction='horizontal'),
@@ -30,13 +30,13 @@ train_pipeline = [
     dict(type='MultiImgPackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='MultiImgLoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdynamicvis.LoadPair', keys=None),
     dict(type='MultiImgResize', scale=scale, keep_ratio=True),
-    dict(type='MultiImgLoadAnnotations'),
+    dict(type='mmdynamicvis.LoadAnnotationsToBinary'),
     dict(type='MultiImgPackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='MultiImgLoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdynamicvis.LoadPair', keys=None),
     dict(type='MultiImgResize', scale=scale, keep_ratio=True),
     dict(
         type='TestTimeAug',
@@ -50,7 +50,7 @@ tta_pipeline = [
                 dict(type='MultiImgRandomFlip', prob=1.0, direction='horizontal'),
                 dict(type='MultiImgRandomFlip', prob=1.0, direction='vertical'),
             ],
-            [dict(type='MultiImgLoadAnnotations')],
+            [dict(type='mmdynamicvis.LoadAnnotationsToBinary')],
             [dict(type='MultiImgPackSegInputs')],
         ],
     ),

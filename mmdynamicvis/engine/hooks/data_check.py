@@ -64,15 +64,19 @@ def require_a_box(dataset: Any) -> None:
     """Refuse to train a detector without any box; stops at the first valid box.
 
     Args:
-        dataset: A dataset of any host; datasets without ``instances`` are not checked.
+        dataset: A dataset of any host, or a stream whose ``data_infos`` yields what
+            ``get_data_info`` of a dataset returns; those without ``instances`` are not checked.
 
     Raises:
         ValueError: There is no box, or all boxes are ignored (crowds, difficult objects).
     """
-    if not hasattr(dataset, 'get_data_info'):
+    if hasattr(dataset, 'data_infos'):
+        infos = dataset.data_infos()
+    elif hasattr(dataset, 'get_data_info'):
+        infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    else:
         return
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
+    for info in infos:
         if not isinstance(info, dict) or 'instances' not in info:
             return
         if any(not instance.get('ignore_flag') for instance in info['instances']):

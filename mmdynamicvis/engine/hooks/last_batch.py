@@ -49,15 +49,23 @@ class LastBatchHook(Hook):
 
 def _has_batch_of_one(loader: DataLoader, by_iterations: bool) -> bool:
     batches = loader.batch_sampler
-    if batches is None or isinstance(loader.dataset, IterableDataset) or batches.drop_last:
+    if batches is None or batches.drop_last:
         return False
+    if batches.batch_size == 1:
+        return True
     # mmengine's InfiniteSampler, and other samplers in iteration-based loops, never end
     endless = isinstance(loader.sampler, InfiniteSampler) or (
         by_iterations and not isinstance(loader.sampler, DefaultSampler)
     )
-    if batches.batch_size == 1:
-        return True
-    return not endless and len(loader.sampler) % batches.batch_size == 1
+    if isinstance(loader.dataset, IterableDataset):  # begins again, and may not know its length
+        endless = not hasattr(loader.dataset, '__len__')
+    return not endless and _images(loader) % batches.batch_size == 1
+
+
+def _images(loader: DataLoader) -> int:
+    """Return the number of images in an epoch of this process."""
+    streamed = isinstance(loader.dataset, IterableDataset)
+    return len(loader.dataset if streamed else loader.sampler)
 
 
 def _refuse_one_value(
@@ -72,7 +80,8 @@ def _refuse_one_value(
         loader: The training dataloader; its first batch is full.
     """
     values = inputs[0].numel() // inputs[0].shape[1]
-    count, size = len(loader.sampler), loader.batch_sampler.batch_size
+    size = loader.batch_sampler.batch_size
+    count = size if size == 1 else _images(loader)
     if module.training and values == min(count, size):
         batch = f'the last batch of an epoch has 1 image ({count} images in batches of {size})'
         drop = 'set train_dataloader.drop_last=True or another batch_size'

@@ -10,7 +10,7 @@ from mmdynamicvis.ops import mamba_support, triton_support
 from mmdynamicvis.ops.causal_conv1d import cpu, eager, naive
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, check_device, choose
-from mmdynamicvis.ops.scans import Direction
+from mmdynamicvis.ops.selective_scan import Direction
 
 
 def _triton(*args: Any) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from mmdynamicvis.ops import mamba_support, triton_support
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.dispatch import Backend, check_device, choose
-from mmdynamicvis.ops.scans import Direction, check_shapes, check_tokens, too_many_states
 from mmdynamicvis.ops.selective_scan import cpu, eager, naive
+
+Direction = Literal['forward', 'reverse', 'both']
 
 
 def _triton(*args: Any) -> Tensor:
@@ -21,7 +23,7 @@ def _triton(*args: Any) -> Tensor:
 
 def _triton_unsupported(*tensors: Tensor) -> str | None:
     # a lane holds all states of its channel, beside their rates
-    return too_many_states(tensors[3]) or triton_support.unsupported(*tensors)
+    return cpu.too_many_states(tensors[2]) or triton_support.unsupported(*tensors)
 
 
 def _mamba_ssm(*args: Any) -> Tensor:
@@ -38,7 +40,7 @@ BACKENDS = (
     Backend('naive', naive.selective_scan),
 )
 
-__all__ = ['BACKENDS', 'selective_scan']
+__all__ = ['BACKENDS', 'Direction', 'selective_scan']
 
 
 def selective_scan(
@@ -98,18 +100,25 @@ def selective_scan(
 
 
 def _check(x, dt, A, B, C, D, z, dt_bias, direction, average) -> None:
-    check_tokens(x, direction, average)
+    if direction not in get_args(Direction):
+        raise ValueError(f'direction is {direction!r}; choose one of {get_args(Direction)}')
+    if average and direction != 'both':
+        raise ValueError(f"average=True needs direction='both', not {direction!r}")
+    n_dim = 4 if direction == 'both' else 3
+    if x.dim() != n_dim or (direction == 'both' and x.shape[0] != 2):
+        expected = '(2, B, L, D)' if direction == 'both' else '(B, L, D)'
+        raise ValueError(f'x has shape {tuple(x.shape)}; direction={direction!r} needs {expected}')
     if A.dim() != 2 or A.shape[0] != x.shape[-1]:
         raise ValueError(f'A has shape {tuple(A.shape)}; x needs ({x.shape[-1]}, N)')
-    per_state = *x.shape[:-1], A.shape[1]
+    per_state = torch.Size((*x.shape[:-1], A.shape[1]))
     per_channel = x.shape[-1:]
-    check_shapes(
-        {
-            'dt': (dt, x.shape),
-            'B': (B, per_state),
-            'C': (C, per_state),
-            'D': (D, per_channel),
-            'z': (z, x.shape[-3:]),
-            'dt_bias': (dt_bias, per_channel),
-        }
-    )
+    for name, tensor, shape in (
+        ('dt', dt, x.shape),
+        ('B', B, per_state),
+        ('C', C, per_state),
+        ('D', D, per_channel),
+        ('z', z, x.shape[-3:]),
+        ('dt_bias', dt_bias, per_channel),
+    ):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f'{name} has shape {tuple(tensor.shape)}; x and A need {tuple(shape)}')

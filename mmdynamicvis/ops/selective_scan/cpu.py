@@ -9,11 +9,11 @@ from torch import Tensor
 
 from mmdynamicvis.ops.cpu import library
 from mmdynamicvis.ops.cpu.arguments import DIRECTIONS, contiguous, pointer
-from mmdynamicvis.ops.fused_scan import register
-from mmdynamicvis.ops.scans import too_many_states
+from mmdynamicvis.ops.selective_scan.fused import register
 from mmdynamicvis.ops.strided_rows import strided_rows
 
 CHUNK = 64
+MAX_STATES = 64
 
 
 class _Scan(ctypes.Structure):
@@ -38,7 +38,13 @@ class _Gradients(ctypes.Structure):
 
 def unsupported(*tensors: Tensor) -> str | None:
     """Return why the kernels cannot run on these tensors, or None if they can."""
-    return too_many_states(tensors[3]) or library.unsupported(*tensors)
+    return too_many_states(tensors[2]) or library.unsupported(*tensors)
+
+
+def too_many_states(A: Tensor) -> str | None:
+    """Return why there are more states per channel than kernels hold, or None if there are not."""
+    n_state = A.shape[1]
+    return f'{n_state} states per channel, more than {MAX_STATES}' if n_state > MAX_STATES else None
 
 
 class _Call:
@@ -111,4 +117,4 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('selective_scan_cpu', _forward, _backward, lambda *_: CHUNK)
+selective_scan = register('cpu', _forward, _backward, lambda *_: CHUNK)

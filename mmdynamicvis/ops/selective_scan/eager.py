@@ -22,10 +22,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import pad, silu, softplus
 
 from mmdynamicvis.ops.autocast import outside_autocast
-from mmdynamicvis.ops.scans import scan_directions
 
 STEPS = 16  # tokens per chunk: a Python step each, in two passes
 STEP_NUMEL = 2**17  # of float32: a tile is 8 MiB
@@ -51,8 +50,24 @@ def selective_scan(
     wide = torch.promote_types(dtype, torch.float32)
     with outside_autocast(x):
         x, dt, A, B, C = (tensor.to(wide) for tensor in (x, dt, A, B, C))
-        options = dt_bias, dt_softplus, direction, average
-        return scan_directions(scan, x, dt, A, B, C, D, z, *options).to(dtype)
+        if dt_bias is not None:
+            dt = dt + dt_bias
+        if dt_softplus:
+            dt = softplus(dt)
+        if direction == 'both':
+            forward = scan(x[0], dt[0], A, B[0], C[0], False)[0]
+            reverse = scan(x[1], dt[1], A, B[1], C[1], True)[0]
+            if average:
+                y, x = forward.lerp(reverse, 0.5), x[0].lerp(x[1], 0.5)
+            else:
+                y = torch.stack([forward, reverse])
+        else:
+            y = scan(x, dt, A, B, C, direction == 'reverse')[0]
+        if D is not None:
+            y = torch.addcmul(y, D.to(wide), x)
+        if z is not None:
+            y = y * silu(z.to(wide))
+        return y.to(dtype)
 
 
 @dataclass(frozen=True)

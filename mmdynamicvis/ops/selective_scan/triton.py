@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmdynamicvis.ops.fused_scan import register
 from mmdynamicvis.ops.kernel_variant import KernelVariant
+from mmdynamicvis.ops.selective_scan.fused import register
 from mmdynamicvis.ops.selective_scan.triton_backward import (
     chunk_state_bwd_kernel,
     selective_scan_bwd_kernel,
@@ -281,7 +281,7 @@ def _backward(dy, states, x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction,
     ]
 
 
-selective_scan = register('selective_scan_triton', _forward, _backward, chunk_length)
+selective_scan = register('triton', _forward, _backward, chunk_length)
 
 
 def variants() -> Iterator[KernelVariant]:

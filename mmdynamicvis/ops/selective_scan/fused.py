@@ -1,7 +1,4 @@
-"""Registration of kernels that do a whole scan: a forward and a backward function.
-
-The selective scan and the SSD scan take the same arguments in the same order.
-"""
+"""Registration of kernels that do a whole selective scan: a forward and a backward function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,32 +19,31 @@ def register(
     name: str,
     forward: Callable[..., tuple[Tensor, Tensor]],
     backward: Callable[..., list[Tensor]],
-    chunk: Callable[[int, int, int], int] | None,
+    chunk: Callable[[int, int, int], int],
 ) -> Callable[..., Tensor]:
-    """Register a scan as the op ``mmdynamicvis::<name>``.
+    """Register a selective scan as the op ``mmdynamicvis::selective_scan_<name>``.
 
     Args:
-        name: Of the op and the backend, ``selective_scan_cpu``.
+        name: Of the backend.
         forward: Takes the arguments of :func:`mmdynamicvis.ops.selective_scan` but for the backend,
             in their order. Returns y, and the state with which each chunk of tokens is entered, in
             scan order of its direction: (ceil(L / chunk), K * B, N, D) in float32.
         backward: Takes the gradient of y, these states, then the arguments of ``forward``. Returns
             the gradients of x, dt, A, B, C, D, z and dt_bias, each of its input's shape and dtype,
             and an empty tensor for an input that is None.
-        chunk: Takes K * B, L and D; returns the tokens per chunk. None for a backward pass that
-            needs no states: an empty tensor of float32 stands for them.
+        chunk: Takes K * B, L and D; returns the tokens per chunk.
 
     Returns:
         A function of the arguments of ``forward`` that returns y.
     """
     op = torch.library.custom_op(
-        f'mmdynamicvis::{name}',
+        f'mmdynamicvis::selective_scan_{name}',
         forward,
         mutates_args=(),
         schema=f'({_INPUTS}) -> (Tensor, Tensor)',
     )
     op_backward = torch.library.custom_op(
-        f'mmdynamicvis::{name}_backward',
+        f'mmdynamicvis::selective_scan_{name}_backward',
         backward,
         mutates_args=(),
         schema=f'(Tensor dy, Tensor states, {_INPUTS}) -> Tensor[]',
@@ -55,14 +51,12 @@ def register(
 
     @op.register_fake
     def _(x, dt, A, B, C, D, z, dt_bias, dt_softplus, direction, average):
-        y = x.new_empty(x.shape[1:] if average else x.shape)
-        if chunk is None:
-            return y, x.new_empty(0, dtype=torch.float32)
         length, n_channels = x.shape[-2:]
         n_rows = x.shape[0] * x.shape[1] if direction == 'both' else x.shape[0]
         per_chunk = chunk(n_rows, length, n_channels)
         n_chunks = (length + per_chunk - 1) // per_chunk
-        return y, x.new_empty(n_chunks, n_rows, B.shape[-1], n_channels, dtype=torch.float32)
+        y = x.new_empty(x.shape[1:] if average else x.shape)
+        return y, x.new_empty(n_chunks, n_rows, A.shape[1], n_channels, dtype=torch.float32)
 
     @op_backward.register_fake
     def _(dy, states, *inputs):
@@ -81,8 +75,8 @@ def register(
 
     op.register_autograd(op_autograd, setup_context=setup_context)
 
-    def scan(*args: Any) -> Tensor:
+    def selective_scan(*args: Any) -> Tensor:
         function = forward if direct.may_call(*args[:_TENSORS]) else op
         return function(*args)[0]
 
-    return scan
+    return selective_scan
