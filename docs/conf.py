@@ -49,7 +49,7 @@ nb_execution_mode = 'cache'
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 300
-nb_merge_streams = True
+nb_output_stderr = 'remove'  # logs and progress bars
 
 default_role = 'code'
 autodoc_member_order = 'bysource'
