@@ -35,8 +35,8 @@ CONFIGS = Path(__file__).parents[2] / 'configs/classification'
 WEIGHTS = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
 BATCH = 64
 QUANTIZED = ['MatMul', 'Gemm']
-"""Ops whose weights are converted. onnxruntime cannot convert the convolutions, whose biases are
-computed in the file."""
+"""Ops whose weights are converted. onnxruntime cannot convert the convolutions: weights of most
+are computed in the file."""
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
