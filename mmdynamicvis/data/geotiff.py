@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from mmdynamicvis.band_names import spelling
 from mmdynamicvis.data.grids import Encoding, encoding_of, place_of
+from mmdynamicvis.data.image_files import annotation_problem
 from mmdynamicvis.data.masks import check_mask
 from mmdynamicvis.data.sensors import PHYSICAL, Sensor, check_reading, locate
 from mmdynamicvis.fileio import shorten
@@ -79,8 +80,8 @@ class LoadGeoTIFF(BaseTransform):
             ``dtype`` is 'uint8'; its values are complex, palette indices, integers that float32
             cannot represent, or store white as zero; the meaning of its alpha band is
             ambiguous; the length of ``nodata_fill`` differs from the number of bands; bands are
-            named, but no unit; or the file does not tell values in the unit, or contradicts the
-            sensor.
+            named, but no unit; the file does not tell values in the unit, or contradicts the
+            sensor; or its annotations are of another size or have a box outside it.
     """
 
     def __init__(
@@ -130,6 +131,8 @@ class LoadGeoTIFF(BaseTransform):
         path = results['img_path']
         try:
             with rasterio.open(path) as file:
+                if problem := annotation_problem((file.width, file.height), results):
+                    raise ValueError(f'image {path} {problem}')
                 image, results['nodata'] = self.read(file)
                 results['crs'] = str(file.crs) if file.crs else None
                 *_, results['transform'], results['points'] = place_of(file)

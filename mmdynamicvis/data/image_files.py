@@ -138,39 +138,42 @@ def orientation(image: Image.Image) -> int:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
-def annotation_problem(
-    image: Image.Image, size: tuple[int, int] | None = None, turns: bool = True
-) -> str:
-    """Return why pixel annotations may not match an image, or an empty string.
+def orientation_problem(image: Image.Image) -> str:
+    """Return why pixel annotations may not match an image that is turned, or an empty string."""
+    turn = orientation(image)
+    if turn == 1:
+        return ''
+    return (
+        f'has the EXIF orientation {turn}, and annotations in pixels, which are either of the '
+        'pixels as they are stored or as they are shown. If as they are stored, give '
+        "LoadIntactImage(color_type='color_ignore_orientation'); else turn the pixels and remove "
+        'the orientation, as by ImageMagick: mogrify -auto-orient'
+    )
+
+
+def size_problem(size: tuple[int, int], annotated: tuple[int | None, int | None]) -> str:
+    """Return why pixel annotations do not match an image of another size, or an empty string.
 
     Args:
-        image: An opened image.
-        size: (width, height) according to the annotations; None if they do not state it.
-        turns: Whether the loader applies the EXIF orientation.
+        size: (width, height) of the image.
+        annotated: (width, height) according to its annotations; None where they do not state it.
     """
-    if turns and orientation(image) != 1:
-        return (
-            f'has the EXIF orientation {orientation(image)}, and annotations in pixels, which are '
-            'either of the pixels as they are stored or as they are shown. If as they are stored, '
-            "give LoadIntactImage(color_type='color_ignore_orientation'); else turn the pixels and "
-            'remove the orientation, as by ImageMagick: mogrify -auto-orient'
-        )
-    if size is not None and tuple(size) != image.size:
-        return (
-            f'is of {image.width} x {image.height} pixels, annotated as one of {size[0]} x '
-            f'{size[1]}: boxes and masks would not match their objects. Get the image that was '
-            'annotated, or correct width and height in the annotation file'
-        )
-    return ''
+    if None in annotated or tuple(annotated) == size:
+        return ''
+    return (
+        f'is of {size[0]} x {size[1]} pixels, annotated as one of {annotated[0]} x '
+        f'{annotated[1]}: boxes and masks would not match their objects. Get the image that was '
+        'annotated, or correct width and height in the annotation file'
+    )
 
 
-def outside_problem(image: Image.Image, instances: Sequence[dict]) -> str:
+def outside_problem(size: tuple[int, int], instances: Sequence[dict]) -> str:
     """Return a description of the first box that lies wholly outside an image, or an empty string.
 
     Boxes that an image cuts are common: tiles of DOTA keep the corners of objects that they share.
 
     Args:
-        image: An opened image.
+        size: (width, height) of the image.
         instances: Objects as datasets of mmdet and mmrotate list them; their ``bbox`` are x and y
             of two or four corners, in pixels.
     """
@@ -178,11 +181,23 @@ def outside_problem(image: Image.Image, instances: Sequence[dict]) -> str:
         box = list(instance.get('bbox', ()))
         if len(box) not in (4, 8):
             continue
-        for place, length in zip((box[::2], box[1::2]), image.size, strict=True):
+        for place, length in zip((box[::2], box[1::2]), size, strict=True):
             if max(place) <= 0 or min(place) >= length:
                 corners = ', '.join(f'{number:g}' for number in box)
                 return (
-                    f'is of {image.width} x {image.height} pixels, and a box of it lies outside '
+                    f'is of {size[0]} x {size[1]} pixels, and a box of it lies outside '
                     f'({corners}): get the image that was annotated, or correct its annotations'
                 )
     return ''
+
+
+def annotation_problem(size: tuple[int, int], results: dict) -> str:
+    """Return why the annotations in ``results`` do not match an image, or an empty string.
+
+    Args:
+        size: (width, height) of the image, as loaded.
+        results: What a dataset of mmdet or mmrotate gives its pipeline: ``width`` and ``height``
+            according to the annotations, and ``instances``.
+    """
+    annotated = results.get('width'), results.get('height')
+    return size_problem(size, annotated) or outside_problem(size, results.get('instances') or ())

@@ -15,7 +15,7 @@ from mmdynamicvis.data.image_files import (
     is_deep,
     open_image,
     orientation,
-    outside_problem,
+    orientation_problem,
 )
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -104,10 +104,8 @@ class LoadIntactImage(LoadImageFromFile):
             return f'has more than 8 bits per band. {AS_RASTER}'
         if all(results.get(key) is None for key in IN_PIXELS):
             return ''
-        size = results.get('width'), results.get('height')
-        turns = self.color_type in UPRIGHT
-        problem = annotation_problem(image, None if None in size else size, turns)
-        return problem or outside_problem(image, results.get('instances') or [])
+        turned = orientation_problem(image) if self.color_type in UPRIGHT else ''
+        return turned or annotation_problem(image.size, results)
 
     def _turned(self, image: Image.Image) -> bool:
         """Return whether the EXIF orientation has to be applied."""

@@ -24,10 +24,10 @@ from mmdynamicvis.engine.config import (
     load_config_file,
     preprocessor_of,
     test_dataset,
-    turns_channels,
     type_name,
 )
 from mmdynamicvis.engine.device import choose_device
+from mmdynamicvis.engine.inputs import read_inputs
 from mmdynamicvis.models import DynamicVis
 from mmdynamicvis.models.dynamicvis import StageSelection
 from mmdynamicvis.models.published_arguments import translate
@@ -103,7 +103,7 @@ class Embedder:
         **backbone: Any,
     ) -> None:
         self.device = choose_device(device)
-        settings = dict(DEFAULTS)
+        settings, inputs = dict(DEFAULTS), None
         source = zoo.address(source) if isinstance(source, str) else source
         if str(source).startswith(zoo.SCHEME):
             card = zoo.find(str(source))
@@ -111,6 +111,9 @@ class Embedder:
         if isinstance(source, Config) or Path(source or '').suffix in CONFIGS:
             cfg = source if isinstance(source, Config) else load_config_file(source)
             from_config, settings = read_config(cfg)
+            if 'mean' in preprocessor_of(cfg):
+                inputs = read_inputs(cfg).of_one_date()
+                settings.update(mean=inputs.mean, std=inputs.std)
             named = from_config.pop('checkpoint')
             checkpoint = checkpoint or named or cfg.get('load_from')
             backbone = {**from_config, **backbone}
@@ -128,6 +131,8 @@ class Embedder:
             self.model = DynamicVis(**backbone)
             self.model.init_weights()
         self.model.to(self.device).eval()
+        self.network = inputs.network(self.model) if inputs else self.model
+        """The model, for bands in the order of ``mean``: it may have been trained on B, G, R."""
         if mean is not None:  # in the units of the images
             settings['dtype'] = None
             if settings['unit'] == 'uint8':
@@ -311,7 +316,7 @@ class Embedder:
         for _, same_size in groupby(read, key=lambda pixels: pixels.shape):
             while batch := list(islice(same_size, self.batch_size)):
                 stack = torch.stack([(pixels - self.mean) / self.std for pixels in batch])
-                levels = self.model(stack.to(self.device))
+                levels = self.network(stack.to(self.device))
                 finite = levels[-1].isfinite().flatten(1).all(1)
                 if not finite.all():
                     image = images[done + int(finite.int().argmin())]
@@ -331,8 +336,8 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a config's backbone and its expectations of images.
 
     Returns:
-        Arguments of DynamicVis, plus ``checkpoint`` (or None); and ``mean``, ``std``, ``bands``,
-        ``dtype``, ``sensor`` and ``unit`` of the images.
+        Arguments of DynamicVis, plus ``checkpoint`` (or None); and ``bands``, ``dtype``,
+        ``sensor`` and ``unit`` of the images.
 
     Raises:
         ValueError: The config has no DynamicVis backbone.
@@ -348,13 +353,7 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     backbone = BACKBONES[kind](**backbone)
     all_cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     backbone['checkpoint'] = next((c['checkpoint'] for c in all_cfgs if 'checkpoint' in c), None)
-    normalization = preprocessor_of(cfg)
     settings = dict(DEFAULTS)
-    if 'mean' in normalization:
-        # in the order B, G, R unless the preprocessor reverses the channels
-        turned = turns_channels(normalization) or len(normalization['mean']) != 3
-        order = 1 if turned else -1
-        settings.update({name: normalization[name][::order] for name in ('mean', 'std')})
     for step in test_dataset(cfg).get('pipeline') or () if 'test_dataloader' in cfg else ():
         step = step.get('loader', step)  # of LoadPair
         if type_name(step) == 'LoadGeoTIFF':

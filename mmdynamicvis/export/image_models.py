@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmdynamicvis.embedding.embedder import Embedder, read_config
 from mmdynamicvis.engine.config import load_config_file, metainfo_of, scope_of, test_dataset
-from mmdynamicvis.export.inputs import Inputs, read_inputs
+from mmdynamicvis.engine.inputs import Inputs, read_inputs
 from mmdynamicvis.inference.trained_model import load_model
 
 # the only backend whose ops are available in torch and ONNX on all platforms
@@ -98,7 +98,7 @@ def backbone(
     options = dict(options, checkpoint=checkpoint, device='cpu', backend=BACKEND)
     embedder = Embedder(source, **options)
     return ImageModel(
-        embedder.model,
+        embedder.network,
         embedder.mean,
         embedder.std,
         [f'stride{stride}' for stride in embedder.model.strides],

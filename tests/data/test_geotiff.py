@@ -321,6 +321,22 @@ def test_files_that_do_not_fit(tmp_path, image, options, message):
 
 
 @pytest.mark.parametrize(
+    ('annotations', 'message'),
+    [
+        (dict(width=60, height=40), 'annotated as one of 60 x 40'),
+        (dict(instances=[dict(bbox=[500, 0, 510, 5])]), 'a box of it lies outside'),
+    ],
+)
+def test_annotations_of_another_image_are_refused(tmp_path, image, annotations, message):
+    path = write(tmp_path / 'a.tif', image)
+    height, width = image.shape[1:]
+    fitting = dict(width=width, height=height, instances=[dict(bbox=[0, 0, width, height])])
+    assert LoadGeoTIFF()(dict(img_path=str(path), **fitting))['img_shape'] == (height, width)
+    with pytest.raises(ValueError, match=rf'a\.tif is of {width} x {height} pixels.*{message}'):
+        LoadGeoTIFF()(dict(img_path=str(path), **annotations))
+
+
+@pytest.mark.parametrize(
     'options',
     [
         dict(bands=[0, 1]),

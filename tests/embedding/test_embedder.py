@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import torch
 from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
 from PIL import Image
 from rasterio.transform import from_origin
 
@@ -120,21 +121,73 @@ def test_a_region_is_what_lies_in_it(embedder: Embedder) -> None:
 
 def test_a_config_gives_backbone_and_normalization(checkpoint: Path, tmp_path: Path) -> None:
     backbone = dict(type='mmdynamicvis.DynamicVis', arch=ARCH, img_size=(48, 64), scan_mode='gate')
-    mean, std = [10.0, 20.0, 30.0], [2.0, 3.0, 4.0]
-    init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
     image = random_image(48, 64)
-    expected = Embedder(checkpoint, mean=mean, std=std, device='cpu')([image])
-    for turned, order in ((True, 1), (False, -1)):
+    init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
+    for turned in (True, False):
+        preprocessor = dict(mean=[10.0, 20, 30], std=[2.0, 3, 4], bgr_to_rgb=turned)
         cfg = Config(
             dict(
                 model=dict(backbone=dict(backbone, init_cfg=init_cfg)),
-                data_preprocessor=dict(mean=mean[::order], std=std[::order], bgr_to_rgb=turned),
+                data_preprocessor=preprocessor,
             )
         )
+        # hosts load B, G, R
+        loaded = torch.from_numpy(image[..., ::-1].copy()).movedim(-1, 0)
+        inputs = ImgDataPreprocessor(**preprocessor)(dict(inputs=[loaded]))['inputs']
+        model = DynamicVis.from_checkpoint(checkpoint, img_size=(48, 64), scan_mode='gate').eval()
+        with torch.inference_mode():
+            expected = model(inputs)[-1].mean((2, 3))
         path = tmp_path / f'config_{turned}.py'
         cfg.dump(path)
-        assert torch.equal(Embedder(path, device='cpu')([image]), expected)
-        assert torch.equal(Embedder(cfg, checkpoint=checkpoint, device='cpu')([image]), expected)
+        for embedder in (
+            Embedder(path, device='cpu'),
+            Embedder(cfg, checkpoint=checkpoint, device='cpu'),
+        ):
+            torch.testing.assert_close(embedder([image]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('turned', [True, False])
+@pytest.mark.parametrize(
+    'loader',
+    [
+        dict(type='mmdynamicvis.LoadGeoTIFF', bands=[3, 2, 1]),
+        dict(type='mmdynamicvis.LoadBandFiles', bands=['B8A', 'B11', 'B12'], scaling=(0, 4000)),
+    ],
+)
+def test_bands_are_in_the_order_of_the_loader(checkpoint: Path, loader: dict, turned: bool) -> None:
+    preprocessor = dict(mean=[10.0, 20, 30], std=[2.0, 3, 4], bgr_to_rgb=turned)
+    backbone = dict(type='DynamicVis', arch=ARCH, img_size=(48, 64), scan_mode='gate')
+    cfg = Config(
+        dict(
+            model=dict(backbone=backbone),
+            data_preprocessor=preprocessor,
+            test_dataloader=dict(dataset=dict(type='Any', pipeline=[loader])),
+        )
+    )
+    bands = torch.from_numpy(random_image(48, 64)).movedim(-1, 0).float()
+    embedder = Embedder(cfg, checkpoint=checkpoint, device='cpu')
+    inputs = ImgDataPreprocessor(**preprocessor)(dict(inputs=[bands]))['inputs']
+    with torch.inference_mode():
+        expected = embedder.model(inputs)[-1].mean((2, 3))
+    torch.testing.assert_close(embedder([bands]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_change_detector_gives_the_normalization_of_one_date(checkpoint: Path) -> None:
+    mean, std = [10.0, 20, 30], [2.0, 3, 4]
+    cfg = Config(
+        dict(
+            model=dict(backbone=dict(type='DynamicVis', arch=ARCH, img_size=(48, 64))),
+            data_preprocessor=dict(mean=mean * 2, std=std * 2, bgr_to_rgb=True),
+            test_dataloader=dict(
+                dataset=dict(type='Any', pipeline=[dict(type='MultiImgLoadImageFromFile')])
+            ),
+        )
+    )
+    options = dict(scan_mode='gate', device='cpu')
+    embedder = Embedder(cfg, checkpoint=checkpoint, **options)
+    image = random_image(48, 64)
+    expected = Embedder(checkpoint, mean=mean, std=std, **options)([image])
+    assert torch.equal(embedder([image]), expected)
 
 
 def test_bands_of_a_raster(tmp_path: Path) -> None:
@@ -193,7 +246,9 @@ def test_bands_by_name_in_the_unit_of_a_config(tmp_path: Path) -> None:
         Embedder(weights, **dict(reading, unit='dB'), **units)
     with pytest.raises(RuntimeError, match=r'projection\.weight of band swir16'):
         wider = dict(backbone, bands=['nir', 'red', 'swir16'])
-        Embedder(Config(dict(cfg, model=dict(backbone=wider))), checkpoint=weights, device='cpu')
+        three = dict(mean=[0.3] * 3, std=[0.2] * 3)
+        wide = Config(dict(cfg, model=dict(backbone=wider), data_preprocessor=three))
+        Embedder(wide, checkpoint=weights, device='cpu')
 
 
 def test_a_model_card_names_the_bands(tmp_path: Path) -> None:

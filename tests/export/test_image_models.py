@@ -8,8 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmdynamicvis.engine.inputs import read_inputs
 from mmdynamicvis.export import classifier, detector, segmentor, select_boxes
-from mmdynamicvis.export.inputs import read_inputs
 from mmdynamicvis.inference.trained_model import load_model
 
 from .hosts import CHANGE, CLASSIFIER, FCOS, SEGMENTOR, images, made

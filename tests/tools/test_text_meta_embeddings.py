@@ -146,6 +146,16 @@ def test_nothing_is_overwritten(tool, files, monkeypatch, target, options, messa
         tool['main']()
 
 
+def test_a_device_that_is_missing_is_refused_before_the_weights_are_read(tool, monkeypatch, files):
+    monkeypatch.chdir(files)
+    command = [TOOL, 'text.safetensors', '--classes', 'classes.txt', '--model', 'tiny.json']
+    command += ['--weights', 'tiny.safetensors', '--device', 'cuda:99']
+    monkeypatch.setattr('sys.argv', command)
+    with pytest.raises(ValueError, match="device 'cuda:99' cannot be used on this machine"):
+        tool['main']()
+    assert not (files / 'text.safetensors').exists()
+
+
 class Malicious:
     def __init__(self, path):
         self.path = path

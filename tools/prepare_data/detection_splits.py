@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmdynamicvis.data.coco import check_coco, load_coco
 from mmdynamicvis.data.dota import HEADERS, check_dota
-from mmdynamicvis.data.image_files import annotation_problem, open_image
+from mmdynamicvis.data.image_files import open_image, orientation_problem, size_problem
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.data.xml_objects import HRSC_OBJECTS, dior_class, dior_problem, hrsc_problem
 from mmdynamicvis.registry import DATASETS
@@ -148,7 +148,9 @@ def _with_images(
             with open_image(path) as image:
                 # for a PNG, Pillow would decode all pixels to look for EXIF data after them
                 has_exif = image.format != 'PNG' or 'exif' in image.info
-                problem = annotation_problem(image, (sizes or {}).get(path), has_exif)
+                problem = orientation_problem(image) if has_exif else ''
+                annotated = (sizes or {}).get(path, (None, None))
+                problem = problem or size_problem(image.size, annotated)
         except OSError as error:
             problem = f'cannot be read: {error}'
         if problem:

@@ -1,13 +1,14 @@
-"""What the images of an exported model are: bands, dates and normalization of a config."""
+"""What images a config's model takes: bands, dates and normalization."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmdynamicvis.band_names import spelling
 from mmdynamicvis.engine.config import preprocessor_of, test_dataset, turns_channels, type_name
 
 COLORS = ('red', 'green', 'blue')
@@ -15,7 +16,7 @@ COLORS = ('red', 'green', 'blue')
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images of a model, as an exported file takes them: the dates stacked, each with its bands."""
+    """Images as a user gives them: the dates stacked, each with its bands; colors as R, G, B."""
 
     mean: list[float]
     """Of each channel, for the bands of all dates."""
@@ -26,8 +27,13 @@ class Inputs:
     turned: bool
     """Whether the network takes the channels of each date in reverse order."""
 
+    def of_one_date(self) -> Inputs:
+        """Return the images of the first date."""
+        length = len(self.mean) // self.dates
+        return replace(self, mean=self.mean[:length], std=self.std[:length], dates=1)
+
     def network(self, network: nn.Module) -> nn.Module:
-        """Return a network that takes the channels in the order of the file."""
+        """Return a network that takes the channels in the order of the user."""
         return nn.Sequential(_Turn(self.dates), network) if self.turned else network
 
 
@@ -43,8 +49,8 @@ class _Turn(nn.Module):
 def read_inputs(cfg: Config) -> Inputs:
     """Return what images a config's model takes.
 
-    Files of three colors are loaded as B, G, R; an exported file takes R, G, B. Bands of a
-    ``LoadGeoTIFF`` keep its order.
+    Files of three colors are loaded as B, G, R; users give R, G, B. Bands of a ``LoadGeoTIFF``
+    keep its order.
 
     Raises:
         ValueError: The data preprocessor has the statistics of another number of bands.
@@ -53,8 +59,8 @@ def read_inputs(cfg: Config) -> Inputs:
     settings = preprocessor_of(cfg)
     backbone = cfg.model.backbone
     n_bands = backbone.get('in_channels') or len(backbone.get('bands') or COLORS)
-    raster = type_name(loader) == 'LoadGeoTIFF' or n_bands != 3
-    turned = turns_channels(settings) == raster
+    colors = _loads_colors(loader, n_bands)
+    turned = turns_channels(settings) != colors
 
     def of_all_dates(name: str, default: float) -> list[float]:
         numbers = list(settings.get(name) or [default])
@@ -69,9 +75,16 @@ def read_inputs(cfg: Config) -> Inputs:
             )
         return _turn(numbers, dates) if turned else numbers
 
-    bands = loader.get('bands') if raster else COLORS
+    bands = COLORS if colors else loader.get('bands')
     mean, std = of_all_dates('mean', 0.0), of_all_dates('std', 1.0)
     return Inputs(mean, std, None if bands is None else list(bands), dates, turned)
+
+
+def _loads_colors(loader: dict, n_bands: int) -> bool:
+    """Return whether a transform loads the colors B, G, R."""
+    if type_name(loader) == 'LoadBandFiles':
+        return [spelling(band) for band in loader['bands']] == ['b2', 'b3', 'b4']  # Sentinel-2
+    return type_name(loader) != 'LoadGeoTIFF' and n_bands == len(COLORS)
 
 
 def _turn(numbers: Sequence[float], dates: int) -> list[float]:
