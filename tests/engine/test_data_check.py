@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdynamicvis.engine import SeededDataset
 from mmdynamicvis.engine.config import leaf_datasets, metainfo_of
-from mmdynamicvis.engine.hooks.data_check import check_classes, require_a_box
+from mmdynamicvis.engine.hooks.data_check import check_bands, check_classes, require_a_box
 
 from ..drop_in.shipped import Shipped, installed_hosts
 
@@ -84,6 +85,49 @@ def test_what_fits_and_what_cannot_be_told_is_left_alone(
 def test_classes_that_are_a_text() -> None:
     with pytest.raises(ValueError, match=r"are the text 'ship'; of one class, give \('ship',\)"):
         check_classes(model(head=4), SimpleNamespace(metainfo=dict(classes='ship')), 'here')
+
+
+def bands_config(taken: list[str], turned: bool, **loader: object) -> Config:
+    step = dict(type='mmdynamicvis.LoadGeoTIFF', unit='stored', **loader)
+    dataset = dict(type='Wrapper', dataset=dict(type='Any', pipeline=[dict(type='Other'), step]))
+    return Config(
+        dict(
+            model=dict(backbone=dict(type='DynamicVis', bands=taken)),
+            data_preprocessor=dict(bgr_to_rgb=turned),
+            val_dataloader=dict(dataset=dataset),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('taken', 'turned', 'loader'),
+    [
+        (['red', 'nir'], False, dict(bands=['nir', 'red'])),
+        (['red', 'nir'], True, dict(bands=['red', 'nir'])),
+        (['red', 'nir'], False, dict(bands=['B04', 'B8A'], sensor='sentinel2')),
+        (['red', 'nir'], False, dict(bands=['R', 'N', 'B'])),
+    ],
+)
+def test_bands_of_another_order_are_refused(taken, turned, loader) -> None:
+    cfg = bands_config(taken, turned, **loader)
+    with pytest.raises(ValueError, match=r"bands is \['red', 'nir'\], and LoadGeoTIFF of val_data"):
+        check_bands(cfg, 'val_dataloader')
+    check_bands(cfg, 'test_dataloader')
+
+
+@pytest.mark.parametrize(
+    ('taken', 'turned', 'loader'),
+    [
+        (['red', 'nir'], False, dict(bands=['R', 'N'])),
+        (['red', 'nir'], True, dict(bands=['nir', 'red'])),
+        (['red', 'nir'], False, dict(bands=['B04', 'B08'], sensor='sentinel2')),
+        (['red', 'nir'], False, dict(bands=[4, 8])),
+        (['red', 'nir'], False, {}),
+        (None, False, dict(bands=['nir', 'red'])),
+    ],
+)
+def test_bands_that_are_the_same_or_unnamed_are_left_alone(taken, turned, loader) -> None:
+    check_bands(bands_config(taken, turned, **loader), 'val_dataloader')
 
 
 class Boxes:

@@ -1,6 +1,6 @@
-"""Checks that a model has one output per class of its data, and that there are boxes to train on.
+"""Checks that a model fits its data: outputs and classes, names of bands; and that there are boxes.
 
-A wrong number of outputs often raises no error in the hosts.
+A wrong number of outputs often raises no error in the hosts; bands in another order never do.
 """
 
 from __future__ import annotations
@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdynamicvis.band_names import spelling
+from mmdynamicvis.data.sensors import find_sensor
+from mmdynamicvis.engine.config import leaf_datasets, preprocessor_of, turns_channels, type_name
 from mmdynamicvis.registry import HOOKS
 
 HEADS = (
@@ -33,7 +37,7 @@ OF_TRACKERS = ('detector', 'reid')
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Refuses data without boxes, or whose number of classes differs from the heads' outputs.
+    """Refuses data without boxes, of other bands, or of another number of classes than the heads.
 
     If heads have more outputs than there are classes, hosts train without an error, and means over
     classes include some that do not exist. If they have fewer, hosts stop at the first label that
@@ -41,22 +45,26 @@ class DataCheckHook(Hook):
     and segmentation of any host, before training, validation and test. It skips data without
     ``classes`` in its ``metainfo``, heads without ``num_classes``, and models that find objects
     described by text. If a dataset of any host provides ``instances``, training requires at least
-    one that is not ignored.
+    one that is not ignored. If both the backbone and ``LoadGeoTIFF`` name their bands, they must be
+    the same in the same order.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Check the training data and the validation data."""
         require_a_box(runner.train_dataloader.dataset)
+        check_bands(runner.cfg, 'train_dataloader')
         check_classes(runner.model, runner.train_dataloader.dataset, 'train_dataloader')
         if runner.val_loop is not None:
             self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation data."""
+        check_bands(runner.cfg, 'val_dataloader')
         check_classes(runner.model, runner.val_dataloader.dataset, 'val_dataloader')
 
     def before_test(self, runner: Runner) -> None:
         """Check the test data."""
+        check_bands(runner.cfg, 'test_dataloader')
         check_classes(runner.model, runner.test_dataloader.dataset, 'test_dataloader')
 
 
@@ -85,6 +93,44 @@ def require_a_box(dataset: Any) -> None:
         f'the {len(dataset)} images of {type(dataset).__name__}, of train_dataloader, have no box '
         'to train on: check the annotations, the classes and filter_cfg'
     )
+
+
+def check_bands(cfg: Config, where: str) -> None:
+    """Compare the bands that a backbone names with those that the loaders of its data name.
+
+    Args:
+        cfg: Config of any host; nothing is checked if it names no bands.
+        where: Name of the dataloader in the config.
+
+    Raises:
+        ValueError: The names differ, or their order.
+    """
+    taken = (cfg.get('model', {}).get('backbone') or {}).get('bands')
+    if taken is None or cfg.get(where) is None:
+        return
+    turned = turns_channels(preprocessor_of(cfg))
+    for dataset in leaf_datasets(cfg[where].dataset):
+        for step in dataset.get('pipeline') or ():
+            step = step.get('loader', step)  # of LoadPair
+            loaded = step.get('bands') if type_name(step) == 'LoadGeoTIFF' else None
+            if not loaded or not all(isinstance(band, str) for band in loaded):
+                continue
+            order = list(reversed(loaded)) if turned else list(loaded)
+            sensor = step.get('sensor')
+            if [_identity(band, sensor) for band in order] != [
+                _identity(band, sensor) for band in taken
+            ]:
+                raise ValueError(
+                    f'model.backbone.bands is {list(taken)}, and LoadGeoTIFF of {where} loads '
+                    f'{list(loaded)}{", which the data preprocessor reverses" if turned else ""}: '
+                    'give both the same bands in the same order'
+                )
+
+
+def _identity(name: str, sensor: str | None) -> object:
+    """Return what is equal for all names of a band."""
+    bands = find_sensor(sensor).bands if sensor else ()
+    return next((band for band in bands if spelling(name) in band.spellings), spelling(name))
 
 
 def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
