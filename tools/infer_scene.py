@@ -3,28 +3,35 @@ r"""Run a model on a scene of any size, tile by tile, and write a GeoTIFF or a v
     python tools/infer_scene.py scene.tif roads.tif CONFIG CHECKPOINT
     python tools/infer_scene.py scene.tif ships.gpkg CONFIG CHECKPOINT --min-score 0.5
     python tools/infer_scene.py before.tif after.tif change.tif CONFIG CHECKPOINT
+    python tools/infer_scene.py scene.tif cover.tif dynamicvis_tiny_1xb64-30e_eurosat-64px
 
-Segmentation (mmseg, open-cd) is written as a GeoTIFF, objects (mmdet, mmrotate) as GeoPackage or
-GeoJSON, both in the reference system of the scene. A run that was killed continues when it is
-started again. See docs/scenes.md.
+Classes of pixels (mmseg, open-cd) and of windows (mmpretrain) are written as a GeoTIFF, objects
+(mmdet, mmrotate) as GeoPackage or GeoJSON, both in the reference system of the scene. A run that
+was killed continues when it is started again. See docs/scenes.md.
 """
 
 from __future__ import annotations
 
 import argparse
 
+from mmdynamicvis import zoo
 from mmdynamicvis.data.sensors import SENSORS, number_or_name
 from mmdynamicvis.scenes import Pace, infer_scene
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage='%(prog)s SCENE [SCENE] OUTPUT {CONFIG CHECKPOINT | NAME} [options]',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('scene', nargs='+', help='raster, or rasters of two dates')
-    parser.add_argument('output', help='file to write: .tif, .gpkg or .geojson')
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'files',
+        nargs='+',
+        metavar='FILE',
+        help='raster, or rasters of two dates; file to write: .tif, .gpkg or .geojson; config; '
+        'checkpoint. The name of trained weights replaces config and checkpoint',
+    )
     parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
     parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
     parser.add_argument(
@@ -65,7 +72,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
     parser.add_argument('--max-tiles', type=int, help='tiles of this run; the next run continues')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, etc. (default: a GPU, if any)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    *files, last = args.__dict__.pop('files')
+    if last in zoo.cards():
+        args.config, args.checkpoint = last, None
+    elif files:
+        args.config, args.checkpoint = files.pop(), last
+    if len(files) < 2:
+        parser.error('give SCENE OUTPUT CONFIG CHECKPOINT, or SCENE OUTPUT NAME')
+    *args.scene, args.output = files
+    return args
 
 
 def main() -> None:

@@ -67,14 +67,7 @@ def load_inferencer(
             the config does not read image files; or the device does not exist.
     """
     device = str(choose_device(device))
-    if isinstance(model, Config):
-        cfg = model.copy()
-    else:
-        path, published = find_model(model)
-        cfg = load_config_file(path)
-        weights = published if weights is None else weights
-    if weights is None:
-        raise ValueError(f'{cfg.filename} has no published weights: give a checkpoint as weights')
+    cfg, weights = config_and_weights(model, weights)
     scope = scope_of(cfg)
     if scope not in HOSTS:
         raise ValueError(
@@ -102,6 +95,30 @@ def load_inferencer(
     if scope != 'mmpretrain':  # which looks for classes in the config itself
         inferencer.model.dataset_meta.update(_names(cfg, options))
     return inferencer
+
+
+def config_and_weights(
+    model: str | Path | Config, weights: str | Path | None = None
+) -> tuple[Config, str | Path]:
+    """Return a copy of a model's config, and its weights.
+
+    Args:
+        model: A config, the path of one, or the name of a model in the metafiles.
+        weights: By default those of that name in the :mod:`~mmdynamicvis.zoo`, or of the metafile.
+
+    Raises:
+        FileNotFoundError: There is no such config or model.
+        ValueError: The file is not a config, or there are no weights.
+    """
+    if isinstance(model, Config):
+        cfg, published = model.copy(), None
+    else:
+        path, published = find_model(model)
+        cfg = load_config_file(path)
+    weights = published if weights is None else weights
+    if weights is None:
+        raise ValueError(f'{cfg.filename} has no published weights: give a checkpoint')
+    return cfg, weights
 
 
 def find_model(model: str | Path) -> tuple[Path, str | None]:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdynamicvis.engine.config import load_config_file, preprocessor_of, scope_of, turns_channels
-from mmdynamicvis.inference.inferencers import find_model, load_inferencer
+from mmdynamicvis.engine.config import preprocessor_of, scope_of, turns_channels
+from mmdynamicvis.inference.inferencers import config_and_weights, load_inferencer
 from mmdynamicvis.models.selections import find_backbone, record_selections
 from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.page.uploads import fit
@@ -59,10 +59,7 @@ class PageModel:
     def __init__(
         self, config: str | Path, checkpoint: str | Path | None = None, device: str | None = None
     ) -> None:
-        path, published = find_model(config)
-        cfg, checkpoint = load_config_file(path), checkpoint or published
-        if checkpoint is None:
-            raise ValueError(f'{config} has no published weights: give a checkpoint')
+        cfg, checkpoint = config_and_weights(config, checkpoint)
         checkpoint = Path(local_file(checkpoint))
         if not checkpoint.is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')

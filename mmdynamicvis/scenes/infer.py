@@ -22,7 +22,7 @@ def infer_scene(
     scene: str | Path | Sequence[str | Path],
     output: str | Path,
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     *,
     tile: int | None = None,
     overlap: int | None = None,
@@ -46,9 +46,11 @@ def infer_scene(
 
     Args:
         scene: GeoTIFF or another raster; for change detection the rasters of the two dates.
-        output: File to write: .tif for segmentation, .gpkg or .geojson for objects.
-        config: Config of mmseg or open-cd for segmentation, of mmdet or mmrotate for objects.
-        checkpoint: Weights of the config's model.
+        output: File to write: .tif for classes, .gpkg or .geojson for objects.
+        config: Config of mmseg or open-cd for classes of pixels, of mmpretrain for classes of
+            windows, of mmdet or mmrotate for objects; or the name of a model in the metafiles.
+        checkpoint: Weights of the config's model, by default those of its name in the
+            :mod:`~mmdynamicvis.zoo`.
         tile: Side of the windows in pixels; by default the input size of the model in the config's
             test.
         overlap: Number of pixels shared by neighboring windows; by default a quarter of ``tile``.

@@ -17,7 +17,6 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
 from mmdynamicvis.engine.config import (
-    load_config_file,
     metainfo_of,
     scope_of,
     test_dataset,
@@ -25,6 +24,7 @@ from mmdynamicvis.engine.config import (
     use_scope,
 )
 from mmdynamicvis.fileio import digest
+from mmdynamicvis.inference.inferencers import config_and_weights
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.scenes.merging import Kind
@@ -33,8 +33,14 @@ from mmdynamicvis.scenes.outlines import box_outlines, mask_outlines
 from mmdynamicvis.scenes.reading import Window
 from mmdynamicvis.scenes.tiles import NOT_FINITE
 
-SCOPES = {'mmseg': 'pixels', 'opencd': 'pixels', 'mmdet': 'objects', 'mmrotate': 'objects'}
-"""Scope of a config -> what its models predict."""
+SCOPES = {
+    'mmpretrain': 'windows',
+    'mmseg': 'pixels',
+    'opencd': 'pixels',
+    'mmdet': 'objects',
+    'mmrotate': 'objects',
+}
+"""Scope of a config -> what its models classify or find."""
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadIntactImage', 'MultiImgLoadImageFromFile')
 AS_IMAGES = dict(bands=('blue', 'green', 'red'), nodata_where='all', unit='uint8')
 """Arguments of LoadGeoTIFF that replace a loader of image files, whose channels are B, G, R."""
@@ -46,22 +52,29 @@ class SceneModel:
 
     Windows are resized, padded and packed like images in the config's own test. If the config
     tests on crops (``mode='slide'``), each window replaces one crop; unlike the host, which
-    averages crops, windows are blended, so no seams appear.
+    averages crops, windows are blended, so no seams appear. All pixels of a window have the
+    class scores that a classifier gives the window.
 
     Args:
-        config: Config of mmseg, open-cd, mmdet or mmrotate.
-        checkpoint: Weights of the config's model; no code in the file is executed.
+        config: Config of mmpretrain, mmseg, open-cd, mmdet or mmrotate, or the name of a model in
+            the metafiles.
+        checkpoint: Weights of the config's model, by default those of its name in the
+            :mod:`~mmdynamicvis.zoo`; no code in the file is executed.
         device: Device of the model; by default an accelerator if there is one.
 
     Raises:
         FileNotFoundError: The config or the checkpoint does not exist.
-        ValueError: The checkpoint does not fit the model, or the config belongs to another host.
+        ValueError: There are no weights, or they do not fit the model; the config belongs to
+            another host; or a classifier's classes are not exclusive.
     """
 
     def __init__(
-        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str | None = None,
     ) -> None:
-        self.cfg = config if isinstance(config, Config) else load_config_file(config)
+        self.cfg, checkpoint = config_and_weights(config, checkpoint)
         self.checkpoint = local_file(checkpoint)
         scope = scope_of(self.cfg)
         if scope not in SCOPES:
@@ -74,7 +87,7 @@ class SceneModel:
         dataset = test_dataset(self.cfg)
         crop = self._crop()
         self._steps = [
-            dict(step, scale=(crop, crop)) if crop and max(step.get('scale', (0,))) > crop else step
+            dict(step, scale=(crop, crop)) if crop and _longest_side(step) > crop else step
             for step in dataset.pipeline
             if not _is_of_files(step)
         ]
@@ -82,6 +95,8 @@ class SceneModel:
         self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
+        if self.finds == 'windows':
+            _check_classifier(self._model, self.cfg)
         self._finite: list[Tensor] = []
         self._watch_features()
 
@@ -169,7 +184,7 @@ class SceneModel:
     @property
     def _resized(self) -> int | None:
         """Side to which the pipeline resizes windows; None if it does not resize."""
-        return next((max(step['scale']) for step in self._steps if 'scale' in step), None)
+        return next((_longest_side(step) for step in self._steps if 'scale' in step), None)
 
     def _crop(self) -> int | None:
         """Return the side of the crops in the config's test; None if it tests whole images."""
@@ -210,7 +225,13 @@ class SceneModel:
 
     def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the logits of each window, (classes, H, W) float32."""
-        return [self._logits(sample.seg_logits.data).numpy() for sample in self(windows)]
+        samples = self(windows)
+        if self.finds == 'pixels':
+            return [self._logits(sample.seg_logits.data).numpy() for sample in samples]
+        return [
+            np.tile(sample.pred_score.float().log()[:, None, None], (1, *window[0].shape[:2]))
+            for sample, window in zip(samples, windows, strict=True)
+        ]
 
     def objects(self, windows: Sequence[Window]) -> list[Objects]:
         """Return the objects of each window."""
@@ -249,6 +270,23 @@ class SceneModel:
         if type_name(self._loader) == 'LoadPair':
             return self._loader.get('loader', dict(type='LoadIntactImage'))
         return self._loader
+
+
+def _check_classifier(model: nn.Module, cfg: Config) -> None:
+    from mmpretrain.models.heads import ClsHead  # not the base of heads of several labels
+
+    if not isinstance(getattr(model, 'head', None), ClsHead):
+        raise ValueError(
+            f'the model of {cfg.filename} is {type(model).__name__} with '
+            f'{type(getattr(model, "head", None)).__name__}: of mmpretrain, scenes are for models '
+            'with one class per image'
+        )
+
+
+def _longest_side(step: dict) -> int:
+    """Return the longest side in pixels that a transform resizes to; 0 if it does not resize."""
+    scale = step.get('scale', 0)
+    return scale if isinstance(scale, int) else max(scale)
 
 
 def _is_of_files(step: dict) -> bool:

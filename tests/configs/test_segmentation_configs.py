@@ -65,6 +65,10 @@ def test_config_is_complete(path):
         dataset = next(leaf_datasets(cfg[f'{split}_dataloader'].dataset))
         DATASETS.build(dict(dataset, lazy_init=True))
         assert dataset.data_root == cfg.data_root
+        steps = [step.type for step in dataset.pipeline]
+        # after mmseg's loader, a mask of another size would be cropped to the image's
+        if 'LoadAnnotations' in steps:
+            assert steps[steps.index('LoadAnnotations') + 1] == 'mmdynamicvis.CheckMask'
     for transform in cfg.tta_pipeline:
         TRANSFORMS.build(transform)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from torch import nn
 
+from mmdynamicvis.inference import load_inferencer
 from mmdynamicvis.models.weights import save_weights
 from mmdynamicvis.scenes import Pace, SceneModel, infer_scene, models
 
@@ -29,6 +31,7 @@ CHANGE = 'change_detection/siamese_dynamicvis-tiny_1xb8-200e-scratch_whu-cd-256p
 BOXES = 'detection/faster-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
 MASKS = 'instance_segmentation/mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
 ROTATED = 'rotated_detection/oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py'
+SHIPPED = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
 QUIET = Pace(progress=False)
 
 
@@ -204,10 +207,43 @@ def test_checkpoints_that_are_no_or_half_a_model(tmp_path, checkout):
         SceneModel(trained.cfg, 'none.pth', 'cpu')
 
 
-def test_configs_of_other_tasks(tmp_path, checkout):
-    config = checkout / 'configs/classification/dynamicvis_tiny_1xb32-10e_aid150-128px.py'
-    with pytest.raises(ValueError, match="default_scope 'mmpretrain': scenes are for models of"):
-        infer_scene(tmp_path / 'a.tif', tmp_path / 'out.tif', config, tmp_path / 'none.pth')
+def test_configs_of_other_tasks(tmp_path):
+    cfg = Config(dict(default_scope='mmagic', model={}))
+    with pytest.raises(ValueError, match="default_scope 'mmagic': scenes are for models of"):
+        infer_scene(tmp_path / 'a.tif', tmp_path / 'out.tif', cfg, tmp_path / 'none.pth')
+    backbone = dict(type='mmdynamicvis.DynamicVis', arch=SMALL, img_size=64)
+    heads = {
+        'MultiLabelLinearClsHead': dict(type='MultiLabelLinearClsHead', num_classes=2),
+        'NoneType': None,
+    }
+    for name, head in heads.items():
+        head = head and dict(head, in_channels=20)
+        model = dict(type='ImageClassifier', backbone=backbone, head=head)
+        dataset = dict(type='CustomDataset', pipeline=[dict(type='LoadImageFromFile')])
+        loader = dict(dataset=dataset)
+        cfg = Config(dict(default_scope='mmpretrain', model=model, test_dataloader=loader))
+        init_default_scope('mmpretrain')
+        save_weights(MODELS.build(cfg.model).state_dict(), tmp_path / 'random.safetensors')
+        with pytest.raises(ValueError, match=f'is ImageClassifier with {name}: of mmpretrain,'):
+            SceneModel(cfg, tmp_path / 'random.safetensors', 'cpu')
+
+
+def test_windows_have_the_classes_of_a_shipped_classifier(tmp_path):
+    name = SHIPPED
+    image, raster = image_and_raster(tmp_path, 'a', (64, 64))
+    (expected,) = load_inferencer(name, device='cpu')(image)
+    output = tmp_path / 'out.tif'
+    infer_scene(raster, output, name, device='cpu', probabilities=True, pace=QUIET)
+    with rasterio.open(output) as file:
+        scores = file.read()
+        assert file.descriptions[expected['pred_label']] == expected['pred_class']
+    assert np.ptp(scores, (1, 2)).max() < 1e-6
+    np.testing.assert_allclose(scores[:, 0, 0], expected['pred_scores'], atol=1e-5)
+    _, wide = image_and_raster(tmp_path, 'b', (64, 160))
+    infer_scene(wide, tmp_path / 'map.tif', name, device='cpu', pace=QUIET)
+    with rasterio.open(tmp_path / 'map.tif') as file:
+        assert file.shape == (64, 160)
+        assert file.colormap(1)[1] == (20, 90, 40, 255)
 
 
 @pytest.mark.parametrize('min_score', [-0.1, 30, np.nan])
@@ -248,7 +284,7 @@ def test_config_and_checkpoint_that_changed_places(tmp_path, checkout):
         ValueError, match=r'epoch_12\.pth is no config file .* in the wrong order\?'
     ):
         infer_scene(*arguments)
-    with pytest.raises(FileNotFoundError, match=r'there is no config file .*none\.py'):
+    with pytest.raises(FileNotFoundError, match=r'none\.py is neither a config file nor'):
         infer_scene(*arguments[:2], tmp_path / 'none.py', checkpoint)
 
 
@@ -401,6 +437,31 @@ def test_the_command(tmp_path, checkout):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert 'out.tif exists' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ('a.tif out.tif c.py w.pth', (['a.tif'], 'out.tif', 'c.py', 'w.pth')),
+        ('a.tif b.tif out.tif c.py w.pth', (['a.tif', 'b.tif'], 'out.tif', 'c.py', 'w.pth')),
+        (f'a.tif out.tif {SHIPPED}', (['a.tif'], 'out.tif', SHIPPED, None)),
+        ('out.tif c.py w.pth', None),
+        (f'a.tif {SHIPPED}', None),
+        ('a.tif', None),
+    ],
+)
+def test_files_of_the_command(checkout, monkeypatch, capsys, given, expected):
+    tool = runpy.run_path(str(checkout / 'tools/infer_scene.py'))
+    monkeypatch.setattr('sys.argv', ['infer_scene.py', *given.split(), '--tile', '64'])
+    if expected is None:
+        with pytest.raises(SystemExit):
+            tool['parse_args']()
+        assert (
+            'give SCENE OUTPUT CONFIG CHECKPOINT, or SCENE OUTPUT NAME' in capsys.readouterr().err
+        )
+    else:
+        args = tool['parse_args']()
+        assert (args.scene, args.output, args.config, args.checkpoint) == expected
 
 
 @pytest.mark.shared_data
