@@ -74,11 +74,19 @@ class SeededDataset(Dataset):
     Args:
         dataset: Config of a dataset with a ``pipeline``, or a dataset.
         seed: Seed of the augmentations.
+        **settings: Arguments that replace those in the dataset's config, dicts key by key. So
+            configs may change ``train_dataloader.dataset.data_root`` whether or not the dataset is
+            wrapped.
+
+    Raises:
+        ValueError: There are settings, and the dataset is not a config.
     """
 
     seeds_samples = True
 
-    def __init__(self, dataset: dict | Dataset, seed: int = 0) -> None:
+    def __init__(self, dataset: dict | Dataset, seed: int = 0, **settings: Any) -> None:
+        if settings:
+            dataset = _replaced(dataset, settings)
         self.dataset = ALL_DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
@@ -103,3 +111,16 @@ class SeededDataset(Dataset):
         """Load and augment a sample."""
         seed_sample(self.seed, index)
         return self.dataset[int(index)]
+
+
+def _replaced(dataset: dict | Dataset, settings: dict[str, Any]) -> dict:
+    if not isinstance(dataset, dict):
+        raise ValueError(
+            f'{", ".join(settings)}: the dataset is already built, it takes no settings'
+        )
+    merged = dict(dataset)
+    for name, value in settings.items():
+        old = merged.get(name)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[name] = {**old, **value} if both else value
+    return merged

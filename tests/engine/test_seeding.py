@@ -3,9 +3,10 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 import torch
 
-from mmdynamicvis.engine import seed_everything
+from mmdynamicvis.engine import SeededDataset, seed_everything
 
 
 def draw():
@@ -26,3 +27,20 @@ def test_parts_are_not_mixed_up():
         seed_everything(*parts)
         seen.add(draw())
     assert len(seen) == 6
+
+
+class Folder(list):
+    """A dataset that shows its arguments."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def test_settings_replace_those_of_the_wrapped_dataset():
+    inner = dict(type=Folder, data_root='a', prefix=dict(images='images', masks='masks'))
+    dataset = SeededDataset(inner, seed=3, data_root='b', prefix=dict(images='pictures'))
+    expected = dict(data_root='b', prefix=dict(images='pictures', masks='masks'))
+    assert (dataset.arguments, dataset.seed) == (expected, 3)
+    with pytest.raises(ValueError, match='data_root: the dataset is already built'):
+        SeededDataset(Folder(), data_root='b')
