@@ -31,7 +31,7 @@ RUN = $(call in,$(VENV))
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/light  ## train, test and draw on synthetic scenes; compiles nothing
+demo: $(VENV)/light  ## map, train, test and draw on synthetic scenes; compiles nothing
 	$(RUN) python tools/demo.py $(ARGS)
 
 page: $(VENV)/light work_dirs/demo/last_checkpoint  ## try the demo's model on a local web page

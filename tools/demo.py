@@ -1,7 +1,8 @@
 """Demonstrate the suite without any data: `make demo` or `python tools/demo.py`.
 
-Generates synthetic aerial scenes, trains DynamicVis tiny on them through mim, tests it, prints the
-metrics and draws the tokens that each stage selected. Takes a few minutes on two CPU cores.
+Generates synthetic scenes, maps one of them with trained weights that ship with the package, trains
+DynamicVis tiny on the others through mim, tests it, prints the metrics and draws the tokens that
+each stage selected. Takes a few minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import rasterio
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmpretrain.apis import get_model
 from mmpretrain.registry import DATASETS
 from synthetic import CATEGORIES, write_classification_dataset
+from synthetic.land_cover import write_land_cover
 
+from mmdynamicvis.classification import EuroSAT
 from mmdynamicvis.engine.launch import move_data_root
+from mmdynamicvis.scenes import Pace, infer_scene
 from mmdynamicvis.visualization import show_selected_tokens, write_picture
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONFIG = 'dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
+LAND_COVER = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
 METRICS = {
     'accuracy': 'accuracy/top1',
     'precision': 'single-label/precision',
@@ -52,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def announce(step: int, text: str) -> None:
-    print(f'\n[{step}/4] {text}', flush=True)
+    print(f'\n[{step}/5] {text}', flush=True)
 
 
 def make_data(folder: Path, train_per_class: int, val_per_class: int) -> None:
@@ -62,6 +72,32 @@ def make_data(folder: Path, train_per_class: int, val_per_class: int) -> None:
 
     made = write_classification_dataset(folder, train_per_class, val_per_class, progress=show)
     print(f'      {"written to" if made else "found in"} {folder}', flush=True)
+
+
+def draw_map(folder: Path) -> None:
+    """Make a GeoTIFF, map its land cover, and write a picture of both."""
+    scene, cover, picture = (folder / f'land_cover{end}' for end in ('.tif', '_map.tif', '.png'))
+    if not cover.is_file():
+        write_land_cover(scene)
+        pace = Pace(batch_size=16)
+        infer_scene(scene, cover, LAND_COVER, overlap=32, device='cpu', pace=pace)
+    with rasterio.open(scene) as colors, rasterio.open(cover) as classes:
+        image, labels = colors.read().transpose(1, 2, 0), classes.read(1)
+    figure = Figure(figsize=(8, 3.6), dpi=100, layout='constrained')
+    left, right = figure.subplots(1, 2)
+    left.imshow(image)
+    palette = np.array(EuroSAT.METAINFO['palette'], np.uint8)
+    right.imshow(palette[labels])
+    names = EuroSAT.METAINFO['classes']
+    found = [Patch(color=palette[i] / 255, label=names[i]) for i in np.unique(labels)]
+    figure.legend(handles=found, loc='outside right center')
+    for axes, title in ((left, 'made scene, 10 m pixels'), (right, 'classes of windows of 640 m')):
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    write_picture(np.asarray(canvas.buffer_rgba())[..., :3], picture)
+    print(f'      {picture}', flush=True)
 
 
 def run_mim(command: str, *arguments: str) -> None:
@@ -120,28 +156,32 @@ def main() -> None:
     except (FileExistsError, ValueError) as error:
         raise SystemExit(f'demo: {error}') from None
 
-    announce(2, 'training')
+    announce(2, 'land cover of a satellite scene, by weights that ship with the package')
+    draw_map(work_dir)
+
+    announce(3, 'training')
     options = [f'data_root={data}']
     if args.epochs is not None:
         options.append(f'train_cfg.max_epochs={args.epochs}')
     run_mim('train', '--work-dir', str(work_dir), '--cfg-options', *options)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
 
-    announce(3, 'test')
+    announce(4, 'test')
     run_mim(
         *('test', '--checkpoint', str(checkpoint), '--work-dir', str(work_dir)),
         *('--out', str(metrics_file), '--out-item', 'metrics', '--cfg-options', *options),
     )
     metrics = json.loads(metrics_file.read_text())
 
-    announce(4, 'picture')
+    announce(5, 'picture')
     draw(checkpoint, data, picture)
 
     print(f'\nDynamicVis tiny on {args.val_per_class * len(CATEGORIES)} test images, %')
     for name, key in METRICS.items():
         print(f'  {name:<12}{metrics[key]:6.1f}')
     print(f'  {"(chance":<12}{100 / len(CATEGORIES):6.1f})')
-    print(f'\nSelected tokens: {picture}\nTook {time.monotonic() - start:.0f} s')
+    print(f'\nLand cover: {work_dir / "land_cover.png"}\nSelected tokens: {picture}')
+    print(f'Took {time.monotonic() - start:.0f} s')
 
 
 if __name__ == '__main__':

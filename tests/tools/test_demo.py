@@ -8,9 +8,18 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from mmengine.config import Config
 from synthetic import CATEGORIES
 
+from mmdynamicvis.classification import EuroSAT
+
+QUARTERS = [
+    ('Forest', 0, 0),
+    ('AnnualCrop', 0, 156),
+    ('SeaLake', 156, 0),
+    ('Residential', 156, 156),
+]
 CONFIG = 'configs/classification/dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
 
 
@@ -42,6 +51,13 @@ def test_demo_trains_tests_and_draws(checkout, tmp_path):
     assert table['F1 score'] == f'{metrics["single-label/f1-score"]:.1f}'
     assert float(table['chance']) == 12.5
     assert (tmp_path / 'epoch_2.pth').is_file()
+
+    with rasterio.open(tmp_path / 'land_cover_map.tif') as file:
+        labels = file.read(1)
+    quarters = [(name, labels[y : y + 100, x : x + 100]) for name, y, x in QUARTERS]
+    for name, quarter in quarters:
+        assert np.bincount(quarter.ravel()).argmax() == EuroSAT.METAINFO['classes'].index(name)
+    assert cv2.imread(str(tmp_path / 'land_cover.png')).std() > 20
 
     picture = cv2.imread(str(tmp_path / 'demo.png'))
     # Eight rows of an image and four stages.
