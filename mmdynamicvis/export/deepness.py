@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdynamicvis.export.image_models import ImageModel
-from mmdynamicvis.export.segmentor import PROBABILITIES
+from mmdynamicvis.export.segmentation import PROBABILITIES
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mmdynamicvis.engine.config import (
     type_name,
 )
 from mmdynamicvis.export.image_models import ImageModel, load_for_export, size_of
-from mmdynamicvis.export.segmentor import pad_to_multiple
+from mmdynamicvis.export.segmentation import pad_to_multiple
 
 OUTPUTS = ('boxes', 'scores', 'centerness')
 HEAD = 'FCOSHead'
