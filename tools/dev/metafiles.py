@@ -237,6 +237,10 @@ MODELS = {
 }
 
 
+# config -> name in mmdynamicvis/zoo of weights that others published, which `mim download` fetches
+PUBLISHED = {'mil_dynamicvis-base_8xb64-200e_fmow-512px': 'dynamicvis_base_fmow'}
+
+
 def metafile(folder: str) -> str:
     """Return the text of ``configs/FOLDER/metafile.yml``."""
     task, collection, parts = TASKS[folder]
@@ -258,6 +262,7 @@ def metafile(folder: str) -> str:
                     'Training Data': training_data(folder, name),
                     'Parameters': parameters,
                 },
+                **published_weights(name),
                 **results(task, dataset(name), figures),
             }
             for name, (parameters, figures) in MODELS[folder].items()
@@ -265,6 +270,14 @@ def metafile(folder: str) -> str:
     }
     header = '# Written by tools/dev/metafiles.py: edit the table there.\n'
     return header + yaml.safe_dump(content, sort_keys=False, width=200)
+
+
+def published_weights(name: str) -> dict[str, str]:
+    """Return the address of a config's weights, if others published them."""
+    if name not in PUBLISHED:
+        return {}
+    owner, repository, file = zoo.find(PUBLISHED[name]).source.removeprefix('hf://').split('/', 2)
+    return {'Weights': f'https://huggingface.co/{owner}/{repository}/resolve/main/{file}'}
 
 
 def dataset(name: str) -> str:
