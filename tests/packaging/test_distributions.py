@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import mmdynamicvis
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +110,20 @@ def test_metadata_require_no_version_and_no_openmmlab_package(wheel: Path) -> No
     extras = {'pretrain', 'mil', 'clip', 'det', 'seg', 'rotate', 'cd'}
     extras |= {'geo', 'search', 'export', 'page', 'ssm', 'all', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
+    # the forks import torchvision, but do not require it
+    for extra in ('pretrain', 'mil', 'det', 'seg', 'rotate', 'cd'):
+        lines = {
+            line
+            for line in metadata.get_all('Requires-Dist')
+            if f"'{extra}'" in line.replace('"', "'")
+        }
+        names = {re.match(r'[\w-]+', line).group() for line in lines}
+        assert {'torchvision', 'onedl-mim', 'onedl-mmcv'} <= names
+
+
+def test_the_citation_is_of_this_version(source: Path) -> None:
+    citation = yaml.safe_load((source / 'CITATION.cff').read_text(encoding='utf-8'))
+    assert citation['version'] == mmdynamicvis.__version__
 
 
 def test_editable_install_changes_no_installed_package(source: Path, layer: Path) -> None:

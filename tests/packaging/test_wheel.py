@@ -8,7 +8,9 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 
 from mmdynamicvis.classification import AID
 
@@ -47,3 +49,15 @@ def test_configs_train_and_test_by_name(tmp_path: Path) -> None:
     checked = ['--checkpoint', checkpoint, '--out', out, '--out-item', 'metrics']
     mim(tmp_path, 'test', CONFIG, *checked, *options)
     assert 0 <= json.loads(out.read_text())['accuracy/top1'] <= 100
+
+
+def test_a_scene_is_mapped_by_the_shipped_weights(tmp_path: Path) -> None:
+    profile = dict(driver='GTiff', width=64, height=64, count=3, dtype='uint8')
+    with rasterio.open(tmp_path / 'scene.tif', 'w', crs='EPSG:32633', **profile) as file:
+        file.write(np.arange(3 * 64 * 64).astype(np.uint8).reshape(3, 64, 64))
+    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    command = [sys.executable, '-m', 'mim', 'run', 'mmdynamicvis', 'infer_scene']
+    command += ['scene.tif', 'cover.tif', name, '--device', 'cpu']
+    subprocess.run(command, cwd=tmp_path, check=True)
+    with rasterio.open(tmp_path / 'cover.tif') as file:
+        assert file.read(1).max() < 10
