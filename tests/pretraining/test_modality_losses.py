@@ -105,18 +105,13 @@ def test_info_nce_is_symmetric_and_ignores_the_order_of_cells():
 def test_only_hidden_patches_of_the_same_sample_count():
     predicted, targets, hidden = hidden_case()
     loss = hidden_patch_loss(predicted, targets, hidden)
-    other = (
-        rows(3, 6, 4, seed=9) * ~hidden[..., None] + x * hidden[..., None]
-        for x in (predicted, targets)
-    )
+    hidden_BN1 = hidden[..., None]
+    other = (torch.where(hidden_BN1, x, rows(3, 6, 4, seed=9)) for x in (predicted, targets))
     torch.testing.assert_close(hidden_patch_loss(*other, hidden), loss)
-    parts = [
-        hidden_patch_loss(predicted[i, None], targets[i, None], hidden[i, None]) for i in range(3)
-    ]
+    samples = zip(predicted, targets, hidden, strict=True)
+    alone = [hidden_patch_loss(p[None], t[None], h[None]) for p, t, h in samples]
     counts = hidden.sum(1)
-    torch.testing.assert_close(
-        sum(x * n for x, n in zip(parts, counts, strict=True)) / counts.sum(), loss
-    )
+    torch.testing.assert_close((torch.stack(alone) * counts).sum() / counts.sum(), loss)
 
 
 def test_patches_with_the_same_target_are_not_told_apart():

@@ -122,10 +122,9 @@ def test_what_is_hidden_does_not_reach_the_features():
     hidden = fix_hidden(model, data)
     losses = model(data, mode='loss')
     images = data.images['s2']
-    changed = images.pixels + hidden['s2'][images.samples][:, None] * torch.randn_like(
-        images.pixels
-    )
-    other = data._replace(images={**data.images, 's2': images._replace(pixels=changed)})
+    noise = hidden['s2'][images.samples][:, None] * torch.randn_like(images.pixels)
+    changed = images._replace(pixels=images.pixels + noise)
+    other = data._replace(images={**data.images, 's2': changed})
     found = model(other, mode='loss')
     torch.testing.assert_close(found['loss_contrast'], losses['loss_contrast'])
     assert not torch.isclose(found['loss_hidden'], losses['loss_hidden'])
@@ -146,9 +145,10 @@ def test_it_learns():
         assert history[-1][name] < 0.7 * first, name
 
 
+@pytest.mark.parametrize('absent', ['', 'hidden', 'contrast'])
 @pytest.mark.parametrize('samples', [SAMPLES, {'s1': [0, 1, 2]}], ids=['all', 's1'])
-def test_every_parameter_gets_a_finite_gradient(samples):
-    model = build()
+def test_every_parameter_gets_a_finite_gradient(samples, absent):
+    model = build(**({f'{absent}_weight': 0} if absent else {}))
     losses = model(make(samples, 3), mode='loss')
     sum(losses.values()).backward()
     for name, parameter in model.named_parameters():
@@ -162,10 +162,10 @@ def test_a_subset_of_bands_equals_the_mean_of_the_others():
     subset = images._replace(pixels=images.pixels[:, [3, 0]], bands=('b8', 'B02'))
     zeros = images.pixels.clone()
     zeros[:, [1, 2]] = 0
-    expected = model._targets(
-        's2', data._replace(images={'s2': images._replace(pixels=zeros)}), (6, 8)
+    expected, found = (
+        model._targets('s2', data._replace(images={'s2': given}), (6, 8))
+        for given in (images._replace(pixels=zeros), subset)
     )
-    found = model._targets('s2', data._replace(images={'s2': subset}), (6, 8))
     torch.testing.assert_close(found, expected)
     wrong = images._replace(bands=('B02', 'B03', 'B04', 'B11'))
     with pytest.raises(ValueError, match='s2 has 4 channels with the bands B02, B03, B04, B11;'):
@@ -198,11 +198,9 @@ def test_a_loss_of_weight_zero_has_no_modules(absent):
 
 
 def test_losses_are_weighted():
-    losses, weighted = (
-        build(hidden_weight=h, contrast_weight=c) for h, c in ((1.0, 1.0), (0.5, 3.0))
-    )
     results = []
-    for model in (losses, weighted):
+    for hidden_weight, contrast_weight in ((1.0, 1.0), (0.5, 3.0)):
+        model = build(hidden_weight=hidden_weight, contrast_weight=contrast_weight)
         fix_hidden(model, batch())
         results.append(model(batch(), mode='loss'))
     torch.testing.assert_close(results[1]['loss_hidden'], 0.5 * results[0]['loss_hidden'])
