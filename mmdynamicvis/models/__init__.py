@@ -2,7 +2,8 @@
 
 from mmdynamicvis.models.dynamicvis import DynamicVis
 from mmdynamicvis.models.mamba_mixer import MambaMixer
+from mmdynamicvis.models.modality_neck import ModalityNeck
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.stim import STIM
 
-__all__ = ['STIM', 'DynamicVis', 'MambaMixer', 'PatchMerger']
+__all__ = ['STIM', 'DynamicVis', 'MambaMixer', 'ModalityNeck', 'PatchMerger']

@@ -1,4 +1,4 @@
-"""Gathering of regions from all processes."""
+"""Gathering of rows from all processes."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from torch.distributed.nn.functional import all_gather
 from torch.nn.functional import pad
 
 
-def gather_regions(regions_RE: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the regions of all processes, in the order of ranks, with gradients.
+def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of all processes, in the order of ranks, with gradients.
 
-    Processes may have different numbers of regions, also none. If all processes compute the same
+    Processes may have different numbers of rows, also none. If all processes compute the same
     loss from the result, then after DistributedDataParallel's averaging the gradients equal those
     of a single process with the joint batch. Without distributed training the arguments are
     returned unchanged.
 
     Args:
-        regions_RE: Embeddings (R, E) of this process.
-        labels_R: Their categories (R,), int64.
+        *tensors: Tensors (R, ...) of this process, all with the same number R of rows. A floating
+            tensor must require gradients in all processes or in none.
 
     Returns:
-        Embeddings (sum of R, E) and categories (sum of R,).
+        Tensors (sum of R, ...).
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return regions_RE, labels_R
-    count = torch.tensor([len(labels_R)], device=labels_R.device)
+        return tensors
+    n_rows = len(tensors[0])
+    count = torch.tensor([n_rows], device=tensors[0].device)
     counts = [torch.empty_like(count) for _ in range(dist.get_world_size())]
     dist.all_gather(counts, count)
     counts = torch.cat(counts).tolist()
+    return tuple(_gather(x_R, counts) for x_R in tensors)
 
+
+def _gather(x_R: Tensor, counts: list[int]) -> Tensor:
     # collectives need equal shapes, so pad, and remove the padding afterwards
-    n_missing = max(counts) - len(labels_R)
-    labels = [labels_R.new_empty(max(counts)) for _ in counts]
-    dist.all_gather(labels, pad(labels_R, (0, n_missing)))
-    regions = all_gather(pad(regions_RE, (0, 0, 0, n_missing)).contiguous())
-    return (
-        torch.cat([r[:n] for r, n in zip(regions, counts, strict=True)]),
-        torch.cat([y[:n] for y, n in zip(labels, counts, strict=True)]),
-    )
+    n_missing = max(counts) - len(x_R)
+    x_R = pad(x_R, (*[0, 0] * (x_R.dim() - 1), 0, n_missing)).contiguous()
+    if x_R.is_floating_point():
+        parts = all_gather(x_R)
+    else:
+        parts = [torch.empty_like(x_R) for _ in counts]
+        dist.all_gather(parts, x_R)
+    return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mmdynamicvis.pretraining.gather import gather_regions
+from mmdynamicvis.pretraining.gather import gather_rows
 from mmdynamicvis.pretraining.meta_embeddings import load_meta_embeddings
 from mmdynamicvis.pretraining.mil_nce import mil_nce_loss
 from mmdynamicvis.registry import MODELS
@@ -85,7 +85,7 @@ class MILHead(BaseModule):
         Returns:
             Scalars ``loss_cls`` and, unless ``mil_weight`` is 0, ``loss_mil``.
         """
-        regions_RE, labels_R = gather_regions(regions_RE, labels_R)
+        regions_RE, labels_R = gather_rows(regions_RE, labels_R)
         # sum divided by count, because the mean over no regions would be NaN
         loss_cls = cross_entropy(
             self(regions_RE), labels_R, label_smoothing=self.label_smoothing, reduction='sum'

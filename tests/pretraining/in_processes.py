@@ -34,7 +34,7 @@ def main() -> None:
     model = DistributedDataParallel(build().double())
     losses, found = gradients(model, {name: value[own] for name, value in joint.items()})
 
-    # a group of one for the joint batch: gather_regions then returns what it is given
+    # a group of one for the joint batch: gather_rows then returns what it is given
     dist.destroy_process_group()
     expected_losses, expected = gradients(build().double(), joint)
     for name, loss in expected_losses.items():

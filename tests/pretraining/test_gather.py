@@ -1,4 +1,4 @@
-"""Regions of several real processes."""
+"""Rows of several real processes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdynamicvis.pretraining.gather import gather_regions
+from mmdynamicvis.pretraining.gather import gather_rows
 
-SCRIPT = Path(__file__).with_name('in_processes.py')
+FOLDER = Path(__file__).parent
 
 
 def test_alone_it_returns_its_arguments():
     regions, labels = torch.randn(3, 4), torch.tensor([0, 1, 0])
-    gathered = gather_regions(regions, labels)
+    gathered = gather_rows(regions, labels)
     assert gathered[0] is regions
     assert gathered[1] is labels
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('n_processes', [2, pytest.param(3, marks=pytest.mark.exhaustive)])
-def test_processes_with_uneven_counts_train_as_one(n_processes):
-    """Equal losses and gradients to 1e-6; one process has no regions."""
+@pytest.mark.parametrize('script', ['in_processes.py', 'modalities_in_processes.py'])
+def test_processes_with_uneven_counts_train_as_one(script, n_processes):
+    """Equal losses and gradients; one process has no regions, each lacks a modality."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
     result = subprocess.run(
-        [*command, f'--nproc-per-node={n_processes}', str(SCRIPT)],
+        [*command, f'--nproc-per-node={n_processes}', str(FOLDER / script)],
         capture_output=True,
         text=True,
         timeout=300,
