@@ -2,7 +2,24 @@
 
 from mmdynamicvis.models.dynamicvis import DynamicVis
 from mmdynamicvis.models.mamba_mixer import MambaMixer
+from mmdynamicvis.models.modalities import (
+    ModalityImages,
+    ModalityMaps,
+    MultiModalBatch,
+    MultiModalFeatures,
+)
+from mmdynamicvis.models.multi_modal import MultiModalDynamicVis
 from mmdynamicvis.models.patch_merger import PatchMerger
 from mmdynamicvis.models.stim import STIM
 
-__all__ = ['STIM', 'DynamicVis', 'MambaMixer', 'PatchMerger']
+__all__ = [
+    'STIM',
+    'DynamicVis',
+    'MambaMixer',
+    'ModalityImages',
+    'ModalityMaps',
+    'MultiModalBatch',
+    'MultiModalDynamicVis',
+    'MultiModalFeatures',
+    'PatchMerger',
+]
