@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mmdynamicvis.version import __version__
 
 if TYPE_CHECKING:
-    from mmdynamicvis.models import DynamicVis
+    from mmdynamicvis.models import DynamicVis, MultiModalDynamicVis
 
-_LAZY_NAMES = {'DynamicVis': 'mmdynamicvis.models'}
+_LAZY_NAMES = dict.fromkeys(('DynamicVis', 'MultiModalDynamicVis'), 'mmdynamicvis.models')
 
-__all__ = ['DynamicVis', '__version__']
+__all__ = ['DynamicVis', 'MultiModalDynamicVis', '__version__']
 
 
 def __getattr__(name: str) -> Any:

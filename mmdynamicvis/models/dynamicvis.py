@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import mul
 from typing import Any, Literal, NamedTuple, get_args
@@ -39,6 +40,8 @@ ARCHS = {
     'large': dict(embed_dims=(128, 256, 512, 1024), depths=(2, 4, 32, 4)),
 }
 OutType = Literal['featmap', 'avg_featmap']
+Merge = Callable[[Tensor], tuple[Tensor, tuple[int, int]]]
+"""Maps an image or a map (B, C, H, W) to tokens (B, L, C) and their grid (H, W)."""
 
 
 class StageSelection(NamedTuple):
@@ -56,13 +59,18 @@ class StageSelection(NamedTuple):
 
 
 class Stage(nn.Module):
-    """Patch merger, STIM units, norm."""
+    """Patch merger, STIM units, norm.
+
+    Attributes:
+        experts: Index of a unit -> the mixture of experts that follows it; None for none.
+    """
 
     def __init__(self, merger: PatchMerger, units: Sequence[STIM], norm: nn.Module) -> None:
         super().__init__()
         self.merger = merger
         self.units = nn.ModuleList(units)
         self.norm = norm
+        self.experts: nn.ModuleDict | None = None
         self._kept_position = Kept()
 
     def train(self, mode: bool = True) -> Stage:
@@ -71,10 +79,27 @@ class Stage(nn.Module):
         return super().train(mode)
 
     def forward(
-        self, x_BCHW: Tensor, position_BCHW: Tensor | None, interpolate_mode: str, with_cp: bool
+        self,
+        x_BCHW: Tensor,
+        position_BCHW: Tensor | None,
+        interpolate_mode: str,
+        with_cp: bool,
+        merge: Merge | None = None,
+        prompts_PC: Tensor | None = None,
+        routings: list[Tensor] | None = None,
     ) -> tuple[Tensor, StageSelection | None]:
-        """Return the map (B, C, H, W) of the stage, channels last in memory, and the selection."""
-        tokens_BLC, grid = self.merger(x_BCHW)
+        """Return the map (B, C, H, W) of the stage, channels last in memory, and the selection.
+
+        Args:
+            x_BCHW: The image, or the map of the stage before.
+            position_BCHW: Position embedding, which is interpolated to the grid of the tokens.
+            interpolate_mode: Its interpolation.
+            with_cp: Use activation checkpointing.
+            merge: Called instead of the merger.
+            prompts_PC: Prompt tokens of all images, which the units carry on and the stage drops.
+            routings: Takes the routing of each mixture of experts, in order.
+        """
+        tokens_BLC, grid = (merge or self.merger)(x_BCHW)
         if position_BCHW is not None:
             tokens_BLC = tokens_BLC + self._kept_position(
                 self,
@@ -82,12 +107,18 @@ class Stage(nn.Module):
                 position_BCHW,
                 *(grid, interpolate_mode, autocast_dtype(position_BCHW)),
             )
-        selection = None
-        for unit in self.units:
-            if with_cp and torch.is_grad_enabled():
-                tokens_BLC, selection = checkpoint(unit, tokens_BLC, grid, use_reentrant=False)
-            else:
-                tokens_BLC, selection = unit(tokens_BLC, grid)
+        run = _run
+        if with_cp and torch.is_grad_enabled():
+            run = partial(checkpoint, use_reentrant=False)
+        selection, prompts = None, []
+        if prompts_PC is not None:
+            prompts = [prompts_PC.expand(len(tokens_BLC), *prompts_PC.shape)]
+        for i, unit in enumerate(self.units):
+            tokens_BLC, selection, *prompts = run(unit, tokens_BLC, grid, *prompts)
+            if self.experts is not None and str(i) in self.experts:
+                tokens_BLC, routing = run(self.experts[str(i)], tokens_BLC)
+                if routings is not None:
+                    routings.append(routing)
         # transposing first would give a single image strides that do not count as channels last
         x_BCHW = self.norm(tokens_BLC).unflatten(1, grid).permute(0, 3, 1, 2)
         if selection is None:
@@ -95,6 +126,10 @@ class Stage(nn.Module):
         indices_BK, scores_BL, kept_scores_BK = selection
         importance_BL = scores_BL.softmax(-1)
         return x_BCHW, StageSelection(indices_BK, importance_BL, grid, kept_scores_BK)
+
+
+def _run(module: nn.Module, *inputs: Any) -> Any:
+    return module(*inputs)
 
 
 def _position_of_tokens(position_BCHW: Tensor, grid: tuple[int, int], mode: str) -> Tensor:
@@ -308,7 +343,7 @@ class DynamicVis(BaseModule):
         weights = backbone_weights(load_weights(path), str(path))
         strides = arguments.get('strides', (4,))
         inferred = infer_arguments(weights, strides[0])
-        if not {'in_channels', 'bands'}.isdisjoint(arguments):
+        if not {'in_channels', 'bands', 'modalities'}.isdisjoint(arguments):
             del inferred['in_channels'], inferred['bands']
         backbone = cls(**{**inferred, **arguments})
         if backbone.post_norm is None:  # drop the norm of a classifier
@@ -382,7 +417,7 @@ class DynamicVis(BaseModule):
         _, stage, part, unit, *_ = name.split('.')
         before = sum(depths[: int(stage)])
         last = depths[int(stage)]
-        offset = int(unit) + 1 if part == 'units' else last if part == 'norm' else 1
+        offset = int(unit) + 1 if part in ('units', 'experts') else last if part == 'norm' else 1
         return before + offset, count
 
     def train(self, mode: bool = True) -> DynamicVis:
@@ -413,10 +448,18 @@ class DynamicVis(BaseModule):
     ) -> tuple[tuple[Tensor, ...], list[StageSelection | None]]:
         """Return the outputs of :meth:`forward`, and each stage's selection (None if dense)."""
         self._check_input(x_BCHW)
+        return self._run_stages(x_BCHW, [{}] * len(self.stages))
+
+    def _run_stages(
+        self, x_BCHW: Tensor, settings: Sequence[dict[str, Any]]
+    ) -> tuple[tuple[Tensor, ...], list[StageSelection | None]]:
+        """Run the stages, each with further arguments of its own."""
         outputs, selections = [], []
-        for i, stage in enumerate(self.stages):
+        for i, (stage, setting) in enumerate(zip(self.stages, settings, strict=True)):
             position_BCHW = self.pos_embed if i == 0 else None
-            x_BCHW, selection = stage(x_BCHW, position_BCHW, self.interpolate_mode, self.with_cp)
+            x_BCHW, selection = stage(
+                x_BCHW, position_BCHW, self.interpolate_mode, self.with_cp, **setting
+            )
             selections.append(selection)
             if i in self.out_indices and self.out_type == 'featmap':
                 outputs.append(x_BCHW.contiguous())
@@ -436,17 +479,20 @@ class DynamicVis(BaseModule):
                 f'the images have shape {tuple(x_BCHW.shape)}; need (B, {self.in_channels}, H, W) '
                 f'as in_channels={self.in_channels}'
             )
+        self._check_images(x_BCHW, self.min_size, 'the images')
+
+    def _check_images(self, x_BCHW: Tensor, min_size: int, images: str) -> None:
         height, width = x_BCHW.shape[2:]
-        if min(height, width) < self.min_size:
+        if min(height, width) < min_size:
             raise ValueError(
-                f'the images are {height} x {width} pixels; need at least {self.min_size} '
+                f'{images} are {height} x {width} pixels; need at least {min_size} '
                 'each way: resize or pad them'
             )
         if (
             self.training
             and not self.published
             and len(x_BCHW) == 1
-            and max(height, width) <= self.min_size
+            and max(height, width) <= min_size
         ):
             raise ValueError(
                 f'training on one image of {height} x {width} pixels leaves the batch norm of the '
@@ -455,10 +501,10 @@ class DynamicVis(BaseModule):
             )
         if self._debug:
             if not x_BCHW.is_floating_point():
-                raise ValueError(f'the images are {x_BCHW.dtype}; normalize them to floating point')
+                raise ValueError(f'{images} are {x_BCHW.dtype}; normalize them to floating point')
             if not x_BCHW.isfinite().all():
                 bad = (~x_BCHW.isfinite()).flatten(1).sum(1).tolist()
-                raise ValueError(f'the images hold NaN or infinite values: {bad} per image')
+                raise ValueError(f'{images} hold NaN or infinite values: {bad} per image')
 
 
 def _adapt_state_dict(

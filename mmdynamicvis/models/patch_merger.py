@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import conv2d, gelu
 
 from mmdynamicvis.models.norm import build_norm
 
@@ -43,14 +45,43 @@ class PatchMerger(nn.Module):
             setattr(norm, name, getattr(self.norm, name))
         self.norm, self.published = norm, True
 
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return the tokens (B, L, C) in row-major order, and their grid (H, W)."""
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        channels: Sequence[int] | None = None,
+        keep: bool = False,
+        norm: nn.Module | None = None,
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Return the tokens (B, L, C) in row-major order, and their grid (H, W).
+
+        Args:
+            x_BCHW: The map.
+            channels: Which channels of the kernel those of the map are; None for all of them. The
+                kernel is scaled by their number over that of the map's.
+            keep: Keep the resolution: a 1 x 1 convolution, whose kernel is the sum over the places
+                of the kernel. Where the map is constant it gives what merging gives.
+            norm: Norm to use instead of the merger's.
+        """
         # channels last in memory, like the tokens, so that the output needs no transposition
-        x_BCHW = self.projection(x_BCHW.contiguous(memory_format=torch.channels_last))
+        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
+        if channels is None and not keep:
+            x_BCHW = self.projection(x_BCHW)
+        else:
+            x_BCHW = self._project(x_BCHW, channels, keep)
+        norm = self.norm if norm is None else norm
         grid = (x_BCHW.shape[2], x_BCHW.shape[3])
         if self.published:
-            return self.norm(x_BCHW.flatten(2).transpose(1, 2)), grid
-        return as_tokens(gelu(self.norm(x_BCHW))), grid
+            return norm(x_BCHW.flatten(2).transpose(1, 2)), grid
+        return as_tokens(gelu(norm(x_BCHW))), grid
+
+    def _project(self, x_BCHW: Tensor, channels: Sequence[int] | None, keep: bool) -> Tensor:
+        projection = self.projection
+        weight = projection.weight
+        if channels is not None:
+            weight = weight[:, list(channels)] * (weight.shape[1] / len(channels))
+        if keep:
+            return conv2d(x_BCHW, weight.sum((2, 3), keepdim=True), projection.bias)
+        return conv2d(x_BCHW, weight, projection.bias, projection.stride, projection.padding)
 
 
 def as_tokens(x_BCHW: Tensor) -> Tensor:

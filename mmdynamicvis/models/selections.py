@@ -91,6 +91,11 @@ def record_selections(model: nn.Module, backbone: str | None = None) -> Iterator
     listened, record = find_backbone(model, backbone), Record()
 
     def keep_images(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not isinstance(inputs[0], Tensor):
+            raise TypeError(
+                f'the backbone got a {type(inputs[0]).__name__}; its forward_with_selection '
+                'returns the selections of several modalities'
+            )
         record.images_BCHW = inputs[0].detach()
 
     def keep_selection(

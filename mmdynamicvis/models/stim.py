@@ -45,6 +45,8 @@ class STIM(nn.Module):
     the scores of all L tokens, about 1 / L, so that a model hardly learns from the increment.
     Without selection both rules are token + mix for all tokens.
 
+    Prompt tokens, if there are any, come first in the sequence. Each is updated to prompt + mix.
+
     Args:
         dim: Channels C of the tokens.
         reduction_ratio: Share of the tokens that is dropped, in [0, 1). None: no selection.
@@ -131,28 +133,33 @@ class STIM(nn.Module):
         numerator, denominator = self._kept
         return max(1, length * numerator // denominator)
 
-    def forward(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Selected | None]:
-        """Return the new tokens (B, L, C), and what was selected (None without selection).
+    def forward(
+        self, tokens_BLC: Tensor, grid: tuple[int, int], prompts_BPC: Tensor | None = None
+    ) -> tuple[Tensor, Selected | None, Tensor | None]:
+        """Return the new tokens (B, L, C), what was selected, and the new prompts.
 
-        That is the indices (B, K) int64 of the kept tokens in the order in which they were scanned,
-        the scores (B, L) of all, without gradient, and those (B, K) of the kept ones, with it. Of
-        the published rule these are the logarithm of the importance, and None.
+        Selected are the indices (B, K) int64 of the kept tokens in the order in which they were
+        scanned, the scores (B, L) of all, without gradient, and those (B, K) of the kept ones, with
+        it. Of the published rule these are the logarithm of the importance, and None. Without
+        selection there are none of them.
 
         Args:
             tokens_BLC: Tokens in row-major order of the grid.
             grid: Height and width of the grid, L = H * W.
+            prompts_BPC: Prompt tokens; None for none.
         """
         if self.local is not None:
             tokens_BLC = self.mix_locally(tokens_BLC, grid)
         keep_B1 = self._keep(tokens_BLC)
         if self.reduction_ratio is None:
-            updated_BLC = self._block(tokens_BLC, self._global_tokens(tokens_BLC, grid))
+            globals_BGC = self._global_tokens(tokens_BLC, grid)
+            updated_BLC, prompts_BPC = self._block(tokens_BLC, globals_BGC, prompts_BPC, keep_B1)
             if keep_B1 is not None:
                 updated_BLC = tokens_BLC + keep_B1.unsqueeze(-1) * (updated_BLC - tokens_BLC)
-            return updated_BLC, None
+            return updated_BLC, None, prompts_BPC
         noise_BL = self.noise(tokens_BLC) if self.training and self.noise is not None else None
         if self.published:
-            return self._published(tokens_BLC, grid, noise_BL, keep_B1)
+            return self._published(tokens_BLC, grid, noise_BL, keep_B1, prompts_BPC)
 
         with_means = self.global_position != 'none'
         selection = token_select(
@@ -165,7 +172,8 @@ class STIM(nn.Module):
             self.norm.eps,
             self.selection_backend,
         )
-        mix_BKC = self.mixer(selection.normed, slice(grid[0] if with_means else 0, None))
+        kept = slice(grid[0] if with_means else 0, None)
+        mix_BKC, prompts_BPC = self._mix(selection.normed, kept, prompts_BPC, keep_B1)
         weight_BK = torch.rsub(selection.kept_scores.tanh(), 1, alpha=-SLOPE)  # 1 + SLOPE tanh
         if keep_B1 is not None:
             weight_BK = weight_BK * keep_B1
@@ -173,7 +181,8 @@ class STIM(nn.Module):
         tokens_BLC = token_update(
             tokens_BLC, mix_BKC, selection.indices, weight_BK, self.selection_backend
         )
-        return tokens_BLC, (selection.indices, selection.scores, selection.kept_scores)
+        selected = (selection.indices, selection.scores, selection.kept_scores)
+        return tokens_BLC, selected, prompts_BPC
 
     def mix_locally(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return tokens + conv(tokens), in one pass: the tokens are a weight of the kernel."""
@@ -198,13 +207,15 @@ class STIM(nn.Module):
         grid: tuple[int, int],
         noise_BL: Tensor | None,
         keep_B1: Tensor | None,
-    ) -> tuple[Tensor, Selected]:
+        prompts_BPC: Tensor | None,
+    ) -> tuple[Tensor, Selected, Tensor | None]:
         scorer_C = self.scorer.weight.squeeze(0)
         k = self.num_kept(tokens_BLC.shape[1])
         tokens_BKC, indices_BK, importance_BL = select_by_importance(
             tokens_BLC, scorer_C, k, noise_BL
         )
-        updated_BKC = self._block(tokens_BKC, self._global_tokens(tokens_BLC, grid))
+        globals_BGC = self._global_tokens(tokens_BLC, grid)
+        updated_BKC, prompts_BPC = self._block(tokens_BKC, globals_BGC, prompts_BPC, keep_B1)
         weight_BL = importance_BL
         if self.normalize_importance:
             kept_BK = weight_BL.gather(1, indices_BK)
@@ -215,7 +226,7 @@ class STIM(nn.Module):
         tokens_BLC = update_by_importance(
             tokens_BLC, updated_BKC, indices_BK, weight_BL, self.update_unselected
         )
-        return tokens_BLC, (indices_BK, importance_BL.detach().log(), None)
+        return tokens_BLC, (indices_BK, importance_BL.detach().log(), None), prompts_BPC
 
     def _global_tokens(self, tokens_BLC: Tensor, grid: tuple[int, int]) -> Tensor | None:
         if self.global_position == 'none':
@@ -225,27 +236,51 @@ class STIM(nn.Module):
         pooled_BCG = adaptive_avg_pool1d(tokens_BLC.transpose(1, 2), self.num_global_tokens)
         return pooled_BCG.transpose(1, 2)
 
-    def _block(self, tokens_BKC: Tensor, globals_BGC: Tensor | None) -> Tensor:
-        """Run z + mix(norm(z)) over tokens and global tokens; return the tokens' part (B, K, C)."""
-        if globals_BGC is None:
-            return tokens_BKC + self.mixer(self.norm(tokens_BKC))
-        n_tokens, n_globals = tokens_BKC.shape[1], globals_BGC.shape[1]
-        if self.global_position == 'mid':
+    def _block(
+        self,
+        tokens_BKC: Tensor,
+        globals_BGC: Tensor | None,
+        prompts_BPC: Tensor | None,
+        keep_B1: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run z + mix(norm(z)) over tokens and global tokens; return the tokens (B, K, C).
+
+        The second result are the new prompts.
+        """
+        n_tokens, n_globals = tokens_BKC.shape[1], 0
+        z_BLC, kept = tokens_BKC, slice(None)
+        if globals_BGC is not None:
+            n_globals = globals_BGC.shape[1]
             middle = n_tokens // 2
-            parts = [tokens_BKC[:, :middle], globals_BGC, tokens_BKC[:, middle:]]
-        elif self.global_position == 'headtail':
-            parts = [globals_BGC, tokens_BKC, globals_BGC]
-        else:
-            parts = [globals_BGC, tokens_BKC]
-        z_BLC = torch.cat(parts, dim=1)
-        if self.global_position == 'mid':
-            z_BLC = z_BLC + self.mixer(self.norm(z_BLC))
+            parts = {
+                'mid': [tokens_BKC[:, :middle], globals_BGC, tokens_BKC[:, middle:]],
+                'headtail': [globals_BGC, tokens_BKC, globals_BGC],
+            }.get(self.global_position, [globals_BGC, tokens_BKC])
+            z_BLC, kept = torch.cat(parts, dim=1), slice(n_globals, n_globals + n_tokens)
+        if n_globals and self.global_position == 'mid':
+            mix_BLC, prompts_BPC = self._mix(self.norm(z_BLC), slice(None), prompts_BPC, keep_B1)
+            z_BLC = z_BLC + mix_BLC
             # The published implementation puts the global tokens before token K // 2 and drops as
             # many from (K + G) // 2 on. Its checkpoints are trained with this, so it stays.
             start = (n_tokens + n_globals) // 2
-            return torch.cat([z_BLC[:, :start], z_BLC[:, start + n_globals :]], dim=1)
-        kept = slice(n_globals, n_globals + n_tokens)
-        return tokens_BKC + self.mixer(self.norm(z_BLC), kept)
+            kept_BKC = torch.cat([z_BLC[:, :start], z_BLC[:, start + n_globals :]], dim=1)
+            return kept_BKC, prompts_BPC
+        mix_BKC, prompts_BPC = self._mix(self.norm(z_BLC), kept, prompts_BPC, keep_B1)
+        return tokens_BKC + mix_BKC, prompts_BPC
+
+    def _mix(
+        self, normed_BLC: Tensor, kept: slice, prompts_BPC: Tensor | None, keep_B1: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mix normalized tokens, after the prompts; return the kept ones and the new prompts."""
+        if prompts_BPC is None:
+            return self.mixer(normed_BLC, kept), None
+        count = prompts_BPC.shape[1]
+        first_BPC = self.norm(prompts_BPC).to(normed_BLC.dtype)
+        mix_BLC = self.mixer(torch.cat([first_BPC, normed_BLC], dim=1))
+        change_BPC = mix_BLC[:, :count]
+        if keep_B1 is not None:
+            change_BPC = change_BPC * keep_B1.unsqueeze(-1)
+        return mix_BLC[:, count:][:, kept], prompts_BPC + change_BPC
 
     def _keep(self, tokens_BLC: Tensor) -> Tensor | None:
         """Stochastic depth: 0 for images that skip the mixer, else 1 / (1 - rate)."""

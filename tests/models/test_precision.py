@@ -126,7 +126,7 @@ def test_a_new_unit_changes_what_it_selects_in_bfloat16(autocast: bool) -> None:
         tokens = torch.randn(1, 128 * 128, 96)
         unit, tokens = (unit, tokens) if autocast else (unit.bfloat16(), tokens.bfloat16())
         with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-            result, (indices, *_) = unit(tokens, grid)
+            result, (indices, *_), _ = unit(tokens, grid)
             before = tokens if published else unit.mix_locally(tokens, grid)
         place = indices.unsqueeze(-1).expand(-1, -1, 96)
         before, after = (x.gather(1, place).float() for x in (before, result))
