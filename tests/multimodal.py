@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from mmdynamicvis.models.modalities import ModalityMaps, MultiModalBatch, MultiModalFeatures
 
 
+@MODELS.register_module()
 class StandInBackbone(nn.Module):
     """A convolution of one pixel per modality, and means over 4, 8, 16 and 32 pixels.
 
@@ -39,6 +41,7 @@ class StandInBackbone(nn.Module):
         return MultiModalFeatures(maps, batch.size)
 
 
+@MODELS.register_module()
 class StandInNeck(nn.Module):
     """The sum of all maps of a sample, on the grid of the first modality."""
 

@@ -31,6 +31,9 @@ class ModalitySegDataset(BaseSegDataset):
             order of their names: ``'/*.tif'`` for a folder per sample.
         optional: Modalities that samples may lack; of those with ``*``, all dates. The others must
             be there for all samples.
+        primary: Modality whose file is the ``img_path`` of samples that have it, by which hosts
+            name and draw them. It is the first by name otherwise, because configs that mmengine
+            writes have their keys sorted.
         ann_file: Text file with the name of a sample per line; by default, samples are all names
             found in the folders.
         **kwargs: Further arguments of mmseg's ``BaseSegDataset``.
@@ -38,7 +41,8 @@ class ModalitySegDataset(BaseSegDataset):
     Raises:
         FileNotFoundError: A folder or ``ann_file`` does not exist.
         ValueError: There are no samples, files are missing or a sample has no image at all; the
-            message names what is missing. Or ``suffixes`` or ``optional`` has an unknown key.
+            message names what is missing. Or ``suffixes``, ``optional`` or ``primary`` names no
+            modality.
     """
 
     def __init__(
@@ -46,11 +50,14 @@ class ModalitySegDataset(BaseSegDataset):
         data_prefix: Mapping[str, str],
         suffixes: Mapping[str, str] | None = None,
         optional: Sequence[str] = (),
+        primary: str | None = None,
         ann_file: str = '',
         **kwargs: Any,
     ) -> None:
-        self.modalities = [name for name in data_prefix if name != LABELS]
-        for argument, names in (('suffixes', suffixes or {}), ('optional', optional)):
+        self.modalities = sorted(set(data_prefix) - {LABELS})
+        wanted = [] if primary is None else [primary]
+        arguments = dict(suffixes=suffixes or {}, optional=optional, primary=wanted)
+        for argument, names in arguments.items():
             known = [*self.modalities, *([LABELS] if argument == 'suffixes' else [])]
             if unknown := set(names) - set(known):
                 raise ValueError(f'{argument} has {sorted(unknown)}, which are none of {known}')
@@ -59,7 +66,7 @@ class ModalitySegDataset(BaseSegDataset):
             raise ValueError(
                 f'the suffix of {LABELS} is {self.suffixes[LABELS]!r}: a sample has one label map'
             )
-        self.optional = tuple(optional)
+        self.optional, self.primary = tuple(optional), primary
         super().__init__(ann_file=ann_file, data_prefix=dict(data_prefix), **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -88,9 +95,8 @@ class ModalitySegDataset(BaseSegDataset):
             if not modalities and set(self.modalities) <= set(self.optional):
                 problems.append(f'{name} has no image of any modality')
             sample = dict(modalities=modalities, **common, seg_fields=[])
-            sample['img_path'] = next(
-                (found if isinstance(found, str) else found[0] for found in modalities.values()), ''
-            )
+            first = modalities.get(self.primary) or next(iter(modalities.values()), '')
+            sample['img_path'] = first if isinstance(first, str) else first[0]
             if LABELS in files:
                 sample[LABELS] = files[LABELS]
             samples.append(sample)
@@ -166,6 +172,7 @@ class TerraMeshLandCover(ModalitySegDataset):
         reduce_zero_label: bool = True,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault('primary', 'sentinel2' if 'sentinel2' in data_prefix else None)
         super().__init__(data_prefix=data_prefix, reduce_zero_label=reduce_zero_label, **kwargs)
 
 

@@ -36,7 +36,12 @@ def test_files_of_one_name(tmp_path):
     root = write(tmp_path, [f'{folder}/{name}.tif' for folder in folders for name in ('a', 'b/c')])
     first, second = build(root, data_prefix=MODALITIES)
     assert names(first, root) == dict(radar='S1/a.tif', optical='S2/a.tif')
-    assert first['img_path'] == f'{root}/S1/a.tif'
+    assert first['img_path'] == f'{root}/S2/a.tif'  # the first by name
+    turned = dict(reversed(MODALITIES.items()))  # as configs that mmengine writes
+    assert build(root, data_prefix=turned)[0] == first
+    assert build(root, data_prefix=MODALITIES, primary='radar')[0]['img_path'] == (
+        f'{root}/S1/a.tif'
+    )
     assert first['seg_map_path'] == f'{root}/labels/a.tif'
     assert first['seg_fields'] == []
     assert names(second, root) == dict(radar='S1/b/c.tif', optical='S2/b/c.tif')
@@ -71,16 +76,18 @@ def test_dates(tmp_path):
         build(root, **options)
     first, _, third = build(root, **options, optional=['radar'])
     assert names(first, root) == dict(radar=['S1/a/2020.tif', 'S1/a/2021.tif'], optical='S2/a.tif')
+    assert first['img_path'] == f'{root}/S2/a.tif'
+    first, *_ = build(root, **options, optional=['radar'], primary='radar')
     assert first['img_path'] == f'{root}/S1/a/2020.tif'
     assert names(third, root) == dict(optical='S2/b[.tif')
 
 
 def test_mistakes_are_named(tmp_path):
     root = write(tmp_path, ['S1/a.tif', 'S2/a.tif', 'labels/a.tif'])
-    for wrong in (dict(suffixes=dict(dem='.tif')), dict(optional=['dem'])):
-        with pytest.raises(ValueError, match=r"has \['dem'\], which are none of \['radar'"):
+    for wrong in (dict(suffixes=dict(dem='.tif')), dict(optional=['dem']), dict(primary='dem')):
+        with pytest.raises(ValueError, match=r"has \['dem'\], which are none of \['optical'"):
             build(root, data_prefix=MODALITIES, **wrong)
-    with pytest.raises(ValueError, match="optional has .*'seg_map_path'"):
+    with pytest.raises(ValueError, match=r"optional has .*'seg_map_path'"):
         build(root, data_prefix=MODALITIES, optional=['seg_map_path'])
     with pytest.raises(ValueError, match='a sample has one label map'):
         build(root, data_prefix=MODALITIES, suffixes=dict(seg_map_path='/*.tif'))

@@ -25,6 +25,7 @@ PAPER = {
 DATASETS = {
     'aid': 'AID',
     'aid150': 'AID150',
+    'bigearthnet': 'BigEarthNet, version 2 (reBEN)',
     'bigearthnet43': 'BigEarthNet-43',
     'cil-roads': 'CIL roads (20 images)',
     'dior-r': 'DIOR-R',
@@ -48,6 +49,7 @@ DATASETS = {
     'sentinel2': 'your own (13 bands)',
     'ssdd': 'SSDD',
     'synthetic': 'synthetic scenes',
+    'terramind-lulc': 'your own (Sentinel-1, Sentinel-2, elevation, land cover)',
     'ucmerced': 'UC Merced',
     'vaihingen': 'ISPRS Vaihingen',
     'whu-building': 'WHU buildings',
