@@ -20,8 +20,7 @@ model = dict(
         out_indices=(3,),
         modalities=dict(
             sentinel2=dict(bands=_base_.s2_bands, gsd=10.0, unit='stored'),
-            # as the stem of the first modality
-            sentinel1=dict(bands=_base_.s1_bands, gsd=10.0, unit='dB', patch_size=7, stride=4),
+            sentinel1=dict(bands=_base_.s1_bands, gsd=10.0, unit='dB'),
         ),
     ),
     neck=[

@@ -19,9 +19,8 @@ model = dict(
         position_embedding='metric',
         modalities=dict(
             sentinel2=dict(bands=_base_.s2_bands, gsd=10.0, unit='reflectance'),
-            # as the stem of the first modality
-            sentinel1=dict(bands=('VV', 'VH'), gsd=10.0, unit='dB', patch_size=7, stride=4),
-            dem=dict(bands=('DEM',), gsd=10.0, unit='stored', patch_size=7, stride=4),
+            sentinel1=dict(bands=('VV', 'VH'), gsd=10.0, unit='dB'),
+            dem=dict(bands=('DEM',), gsd=10.0, unit='stored'),
         ),
     ),
     neck=dict(

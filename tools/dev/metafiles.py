@@ -87,6 +87,7 @@ MODELS = {
             {'Ours, accuracy, mean of 3 seeds': 58.6},
         ),
         'dynamicvis_tiny_1xb64-30e_eurosat-64px': (2_464_138, {'Ours, accuracy': 94.9}),
+        'multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px': (2_922_259, {}),
         'resnet18_1xb32-10e_aid150-128px': (
             11_191_902,
             {'Ours, accuracy, mean of 2 seeds': 51.5},
@@ -170,6 +171,7 @@ MODELS = {
             {'Ours, F1': 82.7, 'Ours, IoU': 70.4},
         ),
         'upernet_dynamicvis-tiny_1xb8-200e-scratch_whu-building-512px': (3_581_252, {}),
+        'upernet_multimodal-dynamicvis-tiny_1xb8-50e_terramind-lulc-224px': (2_789_618, {}),
         'upernet_resnet18_1xb4-300i_cil-roads-256px': (
             11_539_460,
             {'Ours, F1': 76.5, 'Ours, IoU': 62.0},
