@@ -80,6 +80,7 @@ MODELS = _Registry(
             'SiameseEncoderDecoder',
             'UNetDecoder',
         ),
+        'mmdynamicvis.data.modality_preprocessor': ('ModalityPreprocessor',),
         'mmdynamicvis.detection': (
             'Float32FPN',
             'Float32RPNHead',
@@ -101,6 +102,7 @@ DATASETS = _Registry(
             'SSDDInsSegDataset',
         ),
         'mmdynamicvis.pretraining.coco_regions': ('CocoRegions',),
+        'mmdynamicvis.retrieval.bigearthnet_mm': ('BigEarthNetMM', 'ReBEN'),
         'mmdynamicvis.retrieval.datasets': ('BigEarthNet', 'ForestNet', 'QueriesAndDatabase'),
         'mmdynamicvis.rotated_detection': (
             'DIORRotatedDataset',
@@ -108,7 +110,13 @@ DATASETS = _Registry(
             'HRSC2016Dataset',
             'NWPURotatedDataset',
         ),
-        'mmdynamicvis.segmentation': ('MassachusettsRoadsSegDataset', 'WHUSegDataset'),
+        'mmdynamicvis.segmentation': (
+            'MassachusettsRoadsSegDataset',
+            'ModalitySegDataset',
+            'Sen1Floods11',
+            'TerraMeshLandCover',
+            'WHUSegDataset',
+        ),
     },
 )
 DATA_SAMPLERS = _Registry(root.DATA_SAMPLERS)
@@ -120,8 +128,11 @@ TRANSFORMS = _Registry(
         'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
         'mmdynamicvis.data.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),
+        'mmdynamicvis.data.label_maps': ('LoadLabelMap',),
         'mmdynamicvis.data.loading': ('LoadIntactImage',),
         'mmdynamicvis.data.masks': ('CheckMask',),
+        'mmdynamicvis.data.modalities': ('LoadModalities', 'PackModalities'),
+        'mmdynamicvis.data.modality_transforms': ('RandomFlipTurn', 'RandomFootprintCrop'),
     },
 )
 METRICS = _Registry(

@@ -147,6 +147,8 @@ def _augment_test_time(cfg: Config) -> None:
 def _flip_pipeline(pipeline: list[dict]) -> list[dict]:
     """Return a classification test pipeline that adds a horizontally flipped view of each image."""
     *prepare, pack = deepcopy(pipeline)
+    if type_name(pack) == 'PackModalities':
+        raise ValueError('--tta flips one image, and samples have several modalities: leave it out')
     flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
     return [*prepare, dict(type='TestTimeAug', transforms=[flips, [pack]])]
 

@@ -54,6 +54,7 @@ class LoadBandFiles(BaseTransform):
             raise ValueError(f'scaling is {scaling}; give (low, high) with low < high')
         self.bands = bands
         self.scaling = scaling
+        self.unit = 'stored' if scaling is None else 'uint8'
         self.nodata = nodata
         self.nodata_fill = nodata_fill
         self._loader = LoadGeoTIFF([1], nodata)

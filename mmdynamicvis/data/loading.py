@@ -62,6 +62,9 @@ class LoadIntactImage(LoadImageFromFile):
         if color_type not in COLOR_TYPES:
             raise ValueError(f'color_type is {color_type!r}; choose {", ".join(COLOR_TYPES)}')
         super().__init__(to_float32, color_type, 'pillow', backend_args=backend_args)
+        # as of LoadGeoTIFF, for LoadModalities
+        self.unit = 'uint8'
+        self.bands = ('blue', 'green', 'red') if color_type.startswith('color') else None
 
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']`` into ``results['img']``.

@@ -4,6 +4,11 @@ from mmdynamicvis.segmentation.bands_visualization import BandsVisualizationHook
 from mmdynamicvis.segmentation.data_preprocessor import BandsDataPreprocessor
 from mmdynamicvis.segmentation.datasets import MassachusettsRoadsSegDataset, WHUSegDataset
 from mmdynamicvis.segmentation.masked_dice import MaskedDiceLoss
+from mmdynamicvis.segmentation.modality_datasets import (
+    ModalitySegDataset,
+    Sen1Floods11,
+    TerraMeshLandCover,
+)
 from mmdynamicvis.segmentation.target_metric import TargetMetric
 
 __all__ = [
@@ -11,6 +16,9 @@ __all__ = [
     'BandsVisualizationHook',
     'MaskedDiceLoss',
     'MassachusettsRoadsSegDataset',
+    'ModalitySegDataset',
+    'Sen1Floods11',
     'TargetMetric',
+    'TerraMeshLandCover',
     'WHUSegDataset',
 ]

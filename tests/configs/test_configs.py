@@ -27,6 +27,7 @@ CONFIGS = sorted(p for p in CHECKOUT.glob('configs/*/*.py') if p.parent != BASE)
 PAGES = [CHECKOUT / 'README.md', *sorted(CHECKOUT.glob('docs/*.md'))]
 PAGES += sorted(CHECKOUT.glob('configs/*/README.md'))
 CLASSIFICATION = sorted((CHECKOUT / 'configs/classification').glob('*.py'))
+CLASSIFICATION = [path for path in CLASSIFICATION if 'multimodal-' not in path.name]
 PRETRAINING = sorted((CHECKOUT / 'configs/pretraining').glob('*.py'))
 
 

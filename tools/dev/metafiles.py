@@ -25,6 +25,7 @@ PAPER = {
 DATASETS = {
     'aid': 'AID',
     'aid150': 'AID150',
+    'bigearthnet': 'BigEarthNet, version 2 (reBEN)',
     'bigearthnet43': 'BigEarthNet-43',
     'cil-roads': 'CIL roads (20 images)',
     'dior-r': 'DIOR-R',
@@ -48,6 +49,7 @@ DATASETS = {
     'sentinel2': 'your own (13 bands)',
     'ssdd': 'SSDD',
     'synthetic': 'synthetic scenes',
+    'terramind-lulc': 'your own (Sentinel-1, Sentinel-2, elevation, land cover)',
     'ucmerced': 'UC Merced',
     'vaihingen': 'ISPRS Vaihingen',
     'whu-building': 'WHU buildings',
@@ -85,6 +87,7 @@ MODELS = {
             {'Ours, accuracy, mean of 3 seeds': 58.6},
         ),
         'dynamicvis_tiny_1xb64-30e_eurosat-64px': (2_464_138, {'Ours, accuracy': 94.9}),
+        'multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px': (2_922_259, {}),
         'resnet18_1xb32-10e_aid150-128px': (
             11_191_902,
             {'Ours, accuracy, mean of 2 seeds': 51.5},
@@ -168,6 +171,7 @@ MODELS = {
             {'Ours, F1': 82.7, 'Ours, IoU': 70.4},
         ),
         'upernet_dynamicvis-tiny_1xb8-200e-scratch_whu-building-512px': (3_581_252, {}),
+        'upernet_multimodal-dynamicvis-tiny_1xb8-50e_terramind-lulc-224px': (2_789_618, {}),
         'upernet_resnet18_1xb4-300i_cil-roads-256px': (
             11_539_460,
             {'Ours, F1': 76.5, 'Ours, IoU': 62.0},
