@@ -16,6 +16,16 @@ def overfit(
 ) -> dict[str, float]:
     """Train through a real Runner, and return what the evaluator says about the same images.
 
+    For the arguments see :func:`train`.
+    """
+    return train(cfg, dataset, evaluator, work_dir, steps=steps, lr=lr).val()
+
+
+def train(
+    cfg: Config, dataset: dict, evaluator: dict, work_dir: Path, *, steps: int, lr: float
+) -> Runner:
+    """Train through a real Runner, and return it.
+
     Data go through the config's own pipelines, so that flips and the like take part. The learning
     rate falls to zero at the last step.
 
@@ -63,4 +73,4 @@ def overfit(
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_begin=steps + 1)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    return runner.val()
+    return runner

@@ -17,6 +17,7 @@ model = dict(
         img_size=224,
         reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
         position_embedding='metric',
+        primary='sentinel2',
         modalities=dict(
             sentinel2=dict(bands=_base_.s2_bands, gsd=10.0, unit='reflectance'),
             sentinel1=dict(bands=('VV', 'VH'), gsd=10.0, unit='dB'),

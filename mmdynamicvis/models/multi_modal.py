@@ -51,7 +51,7 @@ class Modality(NamedTuple):
 class MultiModalDynamicVis(DynamicVis):
     """DynamicVis for sensors with other bands and ground sampling distances (gsd).
 
-    Every modality has its own patch embedding, and all share the stages. The first modality is the
+    Every modality has its own patch embedding, and all share the stages. One modality is the
     primary one: it has the stem of DynamicVis, and with it alone and all options off, the model is
     DynamicVis with the same parameters. The other ones have a tokenizer each and, in the default
     design, own batch norms in the patch mergers of later stages, as their statistics differ.
@@ -63,8 +63,10 @@ class MultiModalDynamicVis(DynamicVis):
     Args:
         arch: As in DynamicVis.
         modalities: Name of a modality -> its ``bands`` (names) and ``gsd`` (meters per pixel);
-            optional are ``unit``, and for those after the first ``patch_size`` (odd) and
+            optional are ``unit``, and for all but the primary one ``patch_size`` (odd) and
             ``stride`` of the tokenizer. The gsd may be another one in a batch.
+        primary: Name of the primary modality; may be left out if there is one modality. It is not
+            the first one, because configs that mmengine writes have their keys sorted.
         cell: Side in meters of a token of the last stage. A stage merges patches only as long as
             its tokens are not larger than its limit, which is ``cell`` for the last stage, and
             smaller by the strides for those before. Otherwise it keeps the resolution. None: all
@@ -92,6 +94,7 @@ class MultiModalDynamicVis(DynamicVis):
         ...         rgb=dict(bands=('red', 'green', 'blue'), gsd=0.3125),
         ...         sentinel1=dict(bands=('VV', 'VH'), gsd=10.0),
         ...     ),
+        ...     primary='rgb',
         ...     cell=10.0,
         ... ).eval()
         >>> one = torch.zeros(1, dtype=torch.int64)
@@ -108,13 +111,14 @@ class MultiModalDynamicVis(DynamicVis):
         self,
         arch: str | dict = 'base',
         modalities: Mapping[str, Mapping[str, Any]] | None = None,
+        primary: str | None = None,
         cell: float | None = None,
         prompts: int = 0,
         position_embedding: bool | str = True,
         experts: dict | None = None,
         **arguments: Any,
     ) -> None:
-        parsed = _parse_modalities(modalities)
+        parsed = _parse_modalities(modalities, primary)
         for name in ('in_channels', 'bands'):
             if arguments.get(name) is not None:
                 raise ValueError(f'{name} is {arguments[name]}; name the bands in modalities')
@@ -459,15 +463,24 @@ def _check_footprints(images: Mapping[str, ModalityImages]) -> None:
 
 
 def _parse_modalities(
-    modalities: Mapping[str, Mapping[str, Any]] | None,
+    modalities: Mapping[str, Mapping[str, Any]] | None, primary: str | None
 ) -> dict[str, Modality]:
+    """Return the modalities, the primary one first, the others by name."""
     if not modalities:
         raise ValueError(
             f'modalities is {modalities!r}; give their names and settings, such as '
             "dict(rgb=dict(bands=('red', 'green', 'blue'), gsd=0.3))"
         )
+    if primary is None and len(modalities) == 1:
+        (primary,) = modalities
+    if primary not in modalities:
+        raise ValueError(
+            f'primary is {primary!r}; name one of the modalities {", ".join(modalities)}: it gets '
+            'the stem of DynamicVis'
+        )
     parsed = {}
-    for i, (name, settings) in enumerate(modalities.items()):
+    for name in [primary, *sorted(set(modalities) - {primary})]:
+        settings = modalities[name]
         if not name or '.' in name or hasattr(nn.ModuleDict(), name):
             raise ValueError(f'a modality has the name {name!r}; choose another, such as sentinel2')
         where = f'modalities[{name!r}]'
@@ -483,7 +496,7 @@ def _parse_modalities(
         if not _is_length(modality.gsd):
             raise ValueError(f'{where} has gsd={modality.gsd!r}; give meters per pixel')
         _, _, _, patch_size, stride = modality
-        if i == 0 and (patch_size, stride) != (None, None):
+        if name == primary and (patch_size, stride) != (None, None):
             raise ValueError(
                 f'{where} is the primary one: its patch size and stride are the first of '
                 'patch_sizes and strides'

@@ -204,7 +204,7 @@ def test_bad_batches_are_named(make_batch: Callable[..., MultiModalBatch]) -> No
     model = build_multi(cell=10.0).train()
     batch = make_batch((0,), (0,))
     batch.images['sentinel2'] = batch.images['sentinel2']._replace(gsd=20.0)
-    with pytest.raises(ValueError, match='rgb 115.2 x 115.2 m and sentinel2 240 x 240 m'):
+    with pytest.raises(ValueError, match=r'rgb 115.2 x 115.2 m and sentinel2 240 x 240 m'):
         model(batch)
     batch = make_batch()
     batch.images['rgb'] = batch.images['rgb']._replace(samples=torch.zeros(1, dtype=torch.int64))
