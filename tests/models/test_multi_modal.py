@@ -204,7 +204,7 @@ def test_bad_batches_are_named(make_batch: Callable[..., MultiModalBatch]) -> No
     model = build_multi(cell=10.0).train()
     batch = make_batch((0,), (0,))
     batch.images['sentinel2'] = batch.images['sentinel2']._replace(gsd=20.0)
-    with pytest.raises(ValueError, match='rgb 115.2 x 115.2 m and sentinel2 240 x 240 m'):
+    with pytest.raises(ValueError, match=r'rgb 115\.2 x 115\.2 m and sentinel2 240 x 240 m'):
         model(batch)
     batch = make_batch()
     batch.images['rgb'] = batch.images['rgb']._replace(samples=torch.zeros(1, dtype=torch.int64))
@@ -460,6 +460,30 @@ def test_depths_for_layer_wise_learning_rates() -> None:
         assert name in parameters
         assert model.get_layer_depth(f'backbone.{name}', 'backbone.') == (depth, 7)
     assert model.get_layer_depth('head.prompts.rgb.3', 'backbone.') == (6, 7)
+
+
+def test_strides_are_those_of_the_primary_modality(make_images: Callable) -> None:
+    model = build_multi(dict(rgb=dict(RGB, gsd=0.6)), cell=10.0).eval()
+    assert model.strides == (4, 4, 8, 16)
+    assert model.min_size == 16
+    assert [x.shape[2] for x in model(make_images(1, 3, 16, 16))] == [4, 4, 2, 1]
+
+
+@pytest.mark.parametrize('autocast', [False, True], ids=['pure', 'autocast'])
+def test_bfloat16(make_batch: Callable[..., MultiModalBatch], autocast: bool) -> None:
+    model, batch = build_multi(**EVERYTHING).eval(), make_batch((), (0,), (0, 1))
+    expected = model(batch).maps
+    if not autocast:
+        model = model.bfloat16()
+        images = {k: v._replace(pixels=v.pixels.bfloat16()) for k, v in batch.images.items()}
+        batch = batch._replace(images=images)
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        maps = model(batch).maps
+    for name, entry in expected.items():
+        for a, b in zip(maps[name].levels, entry.levels, strict=True):
+            assert a.isfinite().all()
+            # selections may differ in a few tokens
+            assert (a.float() - b).abs().median() < 0.05
 
 
 def test_the_balance_loss_counts_all_modalities_together() -> None:
