@@ -18,6 +18,7 @@ model = dict(
         reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
         position_embedding='metric',
         out_indices=(3,),
+        primary='sentinel2',
         modalities=dict(
             sentinel2=dict(bands=_base_.s2_bands, gsd=10.0, unit='stored'),
             sentinel1=dict(bands=_base_.s1_bands, gsd=10.0, unit='dB'),

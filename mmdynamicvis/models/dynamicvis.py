@@ -279,6 +279,7 @@ class DynamicVis(BaseModule):
         self.with_cp = with_cp
         self.published = published
         self._norm_cfg = norm_cfg
+        self._stage_strides = tuple(strides)
         self._debug = os.environ.get('MMDYNAMICVIS_DEBUG', '0') not in ('', '0')
 
         self.pos_embed = None

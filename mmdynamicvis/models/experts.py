@@ -47,15 +47,16 @@ class Experts(nn.Module):
         nn.init.normal_(self.up_weight, std=dim**-0.5)
 
     def forward(self, tokens_BLC: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the new tokens (B, L, C), and the routing (2, M) float32.
+        """Return the new tokens (B, L, C), and the routing (2, M).
 
         The routing holds, per expert, the number of tokens that take it over k, without gradient,
-        and the sum of the gates of all tokens. See :func:`balance_loss`.
+        and the sum of the gates of all tokens, at least in float32. See :func:`balance_loss`.
         """
         normed_BLC = self.norm(tokens_BLC)
         x_NC = normed_BLC.flatten(0, 1)
         with outside_autocast(x_NC):
-            gates_NM = linear(x_NC.float(), self.router.weight.float()).softmax(-1)
+            wide = torch.promote_types(x_NC.dtype, torch.float32)
+            gates_NM = linear(x_NC.to(wide), self.router.weight.to(wide)).softmax(-1)
         gates_NK, chosen_NK = gates_NM.topk(self.top_k, dim=-1)
         taken_NM = torch.zeros_like(gates_NM).scatter(1, chosen_NK, 1.0).detach()
         if torch.compiler.is_compiling():

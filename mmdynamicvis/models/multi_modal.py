@@ -81,6 +81,8 @@ class MultiModalDynamicVis(DynamicVis):
 
     Attributes:
         modalities: Name -> :class:`Modality`.
+        strides: Stride in pixels of the tokens of each stage that is built, for images of the
+            primary modality with the gsd of its settings.
         balance_loss: Weighted load balancing loss of the experts in the last forward pass in
             training, to be added to the loss of the model; None without experts.
 
@@ -152,10 +154,9 @@ class MultiModalDynamicVis(DynamicVis):
                 f"position_embedding='metric' needs a multiple of 4 channels in the first stage; "
                 f'there are {self.embed_dims[0]}'
             )
-        strides = arguments.get('strides', (4, 2, 2, 2))
-        patch_size = arguments.get('patch_sizes', (7, 3, 3, 3))[0]
+        strides = self._stage_strides
+        patch_size = self.stages[0].merger.projection.kernel_size[0]
         n_stages, n_built = len(self.embed_dims), len(self.stages)
-        self._stage_strides = tuple(strides)
         first_limit = parsed[primary].gsd * strides[0]
         self._limits: tuple[float, ...] | None = None
         if cell is not None:
@@ -167,6 +168,9 @@ class MultiModalDynamicVis(DynamicVis):
             kernel = modality.patch_size or (patch_size if stride == strides[0] else 3)
             parsed[name] = modality._replace(stride=stride, patch_size=kernel)
         parsed[primary] = parsed[primary]._replace(stride=strides[0], patch_size=patch_size)
+        if cell is not None:
+            self.strides = tuple(accumulate(self._merging(primary, parsed[primary].gsd), mul))
+            self.min_size = self.strides[-1]
         merger_norm = self._norm_cfg if self.published else None
         self.tokenizers = nn.ModuleDict()
         self.merger_norms = nn.ModuleDict()

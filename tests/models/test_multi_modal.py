@@ -28,7 +28,9 @@ either_design = pytest.mark.parametrize('published', [False, True], ids=['defaul
 
 def build_multi(modalities: dict = ALL, seed: int = 0, **arguments) -> MultiModalDynamicVis:
     torch.manual_seed(seed)
-    model = MultiModalDynamicVis(TOY, modalities, **{'img_size': 64, **arguments})
+    primary = 'rgb' if 'rgb' in modalities else None
+    arguments = {'img_size': 64, 'primary': primary, **arguments}
+    model = MultiModalDynamicVis(TOY, modalities, **arguments)
     for name, parameter in model.named_parameters():
         if name == 'pos_embed' or 'down_' in name:  # zero in a new model, which would hide it
             nn.init.normal_(parameter, std=0.2)
@@ -146,7 +148,7 @@ def test_missing_modalities_and_several_dates(
     model = build_multi(published=published, **EVERYTHING).eval()
     # modalities do not see each other
     features = model(make_batch((0, 1), (1,), (0, 0, 1)))
-    assert list(features.maps) == list(ALL)
+    assert list(features.maps) == ['rgb', 'sentinel1', 'sentinel2']
     assert features.size == 2
     for name, rows in dict(rgb=(0, 1), sentinel2=(1,), sentinel1=(0, 0, 1)).items():
         maps = features.maps[name]
@@ -186,7 +188,7 @@ def test_bands_by_name(make_images: Callable, name: str) -> None:
         ('rgb', (2, 64, 64), 0.3, ('red', 'R'), 'have the bands red, R; choose different'),
         ('rgb', (2, 64, 64), 0.3, None, r'of rgb have shape .*need \(N, 3, H, W\)'),
         ('sentinel1', (2, 64, 64), 10.0, ('VV',), r'need \(N, 1, H, W\) for the bands VV'),
-        ('sar', (2, 64, 64), 10.0, None, "'sar' is unknown; .*rgb, sentinel2, sentinel1"),
+        ('sar', (2, 64, 64), 10.0, None, "'sar' is unknown; .*rgb, sentinel1, sentinel2"),
         ('rgb', (3, 64, 64), None, None, 'of rgb have gsd=None; give their meters per pixel'),
         ('rgb', (3, 64, 64), float('nan'), None, 'gsd=nan'),
         ('rgb', (3, 64, 64), -0.3, None, 'gsd=-0.3'),
@@ -204,7 +206,7 @@ def test_bad_batches_are_named(make_batch: Callable[..., MultiModalBatch]) -> No
     model = build_multi(cell=10.0).train()
     batch = make_batch((0,), (0,))
     batch.images['sentinel2'] = batch.images['sentinel2']._replace(gsd=20.0)
-    with pytest.raises(ValueError, match=r'rgb 115.2 x 115.2 m and sentinel2 240 x 240 m'):
+    with pytest.raises(ValueError, match=r'rgb 115\.2 x 115\.2 m and sentinel2 240 x 240 m'):
         model(batch)
     batch = make_batch()
     batch.images['rgb'] = batch.images['rgb']._replace(samples=torch.zeros(1, dtype=torch.int64))
@@ -235,11 +237,13 @@ def test_bad_batches_are_named(make_batch: Callable[..., MultiModalBatch]) -> No
         (dict(modalities=dict(items=S1)), "the name 'items'; choose another"),
         (dict(in_channels=3), 'in_channels is 3; name the bands in modalities'),
         (dict(position_embedding='meters'), "'meters'; choose True, False or 'metric'"),
+        (dict(primary=None), 'primary is None; name one of the modalities rgb, sentinel2, '),
+        (dict(primary='s2'), "primary is 's2'; name one of"),
         (dict(cell=0), 'cell is 0; give the side'),
         (dict(prompts=-1), 'prompts is -1'),
         (dict(experts=dict(units=9)), 'experts has units 9; choose 1 to 5'),
         (dict(experts=dict(num=2, top_k=3)), 'num 2 and top_k 3'),
-        (dict(out_type='avg_featmap'), 'takes one modality; there are rgb, sentinel2, sentinel1'),
+        (dict(out_type='avg_featmap'), 'takes one modality; there are rgb, sentinel1, sentinel2'),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -462,6 +466,30 @@ def test_depths_for_layer_wise_learning_rates() -> None:
     assert model.get_layer_depth('head.prompts.rgb.3', 'backbone.') == (6, 7)
 
 
+def test_strides_are_those_of_the_primary_modality(make_images: Callable) -> None:
+    model = build_multi(dict(rgb=dict(RGB, gsd=0.6)), cell=10.0).eval()
+    assert model.strides == (4, 4, 8, 16)
+    assert model.min_size == 16
+    assert [x.shape[2] for x in model(make_images(1, 3, 16, 16))] == [4, 4, 2, 1]
+
+
+@pytest.mark.parametrize('autocast', [False, True], ids=['pure', 'autocast'])
+def test_bfloat16(make_batch: Callable[..., MultiModalBatch], autocast: bool) -> None:
+    model, batch = build_multi(**EVERYTHING).eval(), make_batch((), (0,), (0, 1))
+    expected = model(batch).maps
+    if not autocast:
+        model = model.bfloat16()
+        images = {k: v._replace(pixels=v.pixels.bfloat16()) for k, v in batch.images.items()}
+        batch = batch._replace(images=images)
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        maps = model(batch).maps
+    for name, entry in expected.items():
+        for a, b in zip(maps[name].levels, entry.levels, strict=True):
+            assert a.isfinite().all()
+            # selections may differ in a few tokens
+            assert (a.float() - b).abs().median() < 0.05
+
+
 def test_the_balance_loss_counts_all_modalities_together() -> None:
     model = build_multi(dict(rgb=RGB, sentinel1=S1), experts=dict(num=2, units=2, balance=0.5))
     routings = []
@@ -486,6 +514,17 @@ def test_the_balance_loss_counts_all_modalities_together() -> None:
     assert model.balance_loss is None
 
 
+def test_the_order_of_the_modalities_does_not_matter(make_batch: Callable) -> None:
+    """Configs that mmengine writes have their keys sorted."""
+    again = dict(sorted(ALL.items(), reverse=True))
+    model, other = build_multi(cell=10.0).eval(), build_multi(again, cell=10.0).eval()
+    other.load_state_dict(model.state_dict())
+    batch = make_batch(sentinel2=(0, 1), sentinel1=(1,))
+    for name, maps in model(batch).maps.items():
+        for level, same in zip(maps.levels, other(batch).maps[name].levels, strict=True):
+            assert torch.equal(level, same)
+
+
 def test_selections_by_name(make_batch: Callable[..., MultiModalBatch]) -> None:
     model = build_multi(cell=10.0).eval()
     _, selections = model.forward_with_selection(make_batch((0, 1), (1,)))
@@ -500,7 +539,13 @@ def test_selections_by_name(make_batch: Callable[..., MultiModalBatch]) -> None:
 
 def test_it_is_in_the_registry() -> None:
     model = MODELS.build(
-        dict(type='mmdynamicvis.MultiModalDynamicVis', arch=TOY, modalities=ALL, img_size=64)
+        dict(
+            type='mmdynamicvis.MultiModalDynamicVis',
+            arch=TOY,
+            modalities=ALL,
+            primary='sentinel2',
+            img_size=64,
+        )
     )
     assert isinstance(model, DynamicVis)
-    assert list(model.modalities) == list(ALL)
+    assert list(model.modalities) == ['sentinel2', 'rgb', 'sentinel1']
