@@ -432,12 +432,24 @@ def test_tokenizers_load_bands_by_name() -> None:
         other.load_state_dict(nameless, strict=False)
 
 
-@either_design
-def test_exported_with_fixed_sizes(
-    make_batch: Callable[..., MultiModalBatch], published: bool
-) -> None:
-    model = build_multi(published=published, backend='eager', **EVERYTHING).eval()
-    batch = make_batch((0, 1), (1,), (0, 0, 1))
+@pytest.mark.parametrize(
+    'published', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['default', 'published']
+)
+def test_exported_with_fixed_sizes(make_images: Callable, published: bool) -> None:
+    torch.manual_seed(0)
+    model = MultiModalDynamicVis(
+        dict(embed_dims=(8, 12), depths=(1, 1)),
+        dict(rgb=dict(RGB, gsd=1.25), sentinel1=S1),
+        patch_sizes=(7, 3),
+        strides=(4, 2),
+        reduction_ratios=(1 / 2, 0),
+        published=published,
+        backend='eager',
+        **{**EVERYTHING, 'experts': dict(num=2)},
+    ).eval()
+    rgb = images_of(make_images(1, 3, 32, 32), (1,), 1.25)
+    sentinel1 = images_of(make_images(2, 1, 4, 4), (0, 1), 10.0, ('VH',))
+    batch = MultiModalBatch(dict(rgb=rgb, sentinel1=sentinel1), 2)
     with torch.no_grad():
         exported = torch.export.export(model, (batch,)).module()
         expected, actual = model(batch), exported(batch)
@@ -445,6 +457,7 @@ def test_exported_with_fixed_sizes(
     for name, maps in expected.maps.items():
         assert actual.maps[name].cells == maps.cells
         assert torch.equal(actual.maps[name].samples, maps.samples)
+        assert maps.levels[1].shape[1:] == (12, 4, 4)
         for a, b in zip(actual.maps[name].levels, maps.levels, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
