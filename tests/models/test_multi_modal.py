@@ -433,7 +433,9 @@ def test_tokenizers_load_bands_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    'published', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['default', 'published']
+    'published',
+    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.exhaustive])],
+    ids=['default', 'published'],
 )
 def test_exported_with_fixed_sizes(make_images: Callable, published: bool) -> None:
     torch.manual_seed(0)
