@@ -1,11 +1,10 @@
-"""Configs with inputs of several modalities, from files to metrics, with a small stand-in model."""
+"""Configs with inputs of several modalities, from files to metrics, with small models."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import multimodal  # noqa: F401  (registers the stand-ins)
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ LAND_COVER = CHECKOUT / (
 BIGEARTHNET = CHECKOUT / (
     'configs/classification/multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px.py'
 )
+WIDTHS = (8, 12, 16, 20)
 S2 = 'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP'
 S1 = 'S1A_IW_GRDH_1SDV_20170613T165043'
 
@@ -31,17 +31,15 @@ each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.ste
 
 
 def load(path: Path, data_root: Path, work_dir: Path) -> Config:
-    """Read a config; its model is a stand-in, and its data are read in this process."""
+    """Read a config; its model is small, and its data are read in this process."""
     cfg = Config.fromfile(path)
-    backbone = cfg.model.backbone
-    kept = {key: backbone[key] for key in ('modalities', 'out_indices') if key in backbone}
-    cfg.model.backbone = dict(type='StandInBackbone', **kept)
+    cfg.model.backbone.update(arch=dict(embed_dims=WIDTHS, depths=(1, 1, 1, 1)), img_size=64)
     if path == LAND_COVER:
-        cfg.model.neck = dict(type='StandInNeck')
+        cfg.model.neck.update(in_channels=WIDTHS, out_channels=8)
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
         cfg.model.auxiliary_head.update(in_channels=8, channels=8)
     else:
-        cfg.model.neck[0] = dict(type='StandInNeck')
+        cfg.model.neck[0].update(in_channels=WIDTHS[-1:], out_channels=8)
         cfg.model.head.in_channels = 8
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
@@ -168,7 +166,7 @@ def test_land_cover_of_real_tiles(shared_data, tmp_path):
 
 
 def write_pairs(root: Path) -> Path:
-    """Three patches per split in the layout of reBEN, 24 px at 10 m."""
+    """Three patches per split in the layout of reBEN, 48 px at 10 m."""
     pa = pytest.importorskip('pyarrow')
     from pyarrow import parquet
 
@@ -177,14 +175,14 @@ def write_pairs(root: Path) -> Path:
     for i in range(9):
         optical, radar = f'{S2}_{i}_1', f'{S1}_33UUP_{i}_1'
         for band in Config.fromfile(BIGEARTHNET).s2_bands:
-            size = 24 if band in ('B02', 'B03', 'B04', 'B08') else 12
+            size = 48 if band in ('B02', 'B03', 'B04', 'B08') else 24
             write_raster(
                 root / f'BigEarthNet-S2/{S2}/{optical}/{optical}_{band}.tif',
                 rng.integers(0, 4000, (size, size), dtype=np.uint16),
-                240 / size,
+                480 / size,
             )
         for band in ('VV', 'VH'):
-            image = rng.normal(-15, 5, (24, 24)).astype(np.float32)
+            image = rng.normal(-15, 5, (48, 48)).astype(np.float32)
             write_raster(root / f'BigEarthNet-S1/{S1}/{radar}/{radar}_{band}.tif', image)
         split = ('train', 'validation', 'test')[i % 3]
         labels = ['Arable land', 'Pastures'] if i % 2 else ['Marine waters']
@@ -199,7 +197,7 @@ def test_bigearthnet_from_training_to_test(tmp_path):
     runner.train()
     assert 0 <= runner.test()['multi-label/mAP'] <= 100
     batch = runner.model.data_preprocessor(pseudo_collate([runner.train_dataloader.dataset[0]]))
-    assert batch['inputs'].images['sentinel2'].pixels.shape == (1, 10, 24, 24)
+    assert batch['inputs'].images['sentinel2'].pixels.shape == (1, 10, 48, 48)
     assert batch['inputs'].images['sentinel1'].bands == ('VV', 'VH')
     assert torch.isfinite(batch['inputs'].images['sentinel1'].pixels).all()
     assert batch['data_samples'][0].gt_label.tolist() == [18]
