@@ -81,7 +81,7 @@ class ChangeDataset(BaseCDDataset):
                 raise FileNotFoundError(
                     f'list {self.ann_file} does not exist. Check data_root and ann_file'
                 )
-            lines = map(str.strip, list_from_file(self.ann_file))
+            lines = map(str.strip, list_from_file(self.ann_file, encoding='utf-8-sig'))
             return [line.removesuffix(self.img_suffix) for line in lines if line]
         first = _list(self.data_prefix['img_path'], self.img_suffix)
         second = _list(self.data_prefix['img_path2'], self.img_suffix2)

@@ -64,7 +64,7 @@ class SceneDataset(BaseDataset):
                 f'split file {self.ann_file} does not exist. Check data_root, or make the split '
                 'with tools/prepare_data/split_classification.py'
             )
-        lines = enumerate(list_from_file(self.ann_file), start=1)
+        lines = enumerate(list_from_file(self.ann_file, encoding='utf-8-sig'), start=1)
         data_list = [self._parse_line(line, number) for number, line in lines if line.strip()]
         if not data_list:
             raise ValueError(f'split file {self.ann_file} names no image: the dataset is empty')

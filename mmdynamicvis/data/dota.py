@@ -41,7 +41,7 @@ def check_dota(
 def dota_problems(path: str | Path, classes: Sequence[str], headers: bool = False) -> Iterator[str]:
     """Yield the problems of a file, each with the path and the line number."""
     known = frozenset(classes)
-    with Path(path).open(encoding='utf-8', errors='replace') as file:
+    with Path(path).open(encoding='utf-8-sig', errors='replace') as file:
         for number, line in enumerate(file, start=1):
             if headers and number <= len(HEADERS) and line.startswith(HEADERS):
                 continue

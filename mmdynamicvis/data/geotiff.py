@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import cache
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ from mmdynamicvis.registry import TRANSFORMS
 COLORS = ('red', 'green', 'blue')
 STRUCTURE = 'IMAGE_STRUCTURE'
 """GDAL's tags about the encoding of values: bits per value, white stored as zero."""
+NO_COLORS = (ColorInterp.undefined, ColorInterp.gray, ColorInterp.palette, ColorInterp.alpha)
+"""Color interpretations that do not name a band."""
 OPAQUE = (1, 255, 65535)
 """Values of alpha masks where there is data."""
 LARGEST = 2**24
@@ -97,6 +100,8 @@ class LoadGeoTIFF(BaseTransform):
     ) -> None:
         if alpha not in ('mask', 'band', None):
             raise ValueError(f"alpha is {alpha!r}; give 'mask', 'band' or None")
+        if nodata is not None and not isinstance(nodata, Real):
+            raise ValueError(f'nodata is {nodata!r}; give one number')
         if nodata_where not in ('any', 'all'):
             raise ValueError(f"nodata_where is {nodata_where!r}; give 'any' or 'all'")
         self._sensor = check_reading(bands, sensor, unit)
@@ -161,7 +166,7 @@ class LoadGeoTIFF(BaseTransform):
         """
         bands = self._check(file)
         numbers_CHW = file.read(bands, window=window)
-        missing_CHW = self._missing(file, bands, window)
+        missing_CHW = self._missing(file, bands, numbers_CHW, window)
         if self.nodata is not None:
             missing_CHW |= numbers_CHW == self.nodata
         image_CHW = self._converted(numbers_CHW.astype(np.float32), file, bands)
@@ -192,8 +197,10 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} is not one raster, but has {len(file.subdatasets)} of them. Give one: '
                 f'{shorten(file.subdatasets)}'
             )
-        colors = list(_colors(file).values()) if file.count == 3 else []
-        every = colors or range(1, file.count + 1)
+        names = [spelling(label or '') for label in labels(file)]
+        every = range(1, file.count + 1)
+        if sorted(names) == sorted(COLORS):
+            every = [names.index(color) + 1 for color in COLORS]
         try:
             bands = locate(self.bands or every, labels(file), self._sensor)
         except ValueError as error:
@@ -215,6 +222,12 @@ class LoadGeoTIFF(BaseTransform):
                 f'{path} has dtype {", ".join(sorted(found))}, not {self.dtype}. Means and '
                 'deviations depend on the scale: convert the file, or give those of its values'
             )
+        for band in bands:
+            if not _can_be(self.nodata, file.dtypes[band - 1]):
+                raise ValueError(
+                    f'nodata is {self.nodata}, which no number of {path} can be: its dtype is '
+                    f'{file.dtypes[band - 1]}'
+                )
         structure = [file.tags(ns=STRUCTURE), *(file.tags(band, ns=STRUCTURE) for band in bands)]
         bits = min(int(tags.get('NBITS', 8)) for tags in structure)
         if self.dtype == 'uint8' and bits < 8:
@@ -251,6 +264,19 @@ class LoadGeoTIFF(BaseTransform):
         sensor, stated = self._sensor, _scales(file, bands)
         if sensor is not None:
             _check_sensor(file, bands, sensor)
+        usable = all(np.isfinite(pair).all() and pair[0] != 0 for pair in stated)
+        if not usable or (UNSCALED in stated and set(stated) != {UNSCALED}):
+            raise ValueError(
+                f'{file.name} states the scales and offsets {stated}, which do not tell '
+                f"{self.unit}: correct them in the file, or read its numbers with unit='stored'"
+            )
+        values = sensor.unit if sensor else self.unit
+        decibels = [file.units[band - 1] for band in bands if file.units[band - 1]]
+        if values == 'linear' and any(text.strip().lower() == 'db' for text in decibels):
+            raise ValueError(
+                f"{file.name} states the unit 'dB', and is read as linear: give the sensor "
+                "'sentinel1_db', or unit='dB' without a sensor"
+            )
         integers = any(np.dtype(file.dtypes[band - 1]).kind in 'iu' for band in bands)
         declared = sensor and sensor.scaling
         if declared is not None:
@@ -295,10 +321,19 @@ class LoadGeoTIFF(BaseTransform):
         return image_CHW
 
     def _missing(
-        self, file: rasterio.DatasetReader, bands: list[int], window: Window | None
+        self,
+        file: rasterio.DatasetReader,
+        bands: list[int],
+        numbers_CHW: np.ndarray,
+        window: Window | None,
     ) -> np.ndarray:
         """Return the nodata mask that the file itself states, (bands, H, W) bool."""
+        # GDAL returns one source: a mask, else the nodata value, else alpha. All of them count.
         missing_CHW = file.read_masks(bands, window=window) == 0
+        for missing_HW, numbers_HW, band in zip(missing_CHW, numbers_CHW, bands, strict=True):
+            stated = file.nodatavals[band - 1]
+            if stated is not None and MaskFlags.nodata not in file.mask_flag_enums[band - 1]:
+                missing_HW |= numbers_HW == stated
         alphas = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
         if not alphas:
             return missing_CHW
@@ -307,17 +342,18 @@ class LoadGeoTIFF(BaseTransform):
         if self.alpha == 'band' or set(alphas) & set(bands):
             for missing_HW, band in zip(missing_CHW, bands, strict=True):
                 missing_HW &= MaskFlags.alpha not in file.mask_flag_enums[band - 1]
-        elif self.alpha is None:
-            alpha_HW = file.read(alphas[0], window=window)
-            opaque = alpha_HW[alpha_HW != 0]
-            if opaque.size and (opaque.min() < opaque.max() or opaque.max() not in OPAQUE):
-                raise ValueError(
-                    f'{file.name} calls band {alphas[0]} alpha, but it has values from '
-                    f'{opaque.min()} to {opaque.max()} besides 0: say what it is. '
-                    "alpha='mask': 0 means nodata; alpha='band': it is a spectral band, near "
-                    'infrared for example'
-                )
-        return missing_CHW
+            return missing_CHW
+        alpha_HW = file.read(alphas[0], window=window)
+        opaque = alpha_HW[alpha_HW != 0]
+        is_mask = not opaque.size or (opaque.min() == opaque.max() and opaque.max() in OPAQUE)
+        if self.alpha is None and not is_mask:
+            raise ValueError(
+                f'{file.name} calls band {alphas[0]} alpha, but it has values from '
+                f'{opaque.min()} to {opaque.max()} besides 0: say what it is. '
+                "alpha='mask': 0 means nodata; alpha='band': it is a spectral band, near "
+                'infrared for example'
+            )
+        return missing_CHW | (alpha_HW == 0)
 
     def __repr__(self) -> str:
         return (
@@ -328,26 +364,26 @@ class LoadGeoTIFF(BaseTransform):
         )
 
 
-def _colors(file: rasterio.DatasetReader) -> dict[str, int]:
-    """Return the bands that a file calls red, green and blue; none unless it names all three."""
-    kinds = [kind.name for kind in file.colorinterp]
-    if all(kinds.count(color) == 1 for color in COLORS):
-        return {color: kinds.index(color) + 1 for color in COLORS}
-    return {}
-
-
 def labels(file: rasterio.DatasetReader) -> list[str | None]:
-    """Return what a file calls its bands: descriptions, else the colors red, green and blue.
+    """Return what a file calls its bands: descriptions, else the interpretations as colors.
 
     Descriptions say nothing if several bands share them, or if they only count ('Band 2').
     """
-    colors = {band: color for color, band in _colors(file).items()}
     found = []
     for band, text in enumerate(file.descriptions, 1):
         if text and (file.descriptions.count(text) > 1 or _counts(text, band)):
             text = None
-        found.append(text or colors.get(band))
+        kind = file.colorinterp[band - 1]
+        found.append(text or (None if kind in NO_COLORS else kind.name))
     return found
+
+
+def _can_be(nodata: float | None, dtype: str) -> bool:
+    """Whether a number can be in files of a dtype."""
+    if nodata is None or np.dtype(dtype).kind not in 'iu':
+        return True
+    limits = np.iinfo(dtype)
+    return float(nodata).is_integer() and limits.min <= nodata <= limits.max
 
 
 def _counts(text: str, band: int) -> bool:

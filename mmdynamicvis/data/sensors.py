@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from mmdynamicvis.band_names import spelling
 
@@ -194,8 +195,9 @@ def check_reading(
             band, or the unit is unknown, not one of the sensor, or missing for bands that are
             named; the message lists what there is.
     """
-    if bands is not None and not (bands and all(map(_is_band, bands))):
-        raise ValueError(f'bands is {bands}; give numbers, counted from 1, or names')
+    is_list = isinstance(bands, Sequence) and not isinstance(bands, str)
+    if bands is not None and not (is_list and bands and all(map(_is_band, bands))):
+        raise ValueError(f'bands is {bands!r}; give a list of numbers, counted from 1, or names')
     names = [band for band in bands or () if isinstance(band, str)]
     found = None if sensor is None else find_sensor(sensor)
     if found is not None:
@@ -212,7 +214,9 @@ def check_reading(
 
 
 def _is_band(band: int | str) -> bool:
-    return bool(band.strip()) if isinstance(band, str) else band >= 1
+    if isinstance(band, str):
+        return bool(band.strip())
+    return isinstance(band, Integral) and not isinstance(band, bool) and band >= 1
 
 
 def number_or_name(text: str) -> int | str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmdynamicvis.engine.config import metainfo_of, preprocessor_of, test_dataset, use_scope
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import shorten
-from mmdynamicvis.models.weights import Checkpoint, as_checkpoint, read_checkpoint
+from mmdynamicvis.models.weights import Checkpoint, as_checkpoint, read_checkpoint, refuse_broken
 
 
 def load_model(cfg: Config, checkpoint: str | Path, device: str | None = None) -> nn.Module:
@@ -51,16 +51,11 @@ def load_all(model: nn.Module, checkpoint: Checkpoint, cfg: Config) -> None:
         cfg: The config, whose classes are compared with the checkpoint's.
 
     Raises:
-        ValueError: The weights do not fit the model, are incomplete or NaN, or were trained on the
-            classes of the config's dataset in another order.
+        ValueError: The weights do not fit the model, are incomplete or not finite, or were trained
+            on the classes of the config's dataset in another order.
     """
     _check_order(checkpoint, cfg)
-    broken = [name for name, weight in checkpoint.weights.items() if weight.isnan().any()]
-    if broken:
-        raise ValueError(
-            f'checkpoint {checkpoint.path} has weights that are NaN, as after a training that '
-            f'diverged: {shorten(broken, 4)}. Use an earlier checkpoint'
-        )
+    refuse_broken(checkpoint.weights, checkpoint.path)
     differences = _load(model, checkpoint.weights)
     if differences:
         raise ValueError(

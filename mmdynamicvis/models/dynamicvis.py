@@ -26,7 +26,7 @@ from mmdynamicvis.models.state_dict_adapter import LoadReport, backbone_weights,
 from mmdynamicvis.models.stem_bands import check_names, with_bands
 from mmdynamicvis.models.stim import STIM
 from mmdynamicvis.models.weight_decay import without_decay
-from mmdynamicvis.models.weights import load_weights, register_sources
+from mmdynamicvis.models.weights import load_weights, refuse_broken, register_sources
 from mmdynamicvis.ops.autocast import autocast_dtype
 from mmdynamicvis.ops.dispatch import check_backend
 from mmdynamicvis.ops.flops import register_formulas_if_counted
@@ -338,10 +338,12 @@ class DynamicVis(BaseModule):
 
         Raises:
             FileNotFoundError: The file does not exist.
-            ValueError: The file has no DynamicVis backbone, or an argument is invalid.
+            ValueError: The file has no DynamicVis backbone or weights that are not finite, or an
+                argument is invalid.
             RuntimeError: The weights do not fit the arguments, or are incomplete.
         """
         weights = backbone_weights(load_weights(path), str(path))
+        refuse_broken(weights, path)
         strides = arguments.get('strides', (4,))
         inferred = infer_arguments(weights, strides[0])
         if not {'in_channels', 'bands', 'modalities'}.isdisjoint(arguments):

@@ -160,6 +160,19 @@ class ModalityNeck(BaseModule):
                     f'{name} has {len(maps.levels)} levels, but the neck has {len(self.cells)}: '
                     "set the backbone's out_indices and the neck's in_channels and cells alike"
                 )
+            channels = tuple(level.shape[1] for level in maps.levels)
+            if channels != self.in_channels:
+                raise ValueError(
+                    f'{name} has levels of {channels} channels, but in_channels of the neck is '
+                    f'{self.in_channels}'
+                )
+            if torch.compiler.is_compiling():
+                continue
+            if maps.samples.min() < 0 or maps.samples.max() >= features.size:
+                raise ValueError(
+                    f'{name} has images of the samples {maps.samples.tolist()}, but the batch has '
+                    f'{features.size}: give 0 to {features.size - 1}'
+                )
 
     def drop_modalities(self, present_BM: Tensor) -> Tensor:
         """Return the modalities to use, (B, M) bool: in training, drop some of those present."""

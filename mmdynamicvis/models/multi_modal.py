@@ -391,6 +391,8 @@ class MultiModalDynamicVis(DynamicVis):
                 f'for the bands {", ".join(bands or self.modalities[name].bands)}. Name the bands '
                 'if they are fewer'
             )
+        if not pixels.is_floating_point():
+            raise ValueError(f'the images of {name} are {pixels.dtype}; normalize them first')
         if samples.dtype != torch.int64 or samples.shape != pixels.shape[:1]:
             raise ValueError(
                 f'the samples of {name} are {samples.dtype} of shape {tuple(samples.shape)}; need '

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis import zoo
-from mmdynamicvis.fileio import expand_home, replacing
+from mmdynamicvis.fileio import expand_home, replacing, shorten
 from mmdynamicvis.models.stem_bands import bands_of, with_bands, without_prefix
 
 BANDS = 'mmdynamicvis.bands'
@@ -118,12 +118,19 @@ def as_checkpoint(path: str | os.PathLike, content: object) -> Checkpoint:
     if not isinstance(state_dict, Mapping):
         state_dict = {}
     weights = {
-        name.removeprefix('module.'): value
+        # of DistributedDataParallel and of torch.compile
+        name.removeprefix('module.').replace('_orig_mod.', ''): value
         for name, value in state_dict.items()
         if isinstance(value, Tensor)
     }
     if not weights:
         raise ValueError(f'checkpoint {path} holds no tensors')
+    for name, value in weights.items():
+        if value.is_complex() or value.dtype in (torch.int8, torch.uint8):
+            raise ValueError(
+                f'checkpoint {path} has {name} as {value.dtype}, quantized perhaps; give one with '
+                'floating-point weights'
+            )
     bands = bands_of(state_dict)
     bands = without_prefix(bands, 'module.') or bands
     if not bands and str(path).startswith(zoo.SCHEME):
@@ -133,6 +140,16 @@ def as_checkpoint(path: str | os.PathLike, content: object) -> Checkpoint:
         content = content.get(key) if isinstance(content, Mapping) else None
     classes = list(content) if isinstance(content, (list, tuple)) else []
     return Checkpoint(str(path), with_bands(weights, bands), classes)
+
+
+def refuse_broken(weights: Mapping[str, Tensor], origin: str | os.PathLike) -> None:
+    """Raise a ValueError if weights are not finite, as after a training that diverged."""
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f'checkpoint {origin} has weights that are NaN or infinite, as after a training that '
+            f'diverged: {shorten(broken, 4)}. Use an earlier checkpoint'
+        )
 
 
 def load_weights(path: str | os.PathLike, prefix: str | None = None) -> dict[str, Tensor]:

@@ -66,9 +66,9 @@ class Grid:
     overlap: int
 
     def __post_init__(self) -> None:
-        if self.tile < 1:
+        if not isinstance(self.tile, int) or self.tile < 1:
             raise ValueError(f'tile is {self.tile}; give the pixels of its side, 512 for example')
-        if not 0 <= self.overlap <= self.tile // 2:
+        if not isinstance(self.overlap, int) or not 0 <= self.overlap <= self.tile // 2:
             raise ValueError(
                 f'overlap is {self.overlap}; give 0 to {self.tile // 2}, half of tile={self.tile}'
             )

@@ -299,6 +299,67 @@ def test_reference_system(tmp_path, image):
     assert load(write(tmp_path / 'b.tif', image, **place))['crs'] == 'EPSG:32630'
 
 
+def test_all_sources_of_nodata_count(tmp_path, image):
+    """GDAL's mask is one of them only."""
+    colors = np.concatenate([image[:3], np.full((1, 6, 7), 255)]).astype(np.uint8)
+    colors[:3, 0, 0], colors[3, 1] = 0, 0
+    profile = dict(nodata=0, photometric='RGB', alpha='YES')
+    path = write(tmp_path / 'alpha.tif', colors, **profile)
+    missing = load(path, bands=[1, 2, 3])['nodata']
+    assert missing[0, 0] and missing[1].all() and missing.sum() == 8
+    image[:, 2, 2] = 7
+    image[image == 7] = 8
+    image[:, 2, 2] = 7
+    path = write(tmp_path / 'mask.tif', image, nodata=7)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, 'r+') as file:
+        file.write_mask(np.arange(6)[:, None].repeat(7, 1) > 0)
+    missing = load(path)['nodata']
+    assert missing[2, 2] and missing[0].all() and missing.sum() == 8
+
+
+def test_colors_by_their_descriptions(tmp_path, image):
+    path = write(tmp_path / 'a.tif', image[:3])
+    name_bands(path, names=['blue', 'green', 'red'])
+    np.testing.assert_array_equal(load(path)['img'].transpose(2, 0, 1), image[[2, 1, 0]])
+
+
+def test_colors_that_a_file_contradicts(tmp_path, image):
+    """Color infrared, of which only two bands are named."""
+    path = write(tmp_path / 'a.tif', image[:3].astype(np.uint8))
+    with rasterio.open(path, 'r+') as file:
+        file.colorinterp = (ColorInterp.undefined, ColorInterp.red, ColorInterp.green)
+    with pytest.raises(
+        ValueError, match=r"a\.tif has no band 'blue'; its bands are 1: no name, 2: r"
+    ):
+        load(path, bands=['red', 'green', 'blue'], unit='uint8')
+    np.testing.assert_array_equal(load(path)['img'].transpose(2, 0, 1), image[:3])
+
+
+@pytest.mark.parametrize('scales', [(0,) * 5, (np.nan,) * 5, (1e-4, 1, 1e-4, 1e-4, 1e-4)])
+def test_scales_that_tell_no_reflectance(tmp_path, image, scales):
+    path = write(tmp_path / 'a.tif', image)
+    name_bands(path, scales=scales)
+    with pytest.raises(ValueError, match='which do not tell reflectance: correct them'):
+        load(path, bands=[1, 2, 3, 4, 5], unit='reflectance')
+
+
+def test_decibels_are_not_taken_for_linear(tmp_path, image):
+    path = write(tmp_path / 'a.tif', image[:2].astype(np.float32))
+    with rasterio.open(path, 'r+') as file:
+        file.units = ('dB', 'dB')
+    with pytest.raises(ValueError, match="states the unit 'dB', and is read as linear"):
+        load(path, bands=('VV', 'VH'), sensor='sentinel1_linear', unit='dB')
+
+
+@pytest.mark.parametrize('nodata', [-9999, 70000, 0.5])
+def test_nodata_that_a_file_cannot_have(tmp_path, image, nodata):
+    path = write(tmp_path / 'a.tif', image)
+    with pytest.raises(
+        ValueError, match=rf'nodata is {nodata}, which no number of .*a\.tif can be'
+    ):
+        load(path, nodata=nodata)
+
+
 def test_numbers_that_are_not_finite(tmp_path, image):
     image = image.astype(np.float32)
     image[0, 0, 0], image[1, 1, 1] = np.nan, np.inf
@@ -344,12 +405,16 @@ def test_annotations_of_another_image_are_refused(tmp_path, image, annotations, 
         dict(bands=['nir']),
         dict(sensor='sentinel2'),
         dict(unit='uint8', dtype='uint16'),
+        dict(bands='red', unit='uint8'),
+        dict(bands=3),
+        dict(bands=[1.0, 2.0]),
+        dict(nodata='0'),
         dict(nodata_where='some'),
         dict(alpha=True),
     ],
 )
 def test_wrong_arguments(options):
-    with pytest.raises(ValueError, match=r'bands is|unit is|nodata_where is|alpha is'):
+    with pytest.raises(ValueError, match=r'bands is|unit is|nodata is|nodata_where is|alpha is'):
         LoadGeoTIFF(**options)
 
 

@@ -88,7 +88,7 @@ def test_classes_that_are_a_text() -> None:
 
 
 def bands_config(taken: list[str], turned: bool, **loader: object) -> Config:
-    step = dict(type='mmdynamicvis.LoadGeoTIFF', unit='stored', **loader)
+    step = {**dict(type='mmdynamicvis.LoadGeoTIFF', unit='stored'), **loader}
     dataset = dict(type='Wrapper', dataset=dict(type='Any', pipeline=[dict(type='Other'), step]))
     return Config(
         dict(
@@ -113,6 +113,22 @@ def test_bands_of_another_order_are_refused(taken, turned, loader) -> None:
     with pytest.raises(ValueError, match=r"bands is \['red', 'nir'\], and LoadGeoTIFF of val_data"):
         check_bands(cfg, 'val_dataloader')
     check_bands(cfg, 'test_dataloader')
+
+
+IMAGE = dict(type='mmdynamicvis.LoadIntactImage')
+FILES = dict(type='mmdynamicvis.LoadBandFiles', bands=['B04', 'B03', 'B02'])
+
+
+@pytest.mark.parametrize('loader', [IMAGE, FILES], ids=lambda loader: loader['type'])
+def test_loaders_of_colors(loader) -> None:
+    colors, turned = ['red', 'green', 'blue'], loader is IMAGE
+    check_bands(bands_config(colors, turned, **loader), 'val_dataloader')
+    for wrong in (
+        bands_config(colors, not turned, **loader),
+        bands_config(colors[::-1], turned, **loader),
+    ):
+        with pytest.raises(ValueError, match='give both the same bands in the same order'):
+            check_bands(wrong, 'val_dataloader')
 
 
 @pytest.mark.parametrize(

@@ -292,3 +292,32 @@ def test_init_cfg_executes_nothing(kind: str | type, tmp_path: Path) -> None:
     model = DynamicVis(arch, **options, init_cfg=init_cfg)
     model.init_weights()
     assert torch.equal(model.pos_embed, weights['pos_embed'])
+
+
+def test_weights_that_are_of_no_use_are_refused(tmp_path: Path) -> None:
+    weights = DynamicVis(
+        dict(embed_dims=(8, 12), depths=(1, 1)),
+        patch_sizes=(7, 3)[:2],
+        strides=(4, 2),
+        reduction_ratios=None,
+    ).state_dict()
+    name = 'stages.0.norm.weight'
+    for value, message in (
+        (torch.nan, rf'has weights that are NaN or infinite, .*{name}'),
+        (torch.inf, rf'has weights that are NaN or infinite, .*{name}'),
+    ):
+        torch.save({**weights, name: torch.full_like(weights[name], value)}, tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match=message):
+            DynamicVis.from_checkpoint(tmp_path / 'a.pth')
+    for dtype in (torch.int8, torch.complex64):
+        torch.save({**weights, name: weights[name].to(dtype)}, tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match=rf'has {name} as {dtype}, quantized perhaps'):
+            load_weights(tmp_path / 'a.pth')
+
+
+def test_names_of_compiled_models(tmp_path: Path) -> None:
+    torch.save(
+        {f'backbone._orig_mod.{n[9:]}': t for n, t in WEIGHTS.items() if 'back' in n},
+        tmp_path / 'a.pth',
+    )
+    assert list(load_weights(tmp_path / 'a.pth')) == ['backbone.a']

@@ -258,6 +258,17 @@ def test_a_sample_without_any_modality_is_named():
         build()(MultiModalFeatures({}, 2))
 
 
+@pytest.mark.parametrize('samples', [[0, 5], [-1, 0]])
+def test_samples_outside_of_the_batch_are_named(samples):
+    with pytest.raises(ValueError, match=r's2 has images of the samples \[.*but the batch has 2'):
+        build()(make({'s2': samples}, 2))
+
+
+def test_levels_of_another_backbone_are_named():
+    with pytest.raises(ValueError, match=r'has levels of \(3, 5\) channels, but in_channels'):
+        build(in_channels=(3, 6))(make())
+
+
 def test_wrong_features():
     features = make()
     with pytest.raises(ValueError, match='returned s1, but the modalities of the neck are rgb, s2'):

@@ -442,6 +442,7 @@ def test_exported_with_fixed_sizes(make_images: Callable, published: bool) -> No
     model = MultiModalDynamicVis(
         dict(embed_dims=(8, 12), depths=(1, 1)),
         dict(rgb=dict(RGB, gsd=1.25), sentinel1=S1),
+        'rgb',
         patch_sizes=(7, 3),
         strides=(4, 2),
         reduction_ratios=(1 / 2, 0),

@@ -160,14 +160,14 @@ def _with_images(
 
 
 def _dota_classes(path: Path) -> list[str]:
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = path.read_text(encoding='utf-8-sig').splitlines()
     return [line.split()[8] for line in lines if not line.startswith(HEADERS)]
 
 
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing; it lists the images of a split')
-    return path.read_text(encoding='utf-8').split()
+    return path.read_text(encoding='utf-8-sig').split()
 
 
 def _read_xml(

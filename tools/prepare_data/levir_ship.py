@@ -81,7 +81,7 @@ def to_coco(folder: Path) -> dict:
             width, height = image.size
         images.append(dict(id=image_id, file_name=f'{name}.png', width=width, height=height))
         path = folder / f'labels/{name}.txt'
-        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding='utf-8-sig').splitlines(), start=1):
             try:
                 box = read_box(line, width, height)
             except ValueError as error:

@@ -103,7 +103,7 @@ def read_list(path: Path) -> dict[str, list[str]]:
         ValueError: A line has no class folder, or is there twice; the message has its number.
     """
     by_class, seen = defaultdict(list), set()
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding='utf-8-sig').splitlines(), start=1):
         head, _, tail = line.strip().rpartition(' ')
         name = head if head and tail.isdecimal() else line.strip()
         if name and '/' not in name:

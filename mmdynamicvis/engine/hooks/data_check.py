@@ -5,7 +5,7 @@ A wrong number of outputs often raises no error in the hosts; bands in another o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -45,8 +45,8 @@ class DataCheckHook(Hook):
     and segmentation of any host, before training, validation and test. It skips data without
     ``classes`` in its ``metainfo``, heads without ``num_classes``, and models that find objects
     described by text. If a dataset of any host provides ``instances``, training requires at least
-    one that is not ignored. If both the backbone and ``LoadGeoTIFF`` name their bands, they must be
-    the same in the same order.
+    one that is not ignored. If both the backbone and the loader name their bands, they must be the
+    same in the same order.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -112,19 +112,30 @@ def check_bands(cfg: Config, where: str) -> None:
     for dataset in leaf_datasets(cfg[where].dataset):
         for step in dataset.get('pipeline') or ():
             step = step.get('loader', step)  # of LoadPair
-            loaded = step.get('bands') if type_name(step) == 'LoadGeoTIFF' else None
+            loaded, sensor = _loaded(step)
             if not loaded or not all(isinstance(band, str) for band in loaded):
                 continue
             order = list(reversed(loaded)) if turned else list(loaded)
-            sensor = step.get('sensor')
             if [_identity(band, sensor) for band in order] != [
                 _identity(band, sensor) for band in taken
             ]:
+                turn = ', which the data preprocessor reverses' if turned else ''
                 raise ValueError(
-                    f'model.backbone.bands is {list(taken)}, and LoadGeoTIFF of {where} loads '
-                    f'{list(loaded)}{", which the data preprocessor reverses" if turned else ""}: '
-                    'give both the same bands in the same order'
+                    f'model.backbone.bands is {list(taken)}, and {type_name(step)} of {where} '
+                    f'loads {list(loaded)}{turn}: give both the same bands in the same order'
                 )
+
+
+def _loaded(step: dict) -> tuple[Sequence[int | str] | None, str | None]:
+    """Return the bands that a transform loads, and the sensor whose names they are."""
+    kind = type_name(step)
+    if kind == 'LoadGeoTIFF':
+        return step.get('bands'), step.get('sensor')
+    if kind == 'LoadBandFiles':
+        return step['bands'], 'sentinel2'
+    if kind in ('LoadIntactImage', 'LoadImageFromFile') and 'color_type' not in step:
+        return ('blue', 'green', 'red'), None
+    return None, None
 
 
 def _identity(name: str, sensor: str | None) -> object:
