@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ Window = list[np.ndarray]
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
+SAMPLE = 64
+"""Side in pixels of the windows by which a scaling is checked."""
 GDAL_CACHE = 128 * 2**20
 """Bytes of decoded blocks that GDAL may cache; its default is a fraction of the machine's RAM."""
 
@@ -48,7 +51,7 @@ class Scene:
         OSError: A file is missing, damaged or not a raster; the message names it.
         ValueError: There is no file; a file lacks a band, has another dtype than the loader
             expects, or a degenerate transform; the rasters are not on one grid, or differ in
-            dtypes, scales or offsets; or ``scaling`` is not increasing.
+            dtypes, scales or offsets; or ``scaling`` is not increasing, or clips all values.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class Scene:
         self.files = sorted({name for path in self.paths for name in _all_files(path)})
         images, _ = self.read(Box(0, 0, 1, 1))
         self.bands = images[0].shape[-1]
+        if scaling is not None:
+            self._check_scaling(*scaling)
         if first.crs is None and not self.points:
             warnings.warn(
                 f'{self.paths[0]} has no reference system, so that the output has none',
@@ -161,6 +166,26 @@ class Scene:
             return image
         low, high = self.scaling
         return ((image - low) * (255 / (high - low))).clip(0, 255)
+
+    def _check_scaling(self, low: float, high: float) -> None:
+        """Raise a ValueError if all values are clipped, at places all over the scene."""
+        tops, lefts = (
+            sorted({round(i * max(length - SAMPLE, 0)) for i in np.linspace(0, 1, 4)})
+            for length in (self.height, self.width)
+        )
+        values = []
+        for top, left in product(tops, lefts):
+            box = Box(top, left, min(top + SAMPLE, self.height), min(left + SAMPLE, self.width))
+            for file in self._files():
+                image, nodata = self._read_file(file, box)
+                values.append(image[~nodata].ravel())
+        found = np.concatenate(values)
+        if found.size and (found.max() <= low or found.min() >= high):
+            raise ValueError(
+                f'scaling is {(low, high)}, but {", ".join(self.paths)} has values from '
+                f'{found.min():g} to {found.max():g}, which would all be clipped to one number: '
+                'give the values that map to 0 and 255'
+            )
 
     def _compare(self, first: rasterio.DatasetReader, other: rasterio.DatasetReader) -> None:
         """Raise an error if two files do not lie on one grid or store their values differently."""

@@ -56,6 +56,16 @@ def test_sixteen_bits_by_a_stated_scaling(tmp_path):
     assert window[0, :, 0].tolist() == [0, 0, 95.625, 255, 255]
 
 
+@pytest.mark.parametrize('scaling', [(1000, 3750), (-20, -10)])
+def test_a_scaling_that_clips_every_value_is_refused(tmp_path, scaling):
+    path = write(tmp_path / 'a.tif', noise(200, 300).astype(np.float32) / 255)
+    with pytest.raises(
+        ValueError, match=r'a\.tif has values from 0.* would all be clipped to one n'
+    ):
+        Scene(path, scaling=scaling)
+    Scene(path, scaling=(0, 0.5))
+
+
 def test_threads_have_files_of_their_own(tmp_path):
     image = noise(256, 256)
     boxes = [Box(top, left, top + 32, left + 32) for top in range(0, 224, 8) for left in (0, 100)]

@@ -137,3 +137,8 @@ def test_an_image_twice_in_a_list(tool, root):
     (root / 'all.txt').write_text('a/1.tif\nb/1.tif\na/1.tif 0\n')
     with pytest.raises(ValueError, match=r'all\.txt, line 3: a/1\.tif is there twice'):
         tool['read_list'](root / 'all.txt')
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tool, root):
+    (root / 'all.txt').write_text('a/1.tif\r\nb/1.tif\r\n', encoding='utf-8-sig')
+    assert list(tool['read_list'](root / 'all.txt')) == ['a', 'b']
