@@ -394,6 +394,7 @@ CARRIED = ('mmengine', 'addict', 'termcolor', 'rich')
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # other tests run the same benchmark among the packages of the hosts
 def test_models_are_timed_without_openmmlab_and_network(checkout, tmp_path):
     alone = [sys.executable, str(Path(__file__).with_name('on_a_bare_machine.py'))]
     script, out = str(checkout / 'tools/benchmark/models.py'), tmp_path / 'models.json'
