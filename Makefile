@@ -18,7 +18,7 @@ LANE := tests/data tests/scenes tests/embedding/test_embedder.py \
 	tests/pretraining tests/retrieval tests/segmentation tests/test_registry.py \
 	tests/visualization --ignore=tests/configs/test_rotated_configs.py --ignore=tests/data/test_dota.py
 LANE_SLOW := tests/tools/test_mim.py tests/drop_in/test_drop_in.py \
-	tests/segmentation/test_bands_visualization.py tests/change_detection/test_overfit.py::test_levir_cd
+	tests/segmentation/test_bands_visualization.py
 # Runs a command in an environment, which comes first on its PATH.
 in = @env -u PYTHONPATH PATH="$(1)/bin:$$PATH" VIRTUAL_ENV="$(1)"
 RUN = $(call in,$(VENV))

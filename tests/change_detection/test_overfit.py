@@ -12,7 +12,7 @@ from mmengine.config import Config
 from overfitting import overfit
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared_data]
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.shared_data]
 
 CONFIG = 'configs/change_detection/siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py'
 TILE = 64
@@ -66,7 +66,6 @@ def test_levir_cd(shared_data, checkout, tmp_path):
     assert learn(tmp_path, list(LEVIR_CORNERS), checkout) >= 95
 
 
-@pytest.mark.exhaustive
 def test_oscd(shared_data, checkout, tmp_path):
     """From the publishers' layout, through the tool: what it writes is what the config reads."""
     pytest.importorskip('rasterio')
