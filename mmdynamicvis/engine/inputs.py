@@ -53,9 +53,16 @@ def read_inputs(cfg: Config) -> Inputs:
     keep its order.
 
     Raises:
-        ValueError: The data preprocessor has the statistics of another number of bands.
+        ValueError: The data preprocessor has the statistics of another number of bands, or the
+            model takes images of several modalities.
     """
     loader, dates = _loader(cfg)
+    if type_name(loader) == 'LoadModalities':
+        raise ValueError(
+            f'the model of {cfg.filename} takes images of several modalities '
+            f'({", ".join(loader["loaders"])}), which is not supported here: images of one sensor '
+            'are'
+        )
     settings = preprocessor_of(cfg)
     backbone = cfg.model.backbone
     n_bands = backbone.get('in_channels') or len(backbone.get('bands') or COLORS)

@@ -144,6 +144,7 @@ def test_land_cover_from_training_to_test(tmp_path):
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_land_cover_of_real_tiles(shared_data, tmp_path):
     cfg = load(LAND_COVER, shared_data / 'terramind_tiles', tmp_path / 'work')
     folders = cfg.train_dataloader.dataset.data_prefix
@@ -193,6 +194,7 @@ def write_pairs(root: Path) -> Path:
 
 def test_bigearthnet_from_training_to_test(tmp_path):
     cfg = load(BIGEARTHNET, write_pairs(tmp_path / 'data'), tmp_path / 'work')
+    cfg.train_dataloader.num_workers = 1  # samples go through a worker
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert 0 <= runner.test()['multi-label/mAP'] <= 100

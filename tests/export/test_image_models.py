@@ -180,3 +180,10 @@ def test_named_bands_of_a_backbone_are_counted(checkout) -> None:
     inputs = read_inputs(Config.fromfile(checkout / 'configs/segmentation' / name))
     assert inputs.bands == ['red', 'green', 'blue', 'nir']
     assert len(inputs.mean) == len(inputs.std) == 4
+
+
+@pytest.mark.parametrize('task', ['segmentation', 'classification'])
+def test_several_modalities_are_refused(checkout, task: str) -> None:
+    (path,) = (checkout / 'configs' / task).glob('*multimodal-*.py')
+    with pytest.raises(ValueError, match=r'takes images of several modalities \(.*sentinel1'):
+        read_inputs(Config.fromfile(path))

@@ -74,6 +74,12 @@ def test_vectors_are_not_averaged_as_scores(merged: Callable, checkout: Path) ->
         merged(path, '--tta')
 
 
+def test_several_modalities_are_not_flipped_as_one_image(merged: Callable, checkout: Path) -> None:
+    name = 'multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px.py'
+    with pytest.raises(ValueError, match='several modalities: leave it out'):
+        merged(checkout / 'configs/classification' / name, '--tta')
+
+
 def test_predictions_replace_no_file_without_force(merged: Callable, tmp_path: Path) -> None:
     annotations = tmp_path / 'annotations.json'
     annotations.write_text('{}')
