@@ -271,8 +271,8 @@ class LoadGeoTIFF(BaseTransform):
                 f"{self.unit}: correct them in the file, or read its numbers with unit='stored'"
             )
         values = sensor.unit if sensor else self.unit
-        decibels = [file.units[band - 1] for band in bands if file.units[band - 1]]
-        if values == 'linear' and any(text.strip().lower() == 'db' for text in decibels):
+        units = [file.units[band - 1] or '' for band in bands]
+        if values == 'linear' and any(unit.strip().lower() == 'db' for unit in units):
             raise ValueError(
                 f"{file.name} states the unit 'dB', and is read as linear: give the sensor "
                 "'sentinel1_db', or unit='dB' without a sensor"

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from itertools import accumulate
-from numbers import Real
 from operator import mul
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,33 +17,21 @@ from mmdynamicvis.models.dynamicvis import DynamicVis, StageSelection
 from mmdynamicvis.models.experts import Experts, balance_loss
 from mmdynamicvis.models.metric_position import metric_position
 from mmdynamicvis.models.modalities import (
+    TOLERANCE,
     ModalityImages,
     ModalityMaps,
     MultiModalBatch,
     MultiModalFeatures,
+    check_footprints,
+    is_length,
+    parse_modalities,
 )
-from mmdynamicvis.models.stem_bands import check_names
 from mmdynamicvis.models.tokenizer import Tokenizer
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.registry import MODELS
 
-TOLERANCE = 1e-3
-"""Relative, of cells that are compared: rasters round their ground sampling distance."""
 PROMPTED_STAGES = 2
 """Number of last stages with prompt tokens."""
-
-
-class Modality(NamedTuple):
-    """A sensor that the backbone takes."""
-
-    bands: tuple[str, ...]
-    """Names of its bands."""
-    gsd: float
-    """Ground sampling distance of its images, in meters per pixel, in general."""
-    unit: str | None = None
-    """Unit of its values before they are normalized; the backbone does not use it."""
-    patch_size: int | None = None
-    stride: int | None = None
 
 
 @MODELS.register_module()
@@ -120,7 +107,7 @@ class MultiModalDynamicVis(DynamicVis):
         experts: dict | None = None,
         **arguments: Any,
     ) -> None:
-        parsed = _parse_modalities(modalities, primary)
+        parsed = parse_modalities(modalities, primary)
         for name in ('in_channels', 'bands'):
             if arguments.get(name) is not None:
                 raise ValueError(f'{name} is {arguments[name]}; name the bands in modalities')
@@ -129,7 +116,7 @@ class MultiModalDynamicVis(DynamicVis):
             raise ValueError(
                 f"position_embedding is {position_embedding!r}; choose True, False or 'metric'"
             )
-        if cell is not None and not _is_length(cell):
+        if cell is not None and not is_length(cell):
             raise ValueError(f'cell is {cell!r}; give the side of a token in meters, or None')
         if prompts < 0:
             raise ValueError(f'prompts is {prompts}; it is a number of tokens')
@@ -374,12 +361,12 @@ class MultiModalDynamicVis(DynamicVis):
             raise ValueError('the batch has no images of any modality')
         for name, entry in images.items():
             self._check_modality(name, entry)
-        _check_footprints(images)
+        check_footprints(images)
         return images
 
     def _check_modality(self, name: str, images: ModalityImages) -> None:
         pixels, samples, gsd, bands = images
-        if not _is_length(gsd):
+        if not is_length(gsd):
             raise ValueError(
                 f'the images of {name} have gsd={gsd!r}; give their meters per pixel, a positive '
                 'number'
@@ -439,77 +426,6 @@ def _place(
     return tokens_BLC + metric_position(tokens_BLC, grid, cell), grid
 
 
-def _is_length(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf
-
-
 def _stride_below(limit: float, gsd: float) -> int:
     """Return the largest stride of 4, 2 and 1 whose tokens are not above a limit, or else 1."""
     return next((s for s in (4, 2) if gsd * s <= limit * (1 + TOLERANCE)), 1)
-
-
-def _check_footprints(images: Mapping[str, ModalityImages]) -> None:
-    """Raise a ValueError unless all images cover one footprint, within half the coarser pixel."""
-    entries = [
-        (name, tuple(pixels * entry.gsd for pixels in entry.pixels.shape[2:]), entry.gsd)
-        for name, entry in images.items()
-    ]
-    for i, (name, extent, gsd) in enumerate(entries):
-        for other, other_extent, other_gsd in entries[:i]:
-            allowed = max(gsd, other_gsd) / 2 * (1 + TOLERANCE)
-            if any(abs(a - b) > allowed for a, b in zip(extent, other_extent, strict=True)):
-                covered = [
-                    f'{which} {size[0]:g} x {size[1]:g} m'
-                    for which, size in ((other, other_extent), (name, extent))
-                ]
-                raise ValueError(
-                    f'the images of a sample must cover one footprint, but there are '
-                    f'{" and ".join(covered)}: crop them to the same place, or correct gsd'
-                )
-
-
-def _parse_modalities(
-    modalities: Mapping[str, Mapping[str, Any]] | None, primary: str | None
-) -> dict[str, Modality]:
-    """Return the modalities, the primary one first, the others by name."""
-    if not modalities:
-        raise ValueError(
-            f'modalities is {modalities!r}; give their names and settings, such as '
-            "dict(rgb=dict(bands=('red', 'green', 'blue'), gsd=0.3))"
-        )
-    if primary is None and len(modalities) == 1:
-        (primary,) = modalities
-    if primary not in modalities:
-        raise ValueError(
-            f'primary is {primary!r}; name one of the modalities {", ".join(modalities)}: it gets '
-            'the stem of DynamicVis'
-        )
-    parsed = {}
-    for name in [primary, *sorted(set(modalities) - {primary})]:
-        settings = modalities[name]
-        if not name or '.' in name or hasattr(nn.ModuleDict(), name):
-            raise ValueError(f'a modality has the name {name!r}; choose another, such as sentinel2')
-        where = f'modalities[{name!r}]'
-        unknown = set(settings) - set(Modality._fields)
-        missing = {'bands', 'gsd'} - set(settings)
-        if unknown or missing:
-            raise ValueError(
-                f'{where} has {", ".join(settings)}; need bands and gsd, and may have unit, '
-                'patch_size and stride'
-            )
-        check_names(settings['bands'])
-        modality = Modality(**{**settings, 'bands': tuple(settings['bands'])})
-        if not _is_length(modality.gsd):
-            raise ValueError(f'{where} has gsd={modality.gsd!r}; give meters per pixel')
-        _, _, _, patch_size, stride = modality
-        if name == primary and (patch_size, stride) != (None, None):
-            raise ValueError(
-                f'{where} is the primary one: its patch size and stride are the first of '
-                'patch_sizes and strides'
-            )
-        if patch_size is not None and (patch_size < 1 or patch_size % 2 == 0):
-            raise ValueError(f'{where} has patch_size={patch_size}; it must be odd')
-        if stride is not None and stride < 1:
-            raise ValueError(f'{where} has stride={stride}; it must be positive')
-        parsed[name] = modality
-    return parsed

@@ -127,7 +127,8 @@ def test_absent_images_and_boxes(data, write, image, element, checkout, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('with_tta', [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize('with_tta', [False, True])
 def test_a_test_on_dota_writes_a_submission(with_tta, checkout, tmp_path):
     name = 'rotated-retinanet_dynamicvis-base_1xb2-12e_dota-1024px'
     cfg = load(checkout, name, tmp_path)

@@ -24,7 +24,9 @@ def build(root, kind='ModalitySegDataset', **options):
 
 
 def names(sample, root):
-    shorten = lambda path: path.removeprefix(f'{root}/')  # noqa: E731
+    def shorten(path):
+        return path.removeprefix(f'{root}/')
+
     return {
         key: shorten(path) if isinstance(path, str) else [shorten(date) for date in path]
         for key, path in sample['modalities'].items()

@@ -75,7 +75,9 @@ def clip_cosines(files, templates):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
+@pytest.mark.parametrize(
+    'suffix', [pytest.param('.pt', marks=pytest.mark.exhaustive), '.safetensors']
+)
 def test_angles_are_those_of_the_text_features(run, tool, files, tmp_path, suffix):
     target = tmp_path / 'new_folder/text.safetensors'
     done = run(target, weights=files / f'tiny{suffix}')
@@ -97,6 +99,7 @@ def test_angles_are_those_of_the_text_features(run, tool, files, tmp_path, suffi
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_own_templates_and_the_printed_change(run, files, tmp_path):
     (tmp_path / 'prompts.txt').write_text('{} from orbit\n\nthe {} of a town\n')
     target = tmp_path / 'text.safetensors'
