@@ -110,7 +110,6 @@ def test_two_processes(mim, work_dir):
     assert checkpoint['meta']['iter'] == 2
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_mixed_precision_needs_a_gpu(mim, work_dir):
     if torch.cuda.is_available():
