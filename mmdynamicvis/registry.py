@@ -18,6 +18,7 @@ _SCOPE = 'mmdynamicvis'
 _ENGINE = ['mmdynamicvis.engine']
 _EXTRAS = {
     'cv2': 'pretrain',
+    'h5py': 'geo',
     'matplotlib': 'pretrain',
     'mmcv': 'pretrain',
     'mmdet': 'det',
@@ -96,6 +97,7 @@ DATASETS = _Registry(
     homes={
         'mmdynamicvis.change_detection': ('ChangeDataset',),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
+        'mmdynamicvis.classification.geo_bench': ('GEOBench',),
         'mmdynamicvis.detection': (
             'LevirShipDetDataset',
             'NWPUInsSegDataset',
@@ -124,6 +126,7 @@ TRANSFORMS = _Registry(
     root.TRANSFORMS,
     homes={
         'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
+        'mmdynamicvis.classification.geo_bench': ('LoadGEOBench',),
         'mmdynamicvis.detection': ('RandomScaleCrop',),
         'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),

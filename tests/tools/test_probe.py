@@ -69,6 +69,52 @@ def test_random_convolutions_see_whitened_patches(probe):
     assert torch.allclose(features[0], expected, atol=1e-4)
 
 
+GALILEO = """
+import torch
+
+SPACE_TIME_BANDS = ['VV', 'B2', 'B3', 'B4']
+SPACE_TIME_BANDS_GROUPS_IDX = {'S1': [0], 'S2_RGB': [1, 2, 3]}
+SPACE_BANDS, TIME_BANDS, STATIC_BANDS = ['slope'], ['soil'], ['x', 'y']
+SPACE_BAND_GROUPS_IDX, TIME_BAND_GROUPS_IDX = {'SRTM': [0]}, {'TC': [0]}
+STATIC_BAND_GROUPS_IDX = {'location': [0, 1]}
+
+class Encoder(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.zeros(width))
+
+    def forward(self, s_t_x, sp_x, t_x, st_x, s_t_m, sp_m, t_m, st_m, months, patch_size):
+        assert patch_size == 8 and months.shape == (len(s_t_x), 1)
+        assert sp_m.all() and t_m.all() and st_m.all()
+        return s_t_x * self.scale, sp_x, t_x, st_x, s_t_m, sp_m, t_m, st_m, months
+
+    @staticmethod
+    def average_tokens(s_t_x, sp_x, t_x, st_x, s_t_m, sp_m, t_m, st_m):
+        assert s_t_m[..., 0].all() and not s_t_m[..., 1].any()
+        return s_t_x.mean((1, 2, 3))
+"""
+
+
+def test_galileo_gets_the_visible_bands_in_its_order_and_scale(checkout, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / 'tools/benchmark'))
+    galileo = importlib.import_module('galileo')
+    with pytest.raises(FileNotFoundError, match='no checkout of Galileo'):
+        galileo.GalileoNano(tmp_path, [])
+    weights = tmp_path / 'data/models/nano'
+    weights.mkdir(parents=True)
+    (tmp_path / 'single_file_galileo.py').write_text(GALILEO)
+    (weights / 'config.json').write_text(json.dumps({'model': {'encoder': {'width': 4}}}))
+    torch.save({'scale.backbone': torch.ones(4)}, weights / 'encoder.pt')
+    bgr = torch.arange(3 * 64, dtype=torch.uint8).view(3, 8, 8)
+    model = galileo.GalileoNano(tmp_path, [bgr])
+    features = model({'inputs': [bgr, bgr // 2]})
+    channels = bgr.flatten(1).double()
+    scaled = (bgr.double() // 2 - channels.mean(1)[:, None, None]) / channels.std(1)[:, None, None]
+    assert torch.allclose(features[0, 1:], torch.full((3,), 0.5))  # of their own mean
+    assert torch.allclose(features[1, 1:].double(), 0.5 + scaled.mean((1, 2)) / 4)  # blue is B2
+    assert not features[:, 0].any()
+
+
 @pytest.mark.slow
 def test_a_folder_of_classes(checkout, tmp_path):
     generator = np.random.default_rng(0)

@@ -4,17 +4,18 @@ r"""Compare detectors with DynamicVis tiny and ResNet-18 on NWPU VHR-10 at 256 p
         --out benchmarks/results/detection_cpu.json --curves curves.png --tokens tokens.png
 
 Everything except the backbone is equal. Trains Mask R-CNN, and oriented R-CNN on rotated boxes,
-from scratch for the same number of steps, with one thread per run; times training steps on one
-batch in alternation; measures the memory of a step in a separate process; and draws the tokens that
-the trained Mask R-CNN selects. When the command is repeated, finished runs are not repeated and
-interrupted ones continue. With --as-it-is nothing is trained: results are those of the trainings so
-far, and tasks that have not begun are omitted.
+from scratch with one thread per run: for 12 epochs, and DynamicVis tiny also for 24, about the time
+of ResNet-18's 12. Times training steps on one batch in alternation; measures the memory of a step
+in a separate process; and draws the tokens that the trained Mask R-CNN selects. When the command is
+repeated, finished runs are not repeated and interrupted ones continue. Results of contenders that
+are not named by --contenders stay in the file.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -35,7 +36,13 @@ from training_run import (
 
 from mmdynamicvis.visualization import show_selected_tokens
 
-BACKBONES = ('dynamicvis-tiny', 'resnet18')
+CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    'dynamicvis-tiny': ('dynamicvis-tiny', {}),
+    'dynamicvis-tiny, equal time': ('dynamicvis-tiny', {'train_cfg.max_epochs': 24}),
+    'resnet18': ('resnet18', {}),
+    'published': ('dynamicvis-tiny', {'model.backbone.published': True}),
+}
+"""Contender -> backbone in the name of its configs, and settings that differ from them."""
 TASKS = {
     'Mask R-CNN': (
         'instance_segmentation/mask-rcnn_{}_1xb4-12e_nwpu-256px.py',
@@ -50,25 +57,31 @@ REPEATS = 9
 N_SHOWN = 4
 
 
-def compare(runs: dict[str, Run], metrics: tuple[str, ...], task: str, record: Record) -> None:
-    """Add a row per backbone: training curves, and time and memory of a step."""
+def compare(
+    runs: dict[str, Run], trained: list[str], metrics: tuple[str, ...], task: str, record: Record
+) -> None:
+    """Time a step of all contenders, and replace the rows of the trained ones."""
     models, steps = zip(*(training_step(run) for run in runs.values()), strict=True)
     times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
-    for (backbone, run), model in zip(runs.items(), models, strict=True):
-        looks = {}
-        if backbone.startswith('dynamicvis'):
-            weights = {'before': None, 'after': run.checkpoint()}
-            looks = {when: selection(run, checkpoint) for when, checkpoint in weights.items()}
-        record.add(
-            task=task,
-            backbone=backbone,
-            config=run.config.name,
-            parameters=sum(p.numel() for p in model.parameters()),
-            step_s=times[backbone],
-            step_growth_mb=fresh(step_growth_mb, run),
-            curves={metric: run.curve(metric) for metric in metrics},
-            selection=looks,
-        )
+    rows = {row['backbone']: row for row in record.rows if row['task'] == task}
+    for (contender, run), model in zip(runs.items(), models, strict=True):
+        row = rows.get(contender)
+        if contender in trained:
+            looks = {}
+            if contender != 'resnet18':
+                weights = {'before': None, 'after': run.checkpoint()}
+                looks = {when: selection(run, checkpoint) for when, checkpoint in weights.items()}
+            row = row or record.add(task=task, backbone=contender)
+            row |= {
+                'config': run.config.name,
+                'parameters': sum(p.numel() for p in model.parameters()),
+                'step_growth_mb': fresh(step_growth_mb, run),
+                'curves': {metric: run.curve(metric) for metric in metrics},
+                'selection': looks,
+            }
+        if row is not None:
+            row['step_s'] = times[contender]
+    record.save()
 
 
 @torch.inference_mode()
@@ -108,7 +121,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--curves', type=Path, help='PNG file for the curves')
     parser.add_argument('--tokens', type=Path, help='PNG file for the selected tokens')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection_benchmark'))
-    parser.add_argument('--as-it-is', action='store_true', help='report without training')
+    parser.add_argument('--tasks', nargs='+', default=list(TASKS), choices=TASKS)
+    parser.add_argument(
+        '--contenders',
+        nargs='+',
+        default=list(CONTENDERS),
+        choices=CONTENDERS,
+        help='those to train; all are timed',
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     return parser.parse_args()
@@ -118,27 +138,27 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     runs: dict[str, dict[str, Run]] = {}
-    for task, (config, metrics) in TASKS.items():
-        for backbone in BACKBONES:
+    for task in args.tasks:
+        config, metrics = TASKS[task]
+        for contender, (backbone, options) in CONTENDERS.items():
             path = CHECKOUT / 'configs' / config.format(backbone)
-            folder = args.work_dir.resolve() / path.stem
-            run = Run(path, args.nwpu.resolve(), folder, args.seed, metrics[0])
-            runs.setdefault(task, {})[backbone] = run
-        if not args.as_it_is:
-            train_all(list(runs[task].values()), args.jobs, task)
-    record = Record(args.out, 'cpu')
-    begun = {task: pair for task, pair in runs.items() if all(r.curve() for r in pair.values())}
-    for task, pair in begun.items():
-        compare(pair, TASKS[task][1], task, record)
+            name = contender.replace(',', '').replace(' ', '-')
+            folder = args.work_dir.resolve() / f'{path.stem}-{name}'
+            run = Run(path, args.nwpu.resolve(), folder, args.seed, metrics[0], options)
+            runs.setdefault(task, {})[contender] = run
+        train_all([runs[task][name] for name in args.contenders], args.jobs, task)
+    record = Record(args.out, 'cpu', append=True)
+    for task, group in runs.items():
+        compare(group, args.contenders, TASKS[task][1], task, record)
     if args.curves:
         panels = {
             f'{task}, NWPU VHR-10': [row for row in record.rows if row['task'] == task]
-            for task in begun
+            for task in TASKS
         }
-        metrics = {title: TASKS[task][1][0] for title, task in zip(panels, begun, strict=True)}
+        metrics = {title: TASKS[task][1][0] for title, task in zip(panels, TASKS, strict=True)}
         draw_curves(panels, metrics, 'epoch', args.curves, scale=100)
-    if args.tokens and 'Mask R-CNN' in begun:
-        draw_tokens(runs['Mask R-CNN'][BACKBONES[0]], args.tokens)
+    if args.tokens and 'Mask R-CNN' in runs and 'dynamicvis-tiny' in args.contenders:
+        draw_tokens(runs['Mask R-CNN']['dynamicvis-tiny'], args.tokens)
 
 
 if __name__ == '__main__':

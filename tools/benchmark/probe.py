@@ -2,7 +2,7 @@ r"""What frozen features of scene classifiers are worth: nearest neighbors and a
 
     python tools/benchmark/probe.py --data DATA_CONFIG --data-root data/EuroSAT \
         --model 'random' MODEL_CONFIG random --model 'NWPU' MODEL_CONFIG epoch_10.pth \
-        --rcf 512 --out benchmarks/results/probe_cpu.json
+        --rcf 512 --galileo ../galileo --out benchmarks/results/probe_cpu.json
 
 Images come from the training and the test dataset of a classification config, through its test
 pipeline, and each model normalizes them as its own config says. Features are what the model's head
@@ -15,7 +15,8 @@ gets, standardized by the training images. Accuracy in % of
 each with a 95 % interval by 1000 bootstrap samples of the test images. Beside them mAP@20 in %, of
 the test images as queries and the training images as database, by cosine distance. `random`
 instead of a file is the model as it is initialized. RCF are random convolutional features (MOSAIKS,
-https://doi.org/10.1038/s41467-021-24638-z): whitened patches of training images as filters.
+https://doi.org/10.1038/s41467-021-24638-z): whitened patches of training images as filters. Galileo
+nano (https://github.com/nasaharvest/galileo) gets the three visible bands alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from galileo import GalileoNano
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS
@@ -229,6 +231,9 @@ def parse_args() -> argparse.Namespace:
         help='name in the table, config of a classifier, and its checkpoint or "random"',
     )
     parser.add_argument('--rcf', type=int, help='also random convolutional features, of N filters')
+    parser.add_argument(
+        '--galileo', type=Path, help='also Galileo nano, from this checkout of its repository'
+    )
     parser.add_argument('--seed', type=int, default=0, help='of what is random (default: 0)')
     parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
     parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
@@ -244,12 +249,14 @@ def main() -> None:
     record = Record(args.out, 'cpu')
     for name, config, weights in args.model:
         probe(name, of_classifier(config, weights, args.seed), cfg, record)
+    images = []
+    if args.rcf or args.galileo:
+        images = [sample['inputs'] for sample in dataset(cfg, 'train')]
     if args.rcf:
-        images = dataset(cfg, 'train')
-        images = [images[i]['inputs'] for i in range(len(images))]
         features = RandomConvolutions(images, args.rcf, seed=args.seed)
-        del images
         probe(f'RCF, {args.rcf} filters', features, cfg, record)
+    if args.galileo:
+        probe('Galileo nano', GalileoNano(args.galileo, images), cfg, record)
 
 
 if __name__ == '__main__':
