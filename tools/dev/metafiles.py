@@ -32,6 +32,7 @@ DATASETS = {
     'dota': 'DOTA-v1.0',
     'dsifn': 'DSIFN',
     'eurosat': 'EuroSAT',
+    'm-eurosat': 'm-eurosat of GEO-Bench',
     'fmow': 'fMoW',
     'forestnet12': 'ForestNet-12',
     'hrsc2016': 'HRSC2016',
@@ -87,6 +88,7 @@ MODELS = {
             {'Ours, accuracy, mean of 3 seeds': 58.6},
         ),
         'dynamicvis_tiny_1xb64-30e_eurosat-64px': (2_464_138, {'Ours, accuracy': 94.9}),
+        'dynamicvis_tiny_1xb64-30e_m-eurosat-64px': (2_464_138, {}),
         'multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px': (2_922_259, {}),
         'resnet18_1xb32-10e_aid150-128px': (
             11_191_902,
