@@ -192,11 +192,12 @@ def retrieval(train: Tensor, labels: Tensor, test: Tensor, expected: Tensor) -> 
 
 
 def probe(name: str, features: Features, cfg: Config, record: Record) -> None:
-    """Add and print a model's row."""
+    """Add and print a model's row, in place of an earlier one of this name."""
     (train, labels), (test, expected) = (extract(features, cfg, x) for x in ('train', 'test'))
     mean, std = train.mean(0), train.std(0).clamp(min=1e-6)
     train, test = (train - mean) / std, (test - mean) / std
     linear, penalty = linear_probe(train, labels, test)
+    record.rows = [row for row in record.rows if row['model'] != name]
     row = record.add(
         model=name,
         features=train.shape[1],
@@ -236,7 +237,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='of what is random (default: 0)')
     parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the figures')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='JSON file for the figures; those of other models in it stay: one file per dataset',
+    )
     return parser.parse_args()
 
 
@@ -246,7 +252,7 @@ def main() -> None:
     cfg = load_config_file(args.data)
     if args.data_root is not None:
         cfg = move_data_root(cfg, args.data_root)
-    record = Record(args.out, 'cpu')
+    record = Record(args.out, 'cpu', append=True)
     for name, config, weights in args.model:
         probe(name, of_classifier(config, weights, args.seed), cfg, record)
     images = []
