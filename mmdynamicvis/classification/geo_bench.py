@@ -76,8 +76,8 @@ class GEOBench(BaseDataset):
             for name in names:
                 if labels.setdefault(name, int(index)) != int(index):
                     raise ValueError(
-                        f'{self.folder / LABELS}: {name} has the labels {labels[name]} and {index}; '
-                        'tasks with several labels per image are not supported'
+                        f'{self.folder / LABELS}: {name} has the labels {labels[name]} and '
+                        f'{index}; tasks with several labels per image are not supported'
                     )
         subsets = _read(self.partition_file)
         names = subsets.get(self.subset)
@@ -130,7 +130,7 @@ class LoadGEOBench(BaseTransform):
             raise OSError(f'cannot load sample {path} ({error}). Download it again') from error
         if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 2:
             shapes = {band: a.shape for band, a in zip(self.bands, arrays, strict=True)}
-            raise ValueError(f'{path} has bands of the shapes {shapes}, not of one height and width')
+            raise ValueError(f'{path} has bands of the shapes {shapes}, not of one size')
         image = np.stack(arrays, -1).astype(np.float32)
         if self.white is not None:
             image = np.clip(np.rint(image * (255 / self.white)), 0, 255).astype(np.uint8)

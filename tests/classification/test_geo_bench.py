@@ -70,16 +70,16 @@ def test_white_becomes_255(root):
 def test_wrong_tasks_are_errors(root):
     with pytest.raises(ValueError, match="subset is 'val'"):
         GEOBench(str(root), 'val')
-    with pytest.raises(ValueError, match='classes has 2 names.* 3 labels'):
+    with pytest.raises(ValueError, match=r'classes has 2 names.* 3 labels'):
         GEOBench(str(root), classes=['a', 'b'])
     with pytest.raises(FileNotFoundError, match='none_partition'):
         GEOBench(str(root), partition='none')
     change(root / 'default_partition.json', test=['id_3', 'id_9'], valid=['id_2', 'id_4'])
     (root / 'id_2.hdf5').unlink()
-    with pytest.raises(ValueError, match='no label of id_9'):
+    with pytest.raises(ValueError, match=r'no label of id_9'):
         GEOBench(str(root), 'test')
     change(root / 'label_map.json', **{'2': ['id_2', 'id_4']})
-    with pytest.raises(FileNotFoundError, match='id_2.*id_4'):
+    with pytest.raises(FileNotFoundError, match=r'id_2.*id_4'):
         GEOBench(str(root), 'valid')
     change(root / 'label_map.json', **{'1': ['id_1', 'id_0']})
     with pytest.raises(ValueError, match='id_0 has the labels 0 and 1'):
@@ -91,14 +91,14 @@ def test_wrong_tasks_are_errors(root):
 
 def test_wrong_samples_are_errors(root):
     results = {'img_path': str(root / 'id_0.hdf5')}
-    with pytest.raises(ValueError, match="no band '05 - Red Edge'; it has 02 - Blue_2018-07-01"):
+    with pytest.raises(ValueError, match=r"no band '05 - Red Edge'; it has 02 - Blue_2018-07-01"):
         LoadGEOBench(['05 - Red Edge'])(results)
     with h5py.File(results['img_path'], 'a') as file:
         file.create_dataset('04 - Red_2018-08-01', data=np.zeros((5, 6)))
         file.create_dataset('VH', data=np.zeros((2, 3)))
     with pytest.raises(ValueError, match="band '04 - Red' at several dates"):
         LoadGEOBench(['04 - Red'])(results)
-    with pytest.raises(ValueError, match='not of one height and width'):
+    with pytest.raises(ValueError, match='not of one size'):
         LoadGEOBench(['02 - Blue', 'VH'])(results)
     with pytest.raises(ValueError, match='white is -1'):
         LoadGEOBench(['VH'], white=-1)

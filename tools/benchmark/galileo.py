@@ -1,4 +1,4 @@
-"""Features of Galileo nano (https://arxiv.org/abs/2502.09356), from a checkout of its repository."""
+"""Features of Galileo nano (https://arxiv.org/abs/2502.09356), from a checkout of its code."""
 
 from __future__ import annotations
 
