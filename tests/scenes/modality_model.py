@@ -19,11 +19,19 @@ FOLDERS = dict(sentinel2='S2L2A', sentinel1='S1RTC', dem='DEM')
 
 
 class ModalityModel:
-    """The model of the land cover config, small, and its checkpoint."""
+    """The model of the land cover config, small, and its checkpoint.
 
-    def __init__(self, configs: Path, folder: Path, **gsd: float) -> None:
+    ``sentinel2`` replaces its sensors by bands of Sentinel-2, by the name of a modality that ends
+    with their meters.
+    """
+
+    def __init__(
+        self, configs: Path, folder: Path, sentinel2: dict | None = None, **gsd: float
+    ) -> None:
         self.cfg = Config.fromfile(configs / CONFIG)
         model = self.cfg.model
+        if sentinel2 is not None:
+            self._replace_sensors(sentinel2)
         model.backbone.update(arch=dict(embed_dims=WIDTHS, depths=(1, 1, 1, 1)), img_size=48)
         for name, meters in gsd.items():
             model.backbone.modalities[name].gsd = meters
@@ -35,6 +43,28 @@ class ModalityModel:
         self.model = MODELS.build(dict(model, data_preprocessor=self.cfg.data_preprocessor)).eval()
         self.checkpoint = folder / 'random.safetensors'
         save_weights(self.model.state_dict(), self.checkpoint)
+
+    def _replace_sensors(self, bands: dict[str, tuple[str, ...]]) -> None:
+        gsd = {name: float(name.rpartition('_')[2]) for name in bands}
+        backbone = self.cfg.model.backbone
+        backbone.primary = next(iter(bands))
+        backbone.modalities = {
+            name: dict(bands=own, gsd=gsd[name], unit='stored') for name, own in bands.items()
+        }
+        self.cfg.model.neck.modalities = tuple(bands)
+        self.cfg.data_preprocessor.modalities = {
+            name: dict(unit='stored', mean=[1500.0] * len(own), std=[900.0] * len(own))
+            for name, own in bands.items()
+        }
+        load = self.cfg.test_pipeline[0]
+        load.gsd = gsd
+        load.loaders = {
+            name: dict(
+                type='mmdynamicvis.LoadGeoTIFF', bands=tuple(range(1, len(own) + 1)), unit='stored'
+            )
+            for name, own in bands.items()
+        }
+        self.cfg.test_dataloader.dataset.pipeline = self.cfg.test_pipeline
 
     @torch.no_grad()
     def on_files(self, modalities: dict, shape: tuple[int, int] | None = None) -> np.ndarray:

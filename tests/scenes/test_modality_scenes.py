@@ -305,3 +305,40 @@ def test_wrong_arguments(trained, tmp_path):
     trained.cfg.test_dataloader.dataset.pipeline = trained.cfg.test_pipeline
     assert 'loads dem by LoadBandFiles' in error(files)
     assert list(tmp_path.glob('out*')) == []
+
+
+RENNES = dict(
+    s2_10=('B02', 'B03', 'B04', 'B08'),
+    s2_20=('B05', 'B06', 'B07', 'B8A', 'B11', 'B12'),
+    s2_60=('B01', 'B09', 'B10'),
+)
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_real_bands_of_10_20_and_60_m(shared_data, tmp_path):
+    """In degrees, with declared meters; their pixels begin together only at the scene's corners."""
+    trained = ModalityModel(CHECKOUT / 'configs', tmp_path, RENNES)
+    scene = {}
+    for name, bands in RENNES.items():
+        images = []
+        for band in bands:
+            (path,) = (shared_data / 'oscd/images/rennes/imgs_2').glob(f'*_{band}.tif')
+            images.append(read(path)[0])
+        with rasterio.open(path) as file:
+            place = dict(crs=file.crs, transform=file.transform)
+        scene[name] = write(tmp_path / f'{name}.tif', np.stack(images), **place)
+    output = tmp_path / 'cover.tif'
+    model = (trained.cfg, trained.checkpoint)
+    options = dict(probabilities=True, pace=QUIET, device='cpu')
+    with pytest.raises(ValueError, match='only every 563 pixels'):
+        infer_scene(scene, output, *model, tile=256, overlap=64, **options)
+    infer_scene(scene, output, *model, tile=563, overlap=0, **options)
+    expected = probabilities(trained.on_files(scene))
+    np.testing.assert_array_equal(read(output), expected)
+    # on the grid of 10 m, any windows do, and the coarse bands hardly change what is found
+    resampled = tmp_path / 'resampled.tif'
+    infer_scene(scene, resampled, *model, tile=256, resample=['s2_20', 's2_60'], **options)
+    found = read(resampled)
+    assert found.shape == expected.shape and np.isfinite(found).all()
