@@ -4,6 +4,8 @@ r"""Run a model on a scene of any size, tile by tile, and write a GeoTIFF or a v
     python tools/infer_scene.py scene.tif ships.gpkg CONFIG CHECKPOINT --min-score 0.5
     python tools/infer_scene.py before.tif after.tif change.tif CONFIG CHECKPOINT
     python tools/infer_scene.py scene.tif cover.tif dynamicvis_tiny_1xb64-30e_eurosat-64px
+    python tools/infer_scene.py cover.tif CONFIG CHECKPOINT \
+        --modality sentinel2=S2.tif --modality sentinel1=S1.tif --modality dem=DEM.tif
 
 Classes of pixels (mmseg, open-cd) and of windows (mmpretrain) are written as a GeoTIFF, objects
 (mmdet, mmrotate) as GeoPackage or GeoJSON, both in the reference system of the scene. A run that
@@ -13,15 +15,21 @@ was killed continues when it is started again. See docs/scenes.md.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 from mmdynamicvis import zoo
 from mmdynamicvis.data.sensors import SENSORS, number_or_name
 from mmdynamicvis.scenes import Pace, infer_scene
 
+BY_MODALITY = ('bands', 'sensor', 'nodata', 'alpha')
+"""Options whose values are NAME=VALUE if there are several modalities."""
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        usage='%(prog)s SCENE [SCENE] OUTPUT {CONFIG CHECKPOINT | NAME} [options]',
+        usage='%(prog)s {SCENE [SCENE] | --modality NAME=SCENE ...} OUTPUT '
+        '{CONFIG CHECKPOINT | NAME} [options]',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,20 +43,47 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
     parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
     parser.add_argument(
-        '--bands',
-        type=number_or_name,
-        nargs='+',
-        help="bands in the model's order, as names or numbers from 1",
+        '--modality',
+        type=_pair,
+        action='append',
+        default=[],
+        metavar='NAME=SCENE',
+        help='raster of a modality, for models of several; repeat it for the others, and for the '
+        'dates of one. Then --bands, --sensor, --nodata and --alpha are given as NAME=VALUE, and '
+        'may be repeated',
     )
     parser.add_argument(
-        '--sensor', choices=list(SENSORS), help="sensor of the scene (default: the config's)"
+        '--grid', metavar='NAME', help='modality on whose grid the output is (default: the primary)'
     )
-    parser.add_argument('--nodata', type=float, help='value of nodata pixels')
+    parser.add_argument(
+        '--resample',
+        nargs='+',
+        default=(),
+        metavar='NAME',
+        help='modalities to resample to this grid (default: others are an error)',
+    )
+    parser.add_argument(
+        '--bands',
+        type=_own(number_or_name, listed=True),
+        nargs='+',
+        help="bands in the model's order, as names or numbers from 1; NAME=B02,B03 of a modality",
+    )
+    parser.add_argument(
+        '--sensor',
+        type=_own(_choice(*SENSORS)),
+        action='append',
+        help=f"sensor of the scene, one of {', '.join(SENSORS)} (default: the config's)",
+    )
+    parser.add_argument(
+        '--nodata', type=_own(float), action='append', help='value of nodata pixels'
+    )
     parser.add_argument(
         '--alpha',
-        choices=['mask', 'band'],
+        type=_own(_choice('mask', 'band')),
+        action='append',
         help='how to interpret a band that the raster calls alpha: as a mask, 0 for nodata, or as '
-        'a spectral band such as near infrared (default: an error if that is ambiguous)',
+        'a spectral band such as near infrared: mask or band (default: an error if that is '
+        'ambiguous)',
     )
     parser.add_argument(
         '--scaling',
@@ -78,10 +113,51 @@ def parse_args() -> argparse.Namespace:
         args.config, args.checkpoint = last, None
     elif files:
         args.config, args.checkpoint = files.pop(), last
-    if len(files) < 2:
-        parser.error('give SCENE OUTPUT CONFIG CHECKPOINT, or SCENE OUTPUT NAME')
-    *args.scene, args.output = files
+    *scenes, args.output = files or [None]
+    modalities = args.__dict__.pop('modality')
+    if args.output is None or bool(scenes) == bool(modalities):
+        parser.error('give SCENE OUTPUT CONFIG CHECKPOINT, or --modality instead of SCENE')
+    args.scene = scenes or {
+        name: [path for key, path in modalities if key == name] for name, _ in modalities
+    }
+    for option in BY_MODALITY:
+        values = getattr(args, option)
+        named = [isinstance(value, tuple) for value in values or ()]
+        if set(named) - {bool(modalities)}:
+            parser.error(f'--{option}: give NAME=VALUE with --modality, and VALUE without')
+        if any(named):
+            setattr(args, option, dict(values))
+        elif values and option != 'bands':
+            setattr(args, option, values[-1])
     return args
+
+
+def _own(convert: Callable[[str], Any], listed: bool = False) -> Callable[[str], Any]:
+    """Return a type of arguments: VALUE, or NAME=VALUE, which becomes a tuple."""
+
+    def parse(text: str) -> Any:
+        name, equals, value = text.partition('=')
+        if not equals:
+            return convert(text)
+        return name, [convert(part) for part in value.split(',')] if listed else convert(value)
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f'{text!r} is none of {", ".join(choices)}')
+        return text
+
+    return parse
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition('=')
+    if not (name and value):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=SCENE')
+    return name, value
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from rasterio.errors import RasterioError
 
 from mmdynamicvis.data.grids import Place, check_mask_place, place_of
+from mmdynamicvis.data.modalities import with_data
 from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import TRANSFORMS
 
@@ -50,7 +51,7 @@ class LoadLabelMap(BaseTransform):
         numbers, missing, place = _read(path)
         _check_place(place, results['places'])
         nothing = (*self.no_label, self.ignore_index)
-        missing |= np.isin(numbers, nothing) | ~_seen(results['images'], numbers.shape)
+        missing |= np.isin(numbers, nothing) | ~with_data(results['images'], numbers.shape)
         if results.get('reduce_zero_label'):
             missing |= numbers == 0
             numbers -= 1
@@ -105,15 +106,3 @@ def _check_place(label: Place, images: Sequence[Place]) -> None:
             'a map of the size of one of them'
         )
     check_mask_place(images[0], label)
-
-
-def _seen(images: dict[str, list[np.ndarray]], shape: tuple[int, int]) -> np.ndarray:
-    """Return where any image has data, (H, W) bool, at the nearest pixels of each image."""
-    seen = np.zeros(shape, dtype=bool)
-    for date in (date for dates in images.values() for date in dates):
-        rows, columns = (
-            ((np.arange(length) + 0.5) * own / length).astype(int)
-            for length, own in zip(shape, date.shape, strict=False)
-        )
-        seen |= np.isfinite(date).all(-1)[rows][:, columns]
-    return seen

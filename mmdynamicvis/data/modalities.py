@@ -121,9 +121,8 @@ class LoadModalities(BaseTransform):
             if not loaded:
                 continue
             images[name] = [image for image, _, _ in loaded]
-            distances = [gsd for _, _, gsd in loaded]
             _check_dates(name, loaded)
-            readings[name] = Reading(distances[0], self._unit(name), self._bands(name))
+            readings[name] = self.reading(name, loaded[0][2])
             for _, place, gsd in loaded:
                 if places:
                     check_footprints(*places[0], place, gsd)
@@ -136,6 +135,10 @@ class LoadModalities(BaseTransform):
         results.setdefault('img_path', places[0][0].name)
         return results
 
+    def reading(self, name: str, gsd: float) -> Reading:
+        """Return how images of a modality with a ground sampling distance are to be understood."""
+        return Reading(gsd, self._unit(name), self._bands(name))
+
     def _load(self, name: str, path: str, results: dict) -> tuple[np.ndarray, Place, float]:
         """Return an image, (H, W, bands) float32, its place and its ground sampling distance."""
         loaded = self.loaders[name](dict(results, img_path=str(path)))
@@ -144,9 +147,14 @@ class LoadModalities(BaseTransform):
         if loaded.get('nodata') is not None:
             image[loaded['nodata']] = np.nan
         place = _with_system(loaded_place(loaded))
-        return image, place, self._distance(name, place)
+        return image, place, self.distance(name, place)
 
-    def _distance(self, name: str, place: Place) -> float:
+    def distance(self, name: str, place: Place) -> float:
+        """Return the ground sampling distance of an image of a modality, in meters per pixel.
+
+        Raises:
+            ValueError: It is missing or contradicts the declared one, or pixels are not square.
+        """
         declared, own = self.gsd.get(name), ground_sampling_distance(place)
         if declared is None and own is None:
             raise ValueError(
@@ -246,6 +254,27 @@ def check_footprints(first: Place, first_gsd: float, other: Place, other_gsd: fl
             f'{sizes[0]}, {sizes[1]}: the images of a sample must cover one footprint. Cut them to '
             'the same, or correct gsd'
         )
+
+
+def with_data(images: Mapping[str, Sequence[np.ndarray]], shape: tuple[int, int]) -> np.ndarray:
+    """Return where any image of a footprint has data in all bands.
+
+    Args:
+        images: Modality -> dates, each (H, W, bands), NaN where there are no data.
+        shape: (height, width) of the grid of the result, which takes the nearest pixel of each
+            image.
+
+    Returns:
+        (height, width) bool.
+    """
+    found = np.zeros(shape, dtype=bool)
+    for date in (date for dates in images.values() for date in dates):
+        rows, columns = (
+            ((np.arange(length) + 0.5) * own / length).astype(int)
+            for length, own in zip(shape, date.shape, strict=False)
+        )
+        found |= np.isfinite(date).all(-1)[rows][:, columns]
+    return found
 
 
 @TRANSFORMS.register_module()

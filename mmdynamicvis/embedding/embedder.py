@@ -344,6 +344,12 @@ def read_config(cfg: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     backbone = dict(cfg.get('model', {}).get('backbone') or {})
     kind = type_name(backbone) if 'type' in backbone else None
+    if kind == 'MultiModalDynamicVis':
+        raise ValueError(
+            f'the model of {cfg.filename} takes images of several modalities: embed them by '
+            'ModalityEmbedder. Image indices are for models of one sensor, because an entry is one '
+            'file'
+        )
     if kind not in BACKBONES:
         raise ValueError(
             f'config {cfg.filename} has no backbone {" or ".join(BACKBONES)}, but {kind}'

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mmdynamicvis.models.dynamicvis import StageSelection
+from mmdynamicvis.models.modalities import MultiModalBatch
+from mmdynamicvis.models.multi_modal import MultiModalDynamicVis
 from mmdynamicvis.models.selections import (
     find_backbone,
     record_selections,
@@ -19,6 +21,9 @@ from mmdynamicvis.models.selections import (
     tokens_in_boxes,
 )
 from mmdynamicvis.registry import MODELS
+
+SAME_GSD = 0.01
+"""Largest relative difference of ground sampling distances that are taken to be the same."""
 
 
 @MODELS.register_module()
@@ -32,9 +37,11 @@ class MILPretrainer(BaseModel):
 
     Args:
         backbone: Config of the backbone.
-        neck: Config of a feature pyramid.
+        neck: Config of a feature pyramid; for a backbone for several modalities a list, of a
+            :class:`~mmdynamicvis.models.ModalityNeck` and a pyramid, or the first alone.
         roi_extractor: Config of a region extractor with mmdet's interface, which uses the first
-            levels of the pyramid.
+            levels of the pyramid. Its ``featmap_strides`` are in the pixels in which boxes are: of
+            several modalities, the neck's ``cells`` over the gsd of the primary one.
         head: Config of the head, for example :class:`MILHead`.
         selection_weight: Weight of a loss that teaches the backbone (a DynamicVis of the default
             design) to select tokens inside boxes: the logistic loss of the scores of the selected
@@ -44,7 +51,8 @@ class MILPretrainer(BaseModel):
         init_cfg: Initialization of mmengine.
 
     Raises:
-        ValueError: ``selection_weight`` is not 0, but no stage of the backbone selects.
+        ValueError: ``selection_weight`` is not 0, but no stage of the backbone selects, or it takes
+            several modalities.
     """
 
     def __init__(
@@ -63,6 +71,11 @@ class MILPretrainer(BaseModel):
         self.roi_extractor = MODELS.build(roi_extractor)
         self.head = MODELS.build(head)
         self.selection_weight = selection_weight
+        if selection_weight and isinstance(find_backbone(self.backbone), MultiModalDynamicVis):
+            raise ValueError(
+                f'selection_weight is {selection_weight}, but the tokens of several modalities are '
+                'not in the pixels of boxes: set selection_weight to 0'
+            )
         if selection_weight and not selecting_stages(find_backbone(self.backbone)):
             raise ValueError(
                 f'selection_weight is {selection_weight}, but no stage of the backbone selects: '
@@ -71,16 +84,18 @@ class MILPretrainer(BaseModel):
 
     def forward(
         self,
-        inputs: Tensor,
+        inputs: Tensor | MultiModalBatch,
         data_samples: Sequence[BaseDataElement],
         mode: str = 'tensor',
     ) -> Tensor | dict[str, Tensor] | Sequence[BaseDataElement]:
         """Run the model on the boxes of images.
 
         Args:
-            inputs: Normalized images (B, C, H, W).
+            inputs: Normalized images (B, C, H, W), or those of several modalities.
             data_samples: One per image; ``gt_instances`` has ``bboxes`` (R_i, 4), corners x1, y1,
-                x2, y2 in pixels of the input, and ``labels`` (R_i,). Images may have no boxes.
+                x2, y2 in pixels of the input, and ``labels`` (R_i,). Images may have no boxes. Of
+                several modalities, pixels are those of the backbone's primary one at the gsd of
+                its settings, whether or not a sample has it.
             mode: 'loss', 'predict' or 'tensor'.
 
         Returns:
@@ -101,7 +116,10 @@ class MILPretrainer(BaseModel):
         raise ValueError(f"mode is {mode!r}; choose 'loss', 'predict' or 'tensor'")
 
     def _loss(
-        self, inputs: Tensor, boxes: Sequence[Tensor], data_samples: Sequence[BaseDataElement]
+        self,
+        inputs: Tensor | MultiModalBatch,
+        boxes: Sequence[Tensor],
+        data_samples: Sequence[BaseDataElement],
     ) -> dict[str, Tensor]:
         with ExitStack() as stack:
             if self.selection_weight:
@@ -116,7 +134,7 @@ class MILPretrainer(BaseModel):
             losses['loss_selection'] = self.selection_weight * torch.stack(terms).mean()
         return losses
 
-    def embed(self, inputs: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+    def embed(self, inputs: Tensor | MultiModalBatch, boxes: Sequence[Tensor]) -> Tensor:
         """Return the embeddings (R, E) of all boxes, (R_i, 4) per image, in order."""
         features = self.neck(self.backbone(inputs))
         # mmcv's RoIAlign has no kernel for bfloat16
@@ -124,10 +142,24 @@ class MILPretrainer(BaseModel):
         rois = [torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)]
         # Add one region, the whole first image, and discard its embedding. Without any boxes, the
         # parameters then get zero gradients instead of none, for which other processes would wait.
-        whole = inputs.new_tensor([[0, 0, 0, inputs.shape[3], inputs.shape[2]]])
-        rois_R5 = torch.cat([*rois, whole.to(rois[0].dtype)])
+        whole = rois[0].new_tensor([[0, 0, 0, *self._size(inputs)]])
+        rois_R5 = torch.cat([*rois, whole])
         n_levels = self.roi_extractor.num_inputs
         return self.roi_extractor(features[:n_levels], rois_R5)[:-1].mean((2, 3))
+
+    def _size(self, inputs: Tensor | MultiModalBatch) -> tuple[float, float]:
+        """Return width and height of the inputs, in the pixels in which boxes are."""
+        if isinstance(inputs, Tensor):
+            return inputs.shape[3], inputs.shape[2]
+        name, primary = next(iter(find_backbone(self.backbone).modalities.items()))
+        images = inputs.images.get(name) or next(iter(inputs.images.values()))
+        scale = images.gsd / primary.gsd
+        if name in inputs.images and abs(scale - 1) > SAME_GSD:
+            raise ValueError(
+                f'the images of {name} have {images.gsd:g} m per pixel, and the backbone settings '
+                f'{primary.gsd:g}: boxes are in its pixels, so that both must be the same'
+            )
+        return images.pixels.shape[3] * scale, images.pixels.shape[2] * scale
 
     def _predict(
         self, regions_RE: Tensor, data_samples: Sequence[BaseDataElement]

@@ -5,12 +5,15 @@ Requires rasterio and geopandas.
 
 from mmdynamicvis.scenes.dense import segment_scene
 from mmdynamicvis.scenes.infer import infer_scene
+from mmdynamicvis.scenes.modalities import ModalityScene, ModalityWindow
 from mmdynamicvis.scenes.models import SceneModel
 from mmdynamicvis.scenes.objects import Objects, detect_scene
 from mmdynamicvis.scenes.reading import Scene
 from mmdynamicvis.scenes.tiles import Pace
 
 __all__ = [
+    'ModalityScene',
+    'ModalityWindow',
     'Objects',
     'Pace',
     'Scene',

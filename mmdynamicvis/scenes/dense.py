@@ -68,7 +68,7 @@ def segment_scene(
     check_output(output, scene)
     if not 1 <= len(classes) <= NO_CLASS:
         raise ValueError(f'there are {len(classes)} classes; a map of classes has 1 to {NO_CLASS}')
-    grid = Grid(scene.height, scene.width, tile, overlap)
+    grid = Grid(scene.height, scene.width, tile, overlap, scene.step)
     settings = dict(
         settings or {},
         task='classes of pixels',

@@ -55,15 +55,19 @@ class Grid:
         width: Columns of the scene.
         tile: Rows and columns of a tile.
         overlap: Number of pixels shared by neighboring tiles.
+        step: Rows and columns of which the edges of tiles are multiples, divisors of the height and
+            width; see :attr:`ModalityScene.step`.
 
     Raises:
-        ValueError: ``tile`` is not positive, or ``overlap`` is not between 0 and half of it.
+        ValueError: ``tile`` is not positive, ``overlap`` is not between 0 and half of it, or there
+            are several tiles and they are not multiples of ``step``.
     """
 
     height: int
     width: int
     tile: int
     overlap: int
+    step: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         if not isinstance(self.tile, int) or self.tile < 1:
@@ -72,6 +76,14 @@ class Grid:
             raise ValueError(
                 f'overlap is {self.overlap}; give 0 to {self.tile // 2}, half of tile={self.tile}'
             )
+        for length, step in zip((self.height, self.width), self.step, strict=True):
+            if self.tile < length and (self.tile % step or self.overlap % step):
+                raise ValueError(
+                    f'tile is {self.tile} and overlap {self.overlap}, but pixels of all rasters '
+                    f'begin together only every {step} pixels: give multiples of {step}, a tile '
+                    f'of the whole scene, {max(self.height, self.width)} pixels, or resample the '
+                    'modalities that do not fit'
+                )
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
+from mmdynamicvis.data.modalities import LoadModalities
 from mmdynamicvis.engine.config import (
     metainfo_of,
     scope_of,
@@ -28,11 +29,14 @@ from mmdynamicvis.inference.inferencers import config_and_weights
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.scenes.merging import Kind
+from mmdynamicvis.scenes.modalities import ModalityWindow
 from mmdynamicvis.scenes.objects import Objects
 from mmdynamicvis.scenes.outlines import box_outlines, mask_outlines
 from mmdynamicvis.scenes.reading import Window
 from mmdynamicvis.scenes.tiles import NOT_FINITE
 
+PACKERS = dict(mmpretrain='mmpretrain.PackInputs', mmseg='mmseg.PackSegInputs')
+"""Scope of a config of several modalities -> what packs a sample without annotations."""
 SCOPES = {
     'mmpretrain': 'windows',
     'mmseg': 'pixels',
@@ -85,14 +89,25 @@ class SceneModel:
         self.finds = SCOPES[scope]
         use_scope(self.cfg)
         dataset = test_dataset(self.cfg)
+        self._loader = dataset.pipeline[0]
         crop = self._crop()
+        if self.modalities and (crop or scope not in PACKERS):
+            raise ValueError(
+                f'{self.cfg.filename} has images of several modalities: scenes of them are for '
+                f"models of {' and '.join(PACKERS)}, with test_cfg=dict(mode='whole')"
+            )
         self._steps = [
             dict(step, scale=(crop, crop)) if crop and _longest_side(step) > crop else step
             for step in dataset.pipeline
             if not _is_of_files(step)
         ]
+        if self.modalities:
+            packer = dict(type=PACKERS[scope])
+            self._steps = [
+                dict(dict(packer=packer), **step) if type_name(step) == 'PackModalities' else step
+                for step in self._steps
+            ]
         self._pipeline = Compose(self._steps)
-        self._loader = dataset.pipeline[0]
         self.metainfo = metainfo_of(self.cfg, dataset)
         self._model = load_model(self.cfg, self.checkpoint, device)
         if self.finds == 'windows':
@@ -157,20 +172,63 @@ class SceneModel:
                 'are read: choose them with bands=..., in its order, by name or counted from 1'
             )
 
-    def reading(self) -> dict[str, Any]:
-        """Return the arguments of ``LoadGeoTIFF`` that correspond to the config's loader.
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that the config loads, the primary one first.
+
+        Empty for models of one sensor.
+        """
+        if type_name(self._loader) != 'LoadModalities':
+            return ()
+        primary = self.cfg.model.backbone.get('primary')
+        return tuple(sorted(self._loader.loaders, key=lambda name: (name != primary, name)))
+
+    def gsd(self, modality: str) -> float | None:
+        """Return the ground sampling distance in the backbone's settings of a modality."""
+        return self.cfg.model.backbone.get('modalities', {}).get(modality, {}).get('gsd')
+
+    def modality_loader(self, readings: Mapping[str, dict[str, Any]]) -> LoadModalities:
+        """Return the config's ``LoadModalities`` with other loaders.
+
+        Args:
+            readings: Modality -> arguments of ``LoadGeoTIFF``, see :meth:`reading`.
+        """
+        declared = {
+            key: {
+                name: value
+                for name, value in dict(self._loader.get(key) or {}).items()
+                if name in readings
+            }
+            for key in ('gsd', 'units')
+        }
+        loaders = {
+            name: dict(type='mmdynamicvis.LoadGeoTIFF', **reading)
+            for name, reading in readings.items()
+        }
+        return LoadModalities(loaders, **declared)
+
+    def reading(self, modality: str | None = None) -> dict[str, Any]:
+        """Return the arguments of ``LoadGeoTIFF`` that correspond to a loader of the config.
+
+        Args:
+            modality: One of :attr:`modalities`; None for models of one sensor.
 
         Raises:
-            ValueError: The pipeline begins with an unsupported transform.
+            ValueError: The loader is unsupported.
         """
-        loader = self._image_loader()
+        loader = self._image_loader() if modality is None else self._loader.loaders[modality]
         if type_name(loader) in IMAGE_LOADERS:
             return dict(AS_IMAGES)
         if type_name(loader) == 'LoadGeoTIFF':
             return {key: value for key, value in loader.items() if key != 'type'}
+        if modality is not None:
+            raise ValueError(
+                f'{self.cfg.filename} loads {modality} by {type_name(loader)}; for scenes it must '
+                'be LoadGeoTIFF or LoadIntactImage'
+            )
         raise ValueError(
             f'the test pipeline of {self.cfg.filename} begins with {type_name(loader)}; for scenes '
-            f'it must be LoadGeoTIFF, LoadPair, {" or ".join(IMAGE_LOADERS)}'
+            f'it must be LoadGeoTIFF, LoadPair, LoadModalities, {" or ".join(IMAGE_LOADERS)}'
         )
 
     def settings(self) -> dict[str, Any]:
@@ -192,7 +250,7 @@ class SceneModel:
         return max(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
 
     @torch.no_grad()
-    def __call__(self, windows: Sequence[Window]) -> list[BaseDataElement]:
+    def __call__(self, windows: Sequence[Window | ModalityWindow]) -> list[BaseDataElement]:
         """Run the model on windows; predictions are in pixels of each window.
 
         Raises:
@@ -223,13 +281,13 @@ class SceneModel:
         levels = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         self._finite += [level.isfinite().all() for level in levels if isinstance(level, Tensor)]
 
-    def logits(self, windows: Sequence[Window]) -> list[np.ndarray]:
+    def logits(self, windows: Sequence[Window | ModalityWindow]) -> list[np.ndarray]:
         """Return the logits of each window, (classes, H, W) float32."""
         samples = self(windows)
         if self.finds == 'pixels':
             return [self._logits(sample.seg_logits.data).numpy() for sample in samples]
         return [
-            np.tile(sample.pred_score.float().log()[:, None, None], (1, *window[0].shape[:2]))
+            np.tile(sample.pred_score.float().log()[:, None, None], (1, *_shape(window)))
             for sample, window in zip(samples, windows, strict=True)
         ]
 
@@ -256,15 +314,17 @@ class SceneModel:
         second_HW = (logits_KHW[0].logit(eps=1e-6) - threshold.logit()).float()
         return torch.stack([torch.zeros_like(second_HW), second_HW])
 
-    def _results(self, window: Window) -> dict[str, Any]:
+    def _results(self, window: Window | ModalityWindow) -> dict[str, Any]:
         """Return the results that the config's loader would have returned."""
+        common = dict(img_shape=_shape(window), ori_shape=_shape(window), img_path='', img_id=0)
+        if isinstance(window, ModalityWindow):
+            return dict(common, images=window.images, readings=window.readings)
         if type_name(self._image_loader()) in IMAGE_LOADERS:
             window = [np.rint(image).astype(np.uint8) for image in window]
         listed = type_name(self._loader) == 'LoadPair' and self._loader.get('keys', ()) is None
         stacked = not listed and type_name(self._loader) != 'MultiImgLoadImageFromFile'
         image = np.concatenate(window, axis=-1) if stacked else window
-        shape = window[0].shape[:2]
-        return dict(img=image, img_shape=shape, ori_shape=shape, img_path='', img_id=0)
+        return dict(common, img=image)
 
     def _image_loader(self) -> dict:
         if type_name(self._loader) == 'LoadPair':
@@ -281,6 +341,10 @@ def _check_classifier(model: nn.Module, cfg: Config) -> None:
             f'{type(getattr(model, "head", None)).__name__}: of mmpretrain, scenes are for models '
             'with one class per image'
         )
+
+
+def _shape(window: Window | ModalityWindow) -> tuple[int, int]:
+    return window.shape if isinstance(window, ModalityWindow) else window[0].shape[:2]
 
 
 def _longest_side(step: dict) -> int:

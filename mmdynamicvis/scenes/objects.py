@@ -84,7 +84,7 @@ def detect_scene(
     check_output(output, scene)
     if not 0 < min_agreement <= 1:
         raise ValueError(f'min_agreement is {min_agreement}; give a share in (0, 1]')
-    grid = Grid(scene.height, scene.width, tile, overlap)
+    grid = Grid(scene.height, scene.width, tile, overlap, scene.step)
     if not overlap and len(grid) > 1:
         raise ValueError(
             'overlap is 0, so that an object across the edge of a window would become one in each: '

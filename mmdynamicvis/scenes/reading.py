@@ -47,12 +47,18 @@ class Scene:
         scaling: (low, high): the values in the file that map to 0 and 255. Values in between are
             scaled linearly, values outside are clipped. None keeps the values unchanged.
 
+    Attributes:
+        file_place: Size and georeferencing of the first file.
+        step: Rows and columns of which the edges of windows are multiples: any.
+
     Raises:
         OSError: A file is missing, damaged or not a raster; the message names it.
         ValueError: There is no file; a file lacks a band, has another dtype than the loader
             expects, or a degenerate transform; the rasters are not on one grid, or differ in
             dtypes, scales or offsets; or ``scaling`` is not increasing, or clips all values.
     """
+
+    step = (1, 1)
 
     def __init__(
         self,
@@ -72,7 +78,8 @@ class Scene:
         first, *others = self._files()
         self.height, self.width = first.shape
         self.crs, self.transform = first.crs, first.transform
-        self._points = Points.of(first)
+        self.file_place = place_of(first)
+        self._points = self.file_place.points
         for file in (first, *others):
             if file.transform.is_degenerate:
                 raise ValueError(
@@ -121,8 +128,13 @@ class Scene:
             The image of each date, (H, W, bands) float32, and the nodata mask, (H, W) bool, which
             is true where any date is nodata.
         """
-        images, nodata = zip(*(self._read_file(file, box) for file in self._files()), strict=True)
-        return [self._scale(image) for image in images], np.any(nodata, axis=0)
+        images, nodata = zip(*self.read_dates(box), strict=True)
+        return list(images), np.any(nodata, axis=0)
+
+    def read_dates(self, box: Box) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the image of each date, (H, W, bands) float32, and its nodata mask, (H, W)."""
+        read = [self._read_file(file, box) for file in self._files()]
+        return [(self._scale(image), nodata) for image, nodata in read]
 
     def settings(self) -> dict[str, Any]:
         """Return the state of the files and how they are read, for the settings of a run."""
