@@ -140,7 +140,11 @@ TRANSFORMS = _Registry(
 )
 METRICS = _Registry(
     root.METRICS,
-    locations=['mmdynamicvis.pretraining.region_metric', 'mmdynamicvis.retrieval'],
+    locations=[
+        'mmdynamicvis.pretraining.region_metric',
+        'mmdynamicvis.pretraining.zero_shot_metric',
+        'mmdynamicvis.retrieval',
+    ],
     homes={
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),

@@ -4,14 +4,17 @@ r"""Compute initial meta-embeddings from class names with the text tower of a CL
         --model ViT-B-32 --weights RemoteCLIP-ViT-B-32.pt
 
 Every name is inserted into several prompts, and the mean of their features is projected to the
-width of the region embeddings while preserving the angles between classes. The weights are a local
-file of an open_clip model, .pt, .pth or .safetensors; nothing is downloaded and no code in the file
-is executed. Weights by OpenAI require a model named *-quickgelu.
+width of the region embeddings while preserving the angles between classes. --no-projection keeps
+the features, so that those of several files can be compared. The weights are a local file of an
+open_clip model, .pt, .pth or .safetensors, such as RemoteCLIP's or FarSLIP's, also with the long
+text positions of Long-CLIP; nothing is downloaded and no code in the file is executed. Weights by
+OpenAI and FarSLIP require a model named *-quickgelu.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -36,6 +39,9 @@ TEMPLATES = (
 )
 # Prefixes of weights that are not used to encode text.
 NO_TEXT = ('visual.', 'logit_scale', 'logit_bias')
+LONG = 'positional_embedding_res'
+"""Positions after the first 20 in weights of Long-CLIP (arXiv 2403.15378), by FarSLIP's name."""
+KEPT = 20
 SHOWN = 4  # largest number of names in a message
 
 
@@ -50,7 +56,13 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help='text file with one name per line, folder of shards with meta.json, or COCO JSON',
     )
-    parser.add_argument('--dim', type=int, default=256, help='width of the region embeddings')
+    width = parser.add_mutually_exclusive_group()
+    width.add_argument('--dim', type=int, default=256, help='width of the region embeddings')
+    width.add_argument(
+        '--no-projection',
+        action='store_true',
+        help='keep the width of the text features: for TextHead and tools/name_regions.py',
+    )
     parser.add_argument(
         '--model',
         required=True,
@@ -169,8 +181,8 @@ def load_text_weights(tower: nn.Module, path: Path) -> None:
     Raises:
         ValueError: A weight is missing, unexpected or of another shape.
     """
-    given = without_image(load_weights(path))
     own = without_image(tower.state_dict())
+    given = with_short_positions(without_image(load_weights(path)), own)
     wrong = {
         'missing': own.keys() - given.keys(),
         'unexpected': given.keys() - own.keys(),
@@ -186,6 +198,20 @@ def load_text_weights(tower: nn.Module, path: Path) -> None:
     if found:
         raise ValueError(f'{path} does not fit the text tower of --model; {"; ".join(found)}')
     tower.load_state_dict(given, strict=False)
+
+
+def with_short_positions(given: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with one embedding per position of the tower, if they are of Long-CLIP.
+
+    Long-CLIP has 248 positions: the first 20 of one tensor, the others of a second one. The text
+    tower is causal, so texts that fit into the tower's own positions have the same features.
+    """
+    if LONG not in given:
+        return given
+    rest = {name: given[name] for name in given.keys() - {LONG, 'mask1', 'mask2'}}
+    first_LD = given['positional_embedding'][:KEPT]
+    positions_LD = torch.cat([first_LD, given[LONG][KEPT:]])[: len(own['positional_embedding'])]
+    return dict(rest, positional_embedding=positions_LD)
 
 
 def without_image(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -210,19 +236,28 @@ def encode_classes(
     return torch.stack(features).cpu()
 
 
+def space_of(model: str, tower: nn.Module) -> str:
+    """Return a name of the space of a tower's features: the model and a digest of its weights.
+
+    The file format of the weights, their image tower and the prompts do not matter.
+    """
+    sha256 = hashlib.sha256()
+    for name, value in sorted(without_image(tower.state_dict()).items()):
+        sha256.update(name.encode())
+        sha256.update(value.float().cpu().numpy().tobytes())
+    return f'{Path(model).name.removesuffix(".json")} {sha256.hexdigest()}'
+
+
 def cosines(features: Tensor) -> Tensor:
     """Return the cosines (C, C) between features (C, F), float64."""
     unit = normalize(features.double(), dim=1)
     return unit @ unit.T
 
 
-def report(features_CF: Tensor, embeddings_CE: Tensor, classes: list[str]) -> None:
-    """Print how much the projection changed cosines, and the two nearest classes."""
-    after_CC = cosines(embeddings_CE)
-    change = (after_CC - cosines(features_CF)).abs().max()
-    print(f'largest change of a cosine by the projection: {change:.1e}')
+def report(embeddings_CE: Tensor, classes: list[str]) -> None:
+    """Print the two nearest classes."""
     if len(classes) > 1:
-        nearest, at = after_CC.fill_diagonal_(-2).flatten().max(0)
+        nearest, at = cosines(embeddings_CE).fill_diagonal_(-2).flatten().max(0)
         first, second = divmod(at.item(), len(classes))
         print(f'nearest classes: {classes[first]} and {classes[second]}, cosine {nearest:.4f}')
 
@@ -235,11 +270,19 @@ def main() -> None:
     device = choose_device(args.device)
     tower, tokenize = load_text_tower(args.model, args.weights, device)
     features_CF = encode_classes(tower, tokenize, classes, templates, device)
-    embeddings_CE = project_keeping_cosines(features_CF, args.dim)
+    embeddings_CE, space = features_CF, ''
+    if args.no_projection:
+        space = space_of(args.model, tower)
+    else:
+        embeddings_CE = project_keeping_cosines(features_CF, args.dim)
     args.target.parent.mkdir(parents=True, exist_ok=True)
-    save_meta_embeddings(args.target, embeddings_CE, classes)
-    print(f'wrote {len(classes)} meta-embeddings of width {args.dim} to {args.target}')
-    report(features_CF, embeddings_CE, classes)
+    save_meta_embeddings(args.target, embeddings_CE, classes, space)
+    width = embeddings_CE.shape[1]
+    print(f'wrote {len(classes)} meta-embeddings of width {width} to {args.target}')
+    if not args.no_projection:
+        change = (cosines(embeddings_CE) - cosines(features_CF)).abs().max()
+        print(f'largest change of a cosine by the projection: {change:.1e}')
+    report(embeddings_CE, classes)
 
 
 if __name__ == '__main__':

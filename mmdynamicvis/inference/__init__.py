@@ -1,7 +1,15 @@
-"""Loading of models with complete weights, the hosts' inferencers for them, prediction files."""
+"""Models with complete weights, the hosts' inferencers, names for regions, prediction files."""
 
 from mmdynamicvis.inference.inferencers import load_inferencer
-from mmdynamicvis.inference.prediction_files import write_coco, write_dota
+from mmdynamicvis.inference.prediction_files import read_detections, write_coco, write_dota
+from mmdynamicvis.inference.region_namer import RegionNamer
 from mmdynamicvis.inference.trained_model import load_model
 
-__all__ = ['load_inferencer', 'load_model', 'write_coco', 'write_dota']
+__all__ = [
+    'RegionNamer',
+    'load_inferencer',
+    'load_model',
+    'read_detections',
+    'write_coco',
+    'write_dota',
+]

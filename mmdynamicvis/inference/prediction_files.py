@@ -1,4 +1,4 @@
-"""Writing of detections as COCO JSON and as the text files of DOTA's task 1."""
+"""Detections as COCO JSON, read and written, and as the text files of DOTA's task 1, written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,66 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
 
+from mmdynamicvis.data.coco import annotation_problems, completed, load_coco
+from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.fileio import replacing, shorten
+
+
+def read_detections(path: str | Path, images: str | Path | None = None) -> dict[str, Any]:
+    """Read boxes of any detector as a complete COCO file.
+
+    Args:
+        path: A COCO file with images, categories and annotations, as :func:`write_coco` writes; or
+            a list of COCO results, as mmdet's ``CocoMetric(outfile_prefix=...)`` writes.
+        images: For a list of results, the COCO file whose images it is of.
+
+    Returns:
+        ``images``, ``categories`` and ``annotations``, with a unique ``id``, ``area`` and
+        ``iscrowd`` where they were missing. An annotation needs no category.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ValueError: A file is not in such a format; the images of a list are not given; there are
+            no boxes; or a box is of no image, not finite, in relative coordinates (0 to 1), or
+            without area inside its image. The message names the file and the first ten of these.
+    """
+    for file in (path, images):
+        if file is not None and not Path(file).is_file():
+            raise FileNotFoundError(f'{file} does not exist')
+    found = _results(Path(path))
+    if found is None:
+        if images is not None:
+            raise ValueError(f'{path} names its images itself: leave out {images}')
+        content = load_coco(path)
+        found = content['annotations']
+    elif images is None:
+        raise ValueError(f'{path} is a list of results: give the COCO file of its images, too')
+    else:
+        content = load_coco(images)
+    if not found:
+        raise ValueError(f'{path} has no boxes')
+    content = completed(dict(content, annotations=found))
+    # of a detector of other classes, the categories may be unknown, and its masks do not matter
+    boxes = [
+        {key: one[key] for key in ('image_id', 'bbox') if key in one} | dict(category_id=0)
+        for one in content['annotations']
+        if isinstance(one, dict)
+    ]
+    if len(boxes) < len(found):
+        raise ValueError(f'{path} has entries that are no objects with image_id and bbox')
+    checked = dict(content, annotations=boxes, categories=[dict(id=0, name='object')])
+    problems = [problem.message for problem in annotation_problems(checked).values()]
+    raise_problems(path, problems, 'correct or leave out these boxes')
+    return content
+
+
+def _results(path: Path) -> list | None:
+    """Return a file's list of results, or None if it has another content."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON: {error}') from error
+    return content if isinstance(content, list) else None
 
 
 def write_coco(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmdet.datasets import CocoDataset
@@ -14,6 +15,7 @@ from mmdynamicvis.data.coco import (
 )
 from mmdynamicvis.data.problems import raise_problems, require_boxes, require_images
 from mmdynamicvis.engine import seed_sample
+from mmdynamicvis.pretraining.held_out import held_out_labels
 from mmdynamicvis.registry import DATASETS
 
 REFUSED = (
@@ -42,20 +44,26 @@ class CocoRegions(CocoDataset):
 
     Args:
         seed: Seed of the augmentations.
+        held_out: Classes whose boxes are left out, for training without them; labels stay those of
+            ``metainfo``. Images with no other boxes are left out.
         **kwargs: Arguments of mmdet's ``CocoDataset``.
 
     Raises:
         ValueError: The file is not in COCO format, has no boxes, or its classes differ from
             ``metainfo`` or are in another order; or an annotation has an unknown image or category,
             a repeated id, or a box that is not finite or in relative coordinates (0 to 1). The
-            message names the file and the annotations.
+            message names the file and the annotations. Also if ``held_out`` names a class that
+            ``metainfo`` lacks.
     """
 
     METAINFO: dict = {}
     seeds_samples = True
 
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, seed: int = 0, held_out: Sequence[str] = (), **kwargs: Any
+    ) -> None:
         self.seed = seed
+        self.held_out = tuple(held_out)
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -68,7 +76,8 @@ class CocoRegions(CocoDataset):
         refused = [problem.message for problem in found if problem.reason in REFUSED]
         fix = 'complete or leave these out with tools/prepare_data/clean_coco.py'
         raise_problems(self.ann_file, refused, fix)
-        return super().load_data_list()
+        data_list = super().load_data_list()
+        return _without(data_list, held_out_labels(classes, self.held_out))
 
     def filter_data(self) -> list[dict]:
         """Apply ``filter_cfg``, then require that images exist and that there are boxes."""
@@ -89,3 +98,13 @@ class CocoRegions(CocoDataset):
         if not self.test_mode:
             seed_sample(self.seed, idx)
         return super().prepare_data(int(idx))
+
+
+def _without(data_list: list[dict], labels: list[int]) -> list[dict]:
+    """Return images without the boxes of some labels, and without images of no other boxes."""
+    kept = []
+    for data in data_list:
+        others = [box for box in data['instances'] if box['bbox_label'] not in labels]
+        if others or not data['instances']:
+            kept.append(dict(data, instances=others))
+    return kept

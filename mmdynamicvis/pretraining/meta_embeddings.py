@@ -1,4 +1,4 @@
-"""Files of initial meta-embeddings of categories, and projection of features to their width."""
+"""Files of meta-embeddings of categories, and projection of features to another width."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mmdynamicvis.fileio import shorten
 from mmdynamicvis.models.weights import import_safetensors, save_weights
 
 _TENSOR = 'meta_embeddings'
@@ -17,8 +19,37 @@ _REMEDY = 'write it with tools/text_meta_embeddings.py'
 _VANISHED = 1e-6  # length below which the direction of a projected unit vector is rounding error
 
 
+class TextEmbeddings(NamedTuple):
+    """Text features of names, in the space of a text model.
+
+    Args:
+        names: The C names.
+        features: (C, D) float32.
+        space: Text model that they come from. Features of one space can be compared, in whatever
+            files they are.
+    """
+
+    names: list[str]
+    features: Tensor
+    space: str
+
+    def of(self, names: Sequence[str]) -> Tensor:
+        """Return the features (len(names), D) of some of the names, in their order.
+
+        Raises:
+            ValueError: A name has no features; the message lists those without.
+        """
+        row = {name: i for i, name in enumerate(self.names)}
+        if missing := [name for name in names if name not in row]:
+            raise ValueError(
+                f'there are no text embeddings of {shorten(missing)}, but of '
+                f'{shorten(self.names)}: {_REMEDY} for the names that you want'
+            )
+        return self.features[[row[name] for name in names]]
+
+
 def save_meta_embeddings(
-    path: str | os.PathLike, embeddings_CE: Tensor, classes: Sequence[str]
+    path: str | os.PathLike, embeddings_CE: Tensor, classes: Sequence[str], space: str = ''
 ) -> None:
     """Write meta-embeddings and the names of their categories to a .safetensors file, atomically.
 
@@ -26,6 +57,8 @@ def save_meta_embeddings(
         path: .safetensors file to write.
         embeddings_CE: (C, E), one row per category; stored as float32.
         classes: The C names of the categories.
+        space: Text model whose own features these are; empty for embeddings that can only be
+            compared with each other, such as those of :func:`project_keeping_cosines`.
 
     Raises:
         ValueError: The number of rows and names differ, a name is repeated, or a value is not
@@ -34,7 +67,28 @@ def save_meta_embeddings(
     path = Path(path)
     _check(path, embeddings_CE, classes)
     weights = {_TENSOR: embeddings_CE.float()}
-    save_weights(weights, path, {'classes': json.dumps(list(classes))})
+    save_weights(weights, path, {'classes': json.dumps(list(classes)), 'space': space})
+
+
+def load_text_embeddings(path: str | os.PathLike) -> TextEmbeddings:
+    """Read names and their features in the space of a text model.
+
+    No code in the file is executed.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file was not written by ``save_meta_embeddings`` or is damaged, or its
+            embeddings were projected to the width of region embeddings, for these names together.
+    """
+    path = Path(path)
+    features_CD, names, space = _read(path)
+    _check(path, features_CD, names)
+    if not space:
+        raise ValueError(
+            f'{path} does not say which text model its embeddings are of, as they were projected '
+            'for its names together: run tools/text_meta_embeddings.py again with --no-projection'
+        )
+    return TextEmbeddings(names, features_CD.float(), space)
 
 
 def load_meta_embeddings(path: str | os.PathLike, classes: Sequence[str], dim: int) -> Tensor:
@@ -48,7 +102,7 @@ def load_meta_embeddings(path: str | os.PathLike, classes: Sequence[str], dim: i
             categories or its width differ.
     """
     path = Path(path)
-    embeddings_CE, names = _read(path)
+    embeddings_CE, names, _ = _read(path)
     _check(path, embeddings_CE, names)
     if set(names) != set(classes):
         raise ValueError(
@@ -117,7 +171,7 @@ def _unit_rows(rows: Tensor, shortest: float, problem: str) -> Tensor:
     return rows / lengths
 
 
-def _read(path: Path) -> tuple[Tensor, list[str]]:
+def _read(path: Path) -> tuple[Tensor, list[str], str]:
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist; {_REMEDY}')
     import_safetensors(path)  # its error says how to install the package
@@ -134,7 +188,7 @@ def _read(path: Path) -> tuple[Tensor, list[str]]:
         raise ValueError(f'{path} does not name the classes it is for; {_REMEDY}') from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{path} names its classes as {names!r}, not as a list; {_REMEDY}')
-    return embeddings_CE, names
+    return embeddings_CE, names, metadata.get('space', '')
 
 
 def _check(path: Path, embeddings_CE: Tensor, classes: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 
 from mmdynamicvis.pretraining.fmow import FMOW_CLASSES
+from mmdynamicvis.pretraining.meta_embeddings import save_meta_embeddings
 
 from .training import shrink, training_step
 
@@ -72,24 +73,29 @@ def test_classification_config_is_complete(path):
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=lambda path: path.stem)
 @pytest.mark.parametrize('selects', [True, False])
-def test_pretraining_config_trains_a_step(path, selects):
+def test_pretraining_config_trains_a_step(path, selects, tmp_path):
     cfg = Config.fromfile(path)
     shrink(cfg)
+    if path.name.startswith('text_'):
+        file = tmp_path / 'text.safetensors'
+        save_meta_embeddings(file, torch.randn(len(cfg.classes), 24), cfg.classes, 'a text model')
+        cfg.model.head.text_embeddings = str(file)
     if not selects:
         cfg.model.backbone.reduction_ratios = None
         cfg.model.selection_weight = 0.0
-    n_classes = len(cfg.classes)
+    seen = [i for i, name in enumerate(cfg.classes) if name not in cfg.get('held_out', ())]
     samples = []
     for i in range(4):
         sample = DetDataSample(metainfo=dict(img_shape=(64, 64)))
         sample.gt_instances = InstanceData(
             bboxes=torch.tensor([[8.0, 8, 40, 50], [20, 4, 60, 30]])[: i % 3],
-            labels=torch.tensor([i, n_classes - 1])[: i % 3],
+            labels=torch.tensor([seen[i], seen[-1]])[: i % 3],
         )
         samples.append(sample)
     images = list(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
     losses = training_step(cfg, dict(inputs=images, data_samples=samples))
     assert ('loss_mil' in losses) == path.name.startswith('mil_')
+    assert ('loss_text' in losses) == path.name.startswith('text_')
     assert 0 < losses['loss'] < 20
 
 
@@ -105,6 +111,14 @@ def test_pretraining_config_is_complete(path):
         HOOKS.build(hook)
     for metric in cfg.test_evaluator:
         METRICS.build(metric)
+    if 'heldout' in path.name:
+        held_out = set(cfg.held_out)
+        assert held_out < set(cfg.classes)
+        assert held_out == set(cfg.model.head.held_out)
+        assert held_out == set(cfg.train_dataloader.dataset.held_out)
+        assert all(set(metric.held_out) == held_out for metric in cfg.test_evaluator)
+        assert 'held_out' not in cfg.test_dataloader.dataset
+        assert cfg.default_hooks.checkpoint.save_best is None
     if 'fmow' in path.name:
         assert tuple(cfg.classes) == FMOW_CLASSES
         gpus, batch_size = path.name.split('_')[2].split('-')[0].split('xb')

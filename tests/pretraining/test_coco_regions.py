@@ -75,6 +75,35 @@ def test_a_part_of_the_classes(tmp_path):
     assert labels == {0, 1}
 
 
+def test_boxes_of_held_out_classes_are_left_out_and_labels_stay(tmp_path):
+    coco = content()
+    write_coco(tmp_path, coco)
+    dataset = build(tmp_path, held_out=['a', 'c'])
+    kept = {}
+    for annotation in coco['annotations']:
+        if annotation['category_id'] in (2, 4):
+            kept.setdefault(annotation['image_id'], []).append(annotation['category_id'] - 1)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    found = {info['img_id']: [x['bbox_label'] for x in info['instances']] for info in infos}
+    assert found == kept
+    assert len(found) < len(coco['images'])
+    # without held-out classes nothing is left out, and images without boxes stay
+    coco['annotations'] = [a for a in coco['annotations'] if a['image_id'] != 5]
+    (tmp_path / 'annotations.json').write_text(json.dumps(coco))
+    assert len(build(tmp_path)) == len(coco['images'])
+    assert len(build(tmp_path, held_out=['a', 'c'])) == len({*kept, 5})
+
+
+@pytest.mark.parametrize(
+    ('held_out', 'message'),
+    [(['zebra'], r"\['zebra'\] are none; give some of the classes"), (CLASSES, 'all 4 classes')],
+)
+def test_wrong_held_out_classes(tmp_path, held_out, message):
+    write_coco(tmp_path, content(n_images=2))
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path, held_out=held_out)
+
+
 def test_area_is_that_of_the_box_where_it_is_missing(tmp_path):
     coco = content(n_images=3)
     for annotation in coco['annotations']:

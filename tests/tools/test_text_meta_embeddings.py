@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmdynamicvis.pretraining.meta_embeddings import load_meta_embeddings
+from mmdynamicvis.pretraining.meta_embeddings import load_meta_embeddings, load_text_embeddings
 
 open_clip = pytest.importorskip('open_clip')
 
@@ -122,6 +122,10 @@ def test_own_templates_and_the_printed_change(run, files, tmp_path):
         (['new.safetensors', '--weights', 'https://a.org/clip.pt'], 'nothing is downloaded'),
         (['new.safetensors', '--weights', 'tiny.pt', '--dim', '0'], '--dim is 0'),
         (['new.pth', '--weights', 'tiny.pt'], 'must end with .safetensors'),
+        (
+            ['new.safetensors', '--weights', 'tiny.pt', '--dim', '9', '--no-projection'],
+            'not allowed with argument --dim',
+        ),
     ],
 )
 def test_wrong_arguments(tool, files, monkeypatch, capsys, arguments, message):
@@ -208,6 +212,63 @@ def test_image_tower_may_differ(tool, tower, tmp_path):
     torch.save(change(text, 'visual.proj', torch.ones(1)), tmp_path / 'text.pt')
     tool['load_text_weights'](tower, tmp_path / 'text.pt')
     assert torch.equal(tower.ln_final.bias, text['ln_final.bias'])
+
+
+def test_positions_of_long_clip_are_joined(tool, tower, tmp_path):
+    """The text features are those of a tower of all 60 positions, the first 20 of one tensor."""
+    long = dict(CONFIG, text_cfg=dict(CONFIG['text_cfg'], context_length=60))
+    long = open_clip.CLIP(**long).eval()
+    with torch.no_grad():
+        long.positional_embedding.normal_()
+    weights = long.state_dict()
+    exact = weights['positional_embedding']
+    mask = (torch.arange(60) < 20)[:, None]
+    weights['positional_embedding'] = torch.where(mask, exact, torch.randn(60, 16))
+    weights['positional_embedding_res'] = torch.where(mask, torch.randn(60, 16), exact)
+    weights |= dict(mask1=mask.float(), mask2=1 - mask.float())
+    names = ['zoo', 'an airport that lies beside a very long runway ' * 3]  # 4 and 30 tokens
+    with torch.no_grad():
+        expected = long.encode_text(open_clip.SimpleTokenizer(context_length=60)(names))
+        for content in (weights, dict(epoch=1, name='x', state_dict=weights)):
+            torch.save(content, tmp_path / 'long.pt')
+            tool['load_text_weights'](tower.eval(), tmp_path / 'long.pt')
+            found = tower.encode_text(open_clip.SimpleTokenizer(context_length=32)(names))
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def run_here(tool, monkeypatch, files, target, *options):
+    monkeypatch.chdir(files)
+    command = [TOOL, target, '--classes', 'classes.txt', '--model', 'tiny.json', *options]
+    monkeypatch.setattr('sys.argv', [str(part) for part in command])
+    tool['main']()
+    return load_text_embeddings(target)
+
+
+def test_features_of_several_files_share_a_space(tool, files, monkeypatch, tmp_path, capsys):
+    def run(name, *options):
+        return run_here(tool, monkeypatch, files, tmp_path / name, '--no-projection', *options)
+
+    first = run('a.safetensors', '--weights', 'tiny.pt')
+    assert first.features.shape == (4, 24)
+    cosines = torch.cosine_similarity(first.features[:, None], first.features, dim=-1)
+    torch.testing.assert_close(cosines, clip_cosines(files, tool['TEMPLATES']), rtol=0, atol=1e-5)
+    assert 'projection' not in capsys.readouterr().out
+    # the space does not depend on the format of the weights, on the prompts or on the image tower
+    (tmp_path / 'prompts.txt').write_text('{} from orbit')
+    second = run(
+        'b.safetensors', '--weights', 'tiny.safetensors', '--templates', tmp_path / 'prompts.txt'
+    )
+    assert second.space == first.space
+    assert not torch.equal(second.features, first.features)
+    weights = torch.load(files / 'tiny.pt', weights_only=True)['state_dict']
+    weights['ln_final.bias'] = weights['ln_final.bias'] + 1e-3
+    torch.save(weights, tmp_path / 'other.pt')
+    assert run('c.safetensors', '--weights', tmp_path / 'other.pt').space != first.space
+
+
+def test_projected_features_say_that_they_are(tool, files, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match='again with --no-projection'):
+        run_here(tool, monkeypatch, files, tmp_path / 'a.safetensors', '--weights', 'tiny.pt')
 
 
 def test_damaged_weights(tool, tower, files, tmp_path):

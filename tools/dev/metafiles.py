@@ -43,6 +43,7 @@ DATASETS = {
     'mass-roads': 'Massachusetts roads',
     'naip': 'your own (4 bands)',
     'nwpu': 'NWPU VHR-10',
+    'nwpu-heldout': 'NWPU VHR-10, boxes of 5 of 10 categories',
     'nwpu-rotated': 'NWPU VHR-10, derived boxes',
     'oscd': 'OSCD',
     'oscd-13bands': 'OSCD, 13 bands',
@@ -225,6 +226,7 @@ MODELS = {
             2_872_076,
             {'Ours, F1': 83.9, 'Ours, published design, F1, mean of 3 seeds': 67.7},
         ),
+        'text_dynamicvis-tiny_1xb16-6e_nwpu-heldout-128px': (2_842_626, {}),
     },
     'retrieval': {
         'pooled_dynamicvis-base_1xb64-zeroshot_bigearthnet43-256px': (
