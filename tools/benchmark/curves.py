@@ -65,7 +65,8 @@ def draw_curves(
             percent = [scale * value for value in curve.values()]
             label = f'{row["backbone"]}, {row["step_s"]:.2f} s per step'
             color = COLORS.get(row['backbone'])
-            axis.plot(list(curve), percent, 'o-', color=color, label=label)
+            steps = [int(step) for step in curve]  # text in a result file
+            axis.plot(steps, percent, 'o-', color=color, label=label)
         axis.set(title=title, xlabel=unit, ylabel=f'{metrics[title]}, %')
         axis.set_ylim(bottom=0)
         axis.legend()

@@ -127,7 +127,7 @@ MODELS = {
         ),
         'mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px': (
             3_849_691,
-            {'Ours, published design, box AP': 13.5, 'Ours, published design, mask AP': 13.2},
+            {'Ours, 24 epochs, box AP': 26.3, 'Ours, 24 epochs, mask AP': 22.4},
         ),
         'mask-rcnn_resnet18_1xb4-12e_nwpu-256px': (
             12_397_723,
