@@ -50,6 +50,7 @@ DATASETS = {
     'sentinel2': 'your own (13 bands)',
     'ssdd': 'SSDD',
     'synthetic': 'synthetic scenes',
+    'terramesh': 'your own (Sentinel-1, Sentinel-2, elevation)',
     'terramind-lulc': 'your own (Sentinel-1, Sentinel-2, elevation, land cover)',
     'ucmerced': 'UC Merced',
     'vaihingen': 'ISPRS Vaihingen',
@@ -225,6 +226,7 @@ MODELS = {
             2_872_076,
             {'Ours, F1': 83.9, 'Ours, published design, F1, mean of 3 seeds': 67.7},
         ),
+        'modality_multimodal-dynamicvis-tiny_1xb8-50e_terramesh-224px': (4_254_816, {}),
     },
     'retrieval': {
         'pooled_dynamicvis-base_1xb64-zeroshot_bigearthnet43-256px': (
