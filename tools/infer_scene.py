@@ -116,7 +116,10 @@ def parse_args() -> argparse.Namespace:
     *scenes, args.output = files or [None]
     modalities = args.__dict__.pop('modality')
     if args.output is None or bool(scenes) == bool(modalities):
-        parser.error('give SCENE OUTPUT CONFIG CHECKPOINT, or --modality instead of SCENE')
+        parser.error(
+            'give SCENE OUTPUT CONFIG CHECKPOINT, or SCENE OUTPUT NAME, and --modality in place of '
+            'SCENE for several sensors'
+        )
     args.scene = scenes or {
         name: [path for key, path in modalities if key == name] for name, _ in modalities
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from itertools import accumulate
 from operator import mul
@@ -242,7 +242,7 @@ class MultiModalDynamicVis(DynamicVis):
             name, modality = next(iter(self.modalities.items()))
             outputs, selections = self._run_modality(name, x, modality.gsd, None, routings)
             self._balance(routings)
-            return outputs, selections
+            return self._with_absent(outputs, [name]), selections
         images = self._check_batch(x)
         maps, selections = {}, {}
         for name, (pixels_NCHW, samples, gsd, _) in images.items():
@@ -250,6 +250,8 @@ class MultiModalDynamicVis(DynamicVis):
             levels, selections[name] = self._run_modality(
                 name, pixels_NCHW, gsd, channels, routings
             )
+            if not maps:
+                levels = self._with_absent(levels, images)
             cells = self.cells(name, gsd)
             maps[name] = ModalityMaps(levels, tuple(cells[i] for i in self.out_indices), samples)
         self._balance(routings)
@@ -308,6 +310,29 @@ class MultiModalDynamicVis(DynamicVis):
                 routings.append(found)
             settings.append(setting)
         return self._run_stages(x_NCHW, settings)
+
+    def _with_absent(self, levels: Any, present: Collection[str]) -> Any:
+        """Return maps with zero gradients for what belongs to absent modalities alone.
+
+        Other processes may have them, and DistributedDataParallel waits for every gradient.
+        """
+        if not self.training or not torch.is_grad_enabled():
+            return levels
+        parts: list[nn.Module] = []
+        for name in self.modalities.keys() - set(present):
+            for of_all in (self.tokenizers, self.merger_norms, self.prompts or {}):
+                parts += [of_all[name]] if name in of_all else []
+            if name not in self.tokenizers:  # the primary one
+                parts.append(self.stages[0].merger)
+                if len(self.merger_norms):
+                    parts += [stage.merger.norm for stage in self.stages[1:]]
+        used = [p for part in parts for p in part.parameters() if p.requires_grad]
+        if not used:
+            return levels
+        zero = 0 * sum(parameter.sum() for parameter in used)
+        if isinstance(levels, Tensor):
+            return levels + zero
+        return tuple(level + zero.to(level.dtype) for level in levels)
 
     def _own_norm(self, name: str, stage: int) -> nn.Module | None:
         if stage == 0 or name not in self.merger_norms:

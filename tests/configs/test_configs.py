@@ -30,6 +30,7 @@ PAGES += sorted(CHECKOUT.glob('configs/*/README.md'))
 CLASSIFICATION = sorted((CHECKOUT / 'configs/classification').glob('*.py'))
 CLASSIFICATION = [path for path in CLASSIFICATION if 'multimodal-' not in path.name]
 PRETRAINING = sorted((CHECKOUT / 'configs/pretraining').glob('*.py'))
+PRETRAINING = [path for path in PRETRAINING if 'multimodal-' not in path.name]
 
 
 def test_basenames_are_unique_in_the_repository():

@@ -23,6 +23,9 @@ LAND_COVER = CHECKOUT / (
 BIGEARTHNET = CHECKOUT / (
     'configs/classification/multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px.py'
 )
+PRETRAINING = CHECKOUT / (
+    'configs/pretraining/modality_multimodal-dynamicvis-tiny_1xb8-50e_terramesh-224px.py'
+)
 WIDTHS = (8, 12, 16, 20)
 S2 = 'S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP'
 S1 = 'S1A_IW_GRDH_1SDV_20170613T165043'
@@ -38,13 +41,15 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
         cfg.model.neck.update(in_channels=WIDTHS, out_channels=8)
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
         cfg.model.auxiliary_head.update(in_channels=8, channels=8)
+    elif path == PRETRAINING:
+        cfg.model.neck.in_channels = WIDTHS[-1:]
     else:
         cfg.model.neck[0].update(in_channels=WIDTHS[-1:], out_channels=8)
         cfg.model.head.in_channels = 8
     for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = str(data_root)
+        if loader := cfg[f'{split}_dataloader']:
+            loader.update(num_workers=0, persistent_workers=False)
+            loader.dataset.data_root = str(data_root)
     cfg.train_dataloader.batch_size = 2
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2, val_interval=2)
     cfg.param_scheduler = None
@@ -92,13 +97,16 @@ def test_config_is_complete(path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     for split in ('train', 'val', 'test'):
+        if cfg[f'{split}_dataloader'] is None:
+            assert path == PRETRAINING and split != 'train'
+            continue
         dataset = cfg[f'{split}_dataloader'].dataset
         classes = DATASETS.build(dict(dataset, lazy_init=True)).metainfo['classes']
         heads = [cfg.model[key] for key in cfg.model if key.endswith('head')]
-        assert {head.num_classes for head in heads} == {len(classes)}
+        assert {head.num_classes for head in heads} == ({len(classes)} if heads else set())
         assert dataset.data_root == cfg.data_root
     evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
-    for evaluator in evaluators:
+    for evaluator in filter(None, evaluators):
         METRICS.build(evaluator)
     MODELS.build(cfg.data_preprocessor)
 
@@ -141,6 +149,43 @@ def test_land_cover_from_training_to_test(tmp_path):
     assert run.returncode == 0, run.stderr
     (scores,) = (tmp_path / 'tested').glob('*/*.json')
     assert json.loads(scores.read_text())['mIoU'] == pytest.approx(metrics['mIoU'])
+
+
+def test_pretraining_from_tiles_to_land_cover(tmp_path):
+    """The README's commands: train, convert, and start the land cover config from the weights."""
+    data = write_tiles(tmp_path / 'data')
+    (data / 'train/DEM/tile_1.tif').unlink()
+    cfg = load(PRETRAINING, data, tmp_path / 'work')
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
+    # a tile of 64 px has 2 x 2 cells of 320 m, of which often none is hidden
+    cfg.model.neck.cells, cfg.model.backbone.cell = (80.0,), 80.0
+    runner = Runner.from_cfg(cfg)
+    before = {key: value.clone() for key, value in runner.model.state_dict().items()}
+    runner.train()
+    trained = runner.model.state_dict()
+    for part in ('backbone.', 'neck.'):
+        assert any((trained[key] != before[key]).any() for key in trained if key.startswith(part))
+    log = next((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text()
+    assert 0 < json.loads(log.splitlines()[0])['loss_hidden'] < 20
+
+    weights = tmp_path / 'weights.safetensors'
+    script = CHECKOUT / 'tools/convert_checkpoint.py'
+    run = run_tool(script, tmp_path / 'work/epoch_1.pth', weights, '--parts', 'backbone')
+    assert run.returncode == 0, run.stderr
+    cfg = load(LAND_COVER, data, tmp_path / 'fine')
+    cfg.merge_from_dict(
+        {
+            'model.backbone.init_cfg.type': 'Pretrained',
+            'model.backbone.init_cfg.prefix': 'backbone.',
+            'model.backbone.init_cfg.checkpoint': str(weights),
+        }
+    )
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    model.init_weights()
+    loaded = model.backbone.state_dict()
+    assert loaded.keys() == {key[9:] for key in trained if key.startswith('backbone.')}
+    for key, value in loaded.items():
+        torch.testing.assert_close(value, trained[f'backbone.{key}'], rtol=0, atol=0)
 
 
 @pytest.mark.shared_data

@@ -51,6 +51,7 @@ DATASETS = {
     'sentinel2': 'your own (13 bands)',
     'ssdd': 'SSDD',
     'synthetic': 'synthetic scenes',
+    'terramesh': 'your own (Sentinel-1, Sentinel-2, elevation)',
     'terramind-lulc': 'your own (Sentinel-1, Sentinel-2, elevation, land cover)',
     'ucmerced': 'UC Merced',
     'vaihingen': 'ISPRS Vaihingen',
@@ -226,6 +227,7 @@ MODELS = {
             2_872_076,
             {'Ours, F1': 83.9, 'Ours, published design, F1, mean of 3 seeds': 67.7},
         ),
+        'modality_multimodal-dynamicvis-tiny_1xb8-50e_terramesh-224px': (4_254_816, {}),
         'text_dynamicvis-tiny_1xb16-6e_nwpu-heldout-128px': (2_842_626, {}),
     },
     'retrieval': {
