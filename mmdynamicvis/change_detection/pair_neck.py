@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from mmcv.cnn import ConvModule
@@ -18,6 +18,7 @@ from mmseg.models.backbones.unet import BasicConvBlock
 from mmseg.models.utils import UpConvBlock
 from torch import Tensor, nn
 
+from mmdynamicvis.change_detection.date_mixer import DateMixer
 from mmdynamicvis.registry import MODELS
 
 Maps = Sequence[Tensor]
@@ -29,19 +30,56 @@ def _spread(maps: Maps) -> Tensor:
     return stack.amax(0) - stack.amin(0)
 
 
+FusionMode = Literal[
+    'concat',
+    'sum',
+    'difference',
+    'mamba_concat',
+    'mamba_interleave',
+    'mamba_side_by_side',
+    'mamba_all',
+]
 _COMBINE = {'concat': lambda maps: torch.cat(tuple(maps), 1), 'sum': sum, 'difference': _spread}
+_MAMBA_ORDERS = {
+    'mamba_concat': ('concat',),
+    'mamba_interleave': ('interleave',),
+    'mamba_side_by_side': ('side_by_side',),
+    'mamba_all': ('concat', 'interleave', 'side_by_side'),
+}
+
+
+class _MambaCombine(nn.Module):
+    """Concatenates the maps that mixers of one or several orders return."""
+
+    def __init__(self, channels: int, num_dates: int, mode: str) -> None:
+        super().__init__()
+        self.mixers = nn.ModuleList(
+            DateMixer(channels, num_dates, order) for order in _MAMBA_ORDERS[mode]
+        )
+        self.num_maps = sum(mixer.num_maps for mixer in self.mixers)
+
+    def forward(self, maps: Maps) -> Tensor:
+        return torch.cat([mixed for mixer in self.mixers for mixed in mixer(maps)], 1)
 
 
 @MODELS.register_module()
 class PairFusion(BaseModule):
     """Fuses the dates at each level: combines their maps and applies a 1 x 1 convolution.
 
+    The modes that begin with 'mamba' let the tokens of the dates exchange information in a Mamba
+    mixer before the convolution, as in ChangeMamba (arXiv 2404.03425), see
+    :class:`~mmdynamicvis.change_detection.date_mixer.DateMixer`. They work at any height and width.
+
     Args:
         channels: Number of channels of every map, and of the output.
         num_levels: Number of levels.
         mode: 'concat' is sensitive to the order of the dates. 'sum' and 'difference', abs(a - b) of
-            two dates, are not: exchanging the dates gives the same maps.
-        num_dates: Number of dates, used by 'concat'.
+            two dates, are not: exchanging the dates gives the same maps. 'mamba_concat' mixes
+            tokens whose channels are joined, 'mamba_interleave' maps whose columns alternate
+            between the dates, 'mamba_side_by_side' maps next to each other, and 'mamba_all', which
+            is ChangeMamba's decoder, concatenates the results of these three. All four are
+            sensitive to the order.
+        num_dates: Number of dates, not used by 'sum' and 'difference'.
         bias: Bias of the convolutions, as in mmcv's ``ConvModule``.
         norm_cfg: Norm after each convolution.
         act_cfg: Activation after each norm.
@@ -55,7 +93,7 @@ class PairFusion(BaseModule):
         self,
         channels: int,
         num_levels: int,
-        mode: Literal['concat', 'sum', 'difference'] = 'concat',
+        mode: FusionMode = 'concat',
         num_dates: int = 2,
         bias: bool | str = 'auto',
         norm_cfg: dict | None = dict(type='BN'),
@@ -63,10 +101,16 @@ class PairFusion(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if mode not in _COMBINE:
-            raise ValueError(f'mode is {mode!r}; choose one of {sorted(_COMBINE)}')
+        if mode not in get_args(FusionMode):
+            raise ValueError(f'mode is {mode!r}; choose one of {get_args(FusionMode)}')
         self.mode = mode
         in_channels = channels * num_dates if mode == 'concat' else channels
+        self.mixers = None
+        if mode in _MAMBA_ORDERS:
+            self.mixers = nn.ModuleList(
+                _MambaCombine(channels, num_dates, mode) for _ in range(num_levels)
+            )
+            in_channels = channels * self.mixers[0].num_maps
         self.convs = nn.ModuleList(
             ConvModule(in_channels, channels, 1, bias=bias, norm_cfg=norm_cfg, act_cfg=act_cfg)
             for _ in range(num_levels)
@@ -74,9 +118,12 @@ class PairFusion(BaseModule):
 
     def forward(self, *dates: Maps) -> list[Tensor]:
         """Return one map (B, C, H, W) per level, given the maps of each date."""
-        combine = _COMBINE[self.mode]
+        combines = self.mixers or [_COMBINE[self.mode]] * len(self.convs)
         levels = zip(*dates, strict=True)
-        return [conv(combine(maps)) for conv, maps in zip(self.convs, levels, strict=True)]
+        return [
+            conv(combine(maps))
+            for conv, combine, maps in zip(self.convs, combines, levels, strict=True)
+        ]
 
 
 @MODELS.register_module()
@@ -135,17 +182,22 @@ class PairNeck(BaseModule):
         fpn: Config of a feature pyramid of a host, applied to all dates as one batch; weights of
             the pretraining's pyramid fit.
         fusion: Config of the neck that fuses the dates.
-        decoder: Config of the neck that decodes the fused maps.
+        decoder: Config of the neck that decodes the fused maps; None for a head that decodes them
+            itself, such as mmseg's ``Mask2FormerHead``.
         init_cfg: As in mmengine.
     """
 
     def __init__(
-        self, fpn: dict, fusion: dict, decoder: dict, init_cfg: dict | None = None
+        self,
+        fpn: dict,
+        fusion: dict,
+        decoder: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.fpn = MODELS.build(fpn)
         self.fusion = MODELS.build(fusion)
-        self.decoder = MODELS.build(decoder)
+        self.decoder = None if decoder is None else MODELS.build(decoder)
 
     def forward(self, *dates: Maps) -> list[Tensor]:
         """Return the change features, one map per level, the finest first.
@@ -156,4 +208,5 @@ class PairNeck(BaseModule):
         levels = self.fpn([torch.cat(maps) for maps in zip(*dates, strict=True)])
         # not chunk, with which torch.export would fix the batch size
         of_dates = [level.unflatten(0, (len(dates), -1)).unbind() for level in levels]
-        return self.decoder(self.fusion(*zip(*of_dates, strict=True)))
+        fused = self.fusion(*zip(*of_dates, strict=True))
+        return fused if self.decoder is None else self.decoder(fused)

@@ -164,8 +164,8 @@ class DynamicVis(BaseModule):
         strides: Strides of the patch mergers, one per stage.
         reduction_ratios: Fraction of the tokens that each stage drops, in [0, 1); None, for a stage
             or for all stages, means no selection.
-        scan_mode: 'mean' or 'gate' combine a forward and a reverse pass; 'forward' has no reverse
-            pass.
+        scan_mode: 'mean' or 'gate' combine a forward and a reverse pass; 'shuffle_gate' adds a pass
+            over shuffled tokens, as in RSMamba; 'forward' has no reverse pass.
         global_tokens: ``position`` 'head', 'mid', 'headtail' or 'none', and ``num``, where None
             means one per row of tokens.
         selection_noise: ``type`` 'fixed' or 'decay' (to zero at the end of a Runner's training) and

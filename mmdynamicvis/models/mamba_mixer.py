@@ -12,10 +12,32 @@ from torch.nn.functional import linear
 from mmdynamicvis.models.kept import Kept
 from mmdynamicvis.models.weight_decay import without_decay
 from mmdynamicvis.ops import causal_conv1d, selective_scan
+from mmdynamicvis.ops.selective_scan import Direction
 
-ScanMode = Literal['mean', 'gate', 'forward']
+ScanMode = Literal['mean', 'gate', 'shuffle_gate', 'forward']
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
+NUM_GATED = {'gate': 2, 'shuffle_gate': 3}
+"""Scan mode with a gate -> number of passes that it weights."""
+_PRIME = 2147483579
+_SEED = 1618033988
+
+
+def fixed_permutation(length: int, device: torch.device | str | None = None) -> Tensor:
+    """Return the permutation of the tokens that 'shuffle_gate' scans outside of training, (L,).
+
+    It sorts positions i by (i + s)^3 mod p, for the prime p = 2147483579 and the seed s =
+    1618033988. The keys are distinct, because p - 1 is not a multiple of 3. So the order depends on
+    the length only: it is the same on all devices and in all versions, and an exported graph
+    computes it for any length, without a buffer.
+
+    Args:
+        length: Number of tokens L, less than p - s.
+        device: Device of the result, which is int64.
+    """
+    base = torch.arange(length, device=device) + _SEED
+    # factors below 2^31 have a product that an int64 holds
+    return (base * base % _PRIME * base % _PRIME).argsort()
 
 
 class MambaMixer(nn.Module):
@@ -28,7 +50,10 @@ class MambaMixer(nn.Module):
     Args:
         dim: Channels d of the tokens.
         scan_mode: How the passes are merged: 'mean' of both; 'gate', weights per image from the
-            token means of both; or 'forward', no reverse pass.
+            token means of both; 'shuffle_gate', the same with a third pass over shuffled tokens
+            (RSMamba, arXiv 2403.19654), which costs another convolution and scan; or
+            'forward', no reverse pass. In training each call draws a permutation from torch's
+            generator of the device; in eval mode it is :func:`fixed_permutation`.
         d_state: Size N of the state of a channel.
         d_conv: Width of the causal depthwise convolution.
         expand: Inner channels over d.
@@ -62,8 +87,9 @@ class MambaMixer(nn.Module):
         self.A_log = without_decay(nn.Parameter(torch.empty(d_inner, d_state)))
         self.D = without_decay(nn.Parameter(torch.empty(d_inner)))
         self.out_proj = nn.Linear(d_inner, dim, bias=False)
-        if scan_mode == 'gate':
-            self.direction_gate = nn.Linear(2 * dim, 2, bias=False)
+        if scan_mode in NUM_GATED:
+            passes = NUM_GATED[scan_mode]
+            self.direction_gate = nn.Linear(passes * dim, passes, bias=False)
         self._kept_A = Kept()
         self.reset_state_parameters()
 
@@ -88,11 +114,23 @@ class MambaMixer(nn.Module):
         """Mix tokens (B, L, C) along the sequence, and return those of them that are kept."""
         x_BLD, z_BLD = self.in_proj(x_BLC).chunk(2, dim=-1)
         direction = 'forward' if self.scan_mode == 'forward' else 'both'
+        y = self._scan(x_BLD, z_BLD, direction)
+        if self.scan_mode == 'shuffle_gate':
+            order_L = self._order(x_BLD)
+            shuffled_BLD = self._scan(x_BLD[:, order_L], z_BLD[:, order_L], 'forward')
+            y = torch.cat([y, shuffled_BLD[:, order_L.argsort()].unsqueeze(0)])
+        y_BLD = self._gate(y) if self.scan_mode in NUM_GATED else y
+        y_BKD = y_BLD[:, kept]
+        # the projection would copy the parts of several images, which costs more than it saves
+        return self.out_proj(y_BKD) if y_BKD.is_contiguous() else self.out_proj(y_BLD)[:, kept]
+
+    def _scan(self, x_BLD: Tensor, z_BLD: Tensor, direction: Direction) -> Tensor:
+        """Convolve and scan: (B, L, D), or both passes (2, B, L, D) if these are not averaged."""
         x = causal_conv1d(
             x_BLD, self.conv1d.weight.squeeze(1), self.conv1d.bias, direction, self.backend
         )
         dt, B, C = self.x_proj(x).split(self.split, dim=-1)
-        y = selective_scan(
+        return selective_scan(
             x,
             linear(dt, self.dt_proj.weight),
             self._kept_A(self, lambda: -torch.exp(self.A_log.float()), self.A_log),
@@ -106,10 +144,12 @@ class MambaMixer(nn.Module):
             average=self.scan_mode == 'mean',
             backend=self.backend,
         )
-        y_BLD = self._gate(y) if self.scan_mode == 'gate' else y
-        y_BKD = y_BLD[:, kept]
-        # the projection would copy the parts of several images, which costs more than it saves
-        return self.out_proj(y_BKD) if y_BKD.is_contiguous() else self.out_proj(y_BLD)[:, kept]
+
+    def _order(self, like_BLC: Tensor) -> Tensor:
+        length, device = like_BLC.shape[1], like_BLC.device
+        if self.training:
+            return torch.randperm(length, device=device)
+        return fixed_permutation(length, device)
 
     def _gate(self, y_KBLD: Tensor) -> Tensor:
         means_KBC = self.out_proj(y_KBLD.mean(2))

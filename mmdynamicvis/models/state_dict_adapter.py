@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from mmdynamicvis.band_names import spelling
 from mmdynamicvis.fileio import shorten
+from mmdynamicvis.models.mamba_mixer import NUM_GATED
 from mmdynamicvis.models.state_dict_map import position_grid, to_ours, unflatten_position
 from mmdynamicvis.models.stem_bands import bands_of, take_by_name, with_bands, without_prefix
 
@@ -256,6 +257,8 @@ def infer_arguments(weights: dict[str, Tensor], patch_stride: int = 4) -> dict[s
         grid = position_grid(position.shape[1]) if published else position.shape[2:]
         if grid is not None:
             arguments['img_size'] = [patch_stride * tokens for tokens in grid]
-    if any('.direction_gate.' in name for name in weights):
-        arguments['scan_mode'] = 'gate'
+    gates = [tensor for name, tensor in weights.items() if '.direction_gate.' in name]
+    if gates:
+        modes = {passes: mode for mode, passes in NUM_GATED.items()}
+        arguments['scan_mode'] = modes.get(len(gates[0]), 'gate')
     return arguments

@@ -15,6 +15,7 @@ from mmdynamicvis.models.state_dict_map import to_ours, to_published
 OPTIONS = {
     'default': {},
     'gate': dict(scan_mode='gate'),
+    'shuffle_gate': dict(scan_mode='shuffle_gate'),
     'forward': dict(scan_mode='forward'),
     'dense': dict(reduction_ratios=None),
     'partly dense': dict(reduction_ratios=(None, 3 / 4, None, 0)),
