@@ -19,19 +19,8 @@ from mmdynamicvis.data.sensors import SENSORS, number_or_name
 from mmdynamicvis.scenes import Pace, infer_scene
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        usage='%(prog)s SCENE [SCENE] OUTPUT {CONFIG CHECKPOINT | NAME} [options]',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        'files',
-        nargs='+',
-        metavar='FILE',
-        help='raster, or rasters of two dates; file to write: .tif, .gpkg or .geojson; config; '
-        'checkpoint. The name of trained weights replaces config and checkpoint',
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of models and rasters, which infer_archive.py has, too."""
     parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
     parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
     parser.add_argument(
@@ -68,6 +57,22 @@ def parse_args() -> argparse.Namespace:
         default=0.5,
         help='overlap from which objects of two tiles count as the same (%(default)s)',
     )
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        usage='%(prog)s SCENE [SCENE] OUTPUT {CONFIG CHECKPOINT | NAME} [options]',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'files',
+        nargs='+',
+        metavar='FILE',
+        help='raster, or rasters of two dates; file to write: .tif, .gpkg or .geojson; config; '
+        'checkpoint. The name of trained weights replaces config and checkpoint',
+    )
+    add_options(parser)
     parser.add_argument('--batch-size', type=int, default=1, help='tiles per batch (%(default)s)')
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
     parser.add_argument('--max-tiles', type=int, help='tiles of this run; the next run continues')

@@ -23,6 +23,7 @@ from rasterio.windows import Window as RasterWindow
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
 from mmdynamicvis.data.grids import Points, check_encodings, check_places, place_of
 from mmdynamicvis.scenes.grid import Box
+from mmdynamicvis.scenes.remote import again, open_raster
 
 Window = list[np.ndarray]
 """The images of a window, one per date, each (H, W, bands) float32."""
@@ -42,7 +43,7 @@ class Scene:
     As a context manager it limits GDAL's cache and closes the files at the end.
 
     Args:
-        paths: A raster that GDAL reads, or one per date.
+        paths: A raster that GDAL reads, or one per date: a path, or a URL (http, https or s3).
         loader: Selects the bands and determines nodata pixels.
         scaling: (low, high): the values in the file that map to 0 and 255. Values in between are
             scaled linearly, values outside are clipped. None keeps the values unchanged.
@@ -137,24 +138,14 @@ class Scene:
     def _files(self) -> list[rasterio.DatasetReader]:
         """Return the open files of this thread; GDAL's file handles are not thread-safe."""
         if not hasattr(self._of_thread, 'files'):
-            self._of_thread.files = [self._open(path) for path in self.paths]
+            self._of_thread.files = [open_raster(path) for path in self.paths]
             self._open_files += self._of_thread.files
         return self._of_thread.files
-
-    @staticmethod
-    def _open(path: str) -> rasterio.DatasetReader:
-        try:
-            return rasterio.open(path)
-        except RasterioError as error:
-            raise OSError(
-                f'cannot open {path} as a raster ({error}). Give a GeoTIFF or another file that '
-                'GDAL reads'
-            ) from error
 
     def _read_file(self, file: rasterio.DatasetReader, box: Box) -> tuple[np.ndarray, np.ndarray]:
         window = RasterWindow.from_slices((box.top, box.bottom), (box.left, box.right))
         try:
-            return self.loader.read(file, window)
+            return again(lambda: self.loader.read(file, window), file.name)
         except RasterioError as error:
             raise OSError(
                 f'cannot read {box} of {file.name} ({cause(error)}). Copy or download the file '
@@ -217,9 +208,9 @@ def _all_files(path: str) -> set[str]:
     while left:
         name = left.pop()
         try:
-            with rasterio.open(name) as file:
+            with open_raster(name) as file:
                 files = {name, *file.files}
-        except RasterioError:  # a metadata file, or a missing source
+        except OSError:  # a metadata file, or a missing source
             files = {name}
         left += files - found - {name}
         found |= files
