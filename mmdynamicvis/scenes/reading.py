@@ -122,7 +122,8 @@ class Scene:
             The image of each date, (H, W, bands) float32, and the nodata mask, (H, W) bool, which
             is true where any date is nodata.
         """
-        images, nodata = zip(*(self._read_file(file, box) for file in self._files()), strict=True)
+        found = [self._read_file(number, box) for number in range(len(self.paths))]
+        images, nodata = zip(*found, strict=True)
         return [self._scale(image) for image in images], np.any(nodata, axis=0)
 
     def settings(self) -> dict[str, Any]:
@@ -142,13 +143,15 @@ class Scene:
             self._open_files += self._of_thread.files
         return self._of_thread.files
 
-    def _read_file(self, file: rasterio.DatasetReader, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    def _read_file(self, number: int, box: Box) -> tuple[np.ndarray, np.ndarray]:
         window = RasterWindow.from_slices((box.top, box.bottom), (box.left, box.right))
+        path = self.paths[number]
+
         try:
-            return again(lambda: self.loader.read(file, window), file.name)
+            return again(lambda: self.loader.read(self._files()[number], window), path)
         except RasterioError as error:
             raise OSError(
-                f'cannot read {box} of {file.name} ({cause(error)}). Copy or download the file '
+                f'cannot read {box} of {path} ({cause(error)}). Copy or download the file '
                 'again, and of a .vrt what it points to'
             ) from error
 
@@ -167,8 +170,8 @@ class Scene:
         values = []
         for top, left in product(tops, lefts):
             box = Box(top, left, min(top + SAMPLE, self.height), min(left + SAMPLE, self.width))
-            for file in self._files():
-                image, nodata = self._read_file(file, box)
+            for number in range(len(self.paths)):
+                image, nodata = self._read_file(number, box)
                 values.append(image[~nodata].ravel())
         found = np.concatenate(values)
         if found.size and (found.max() <= low or found.min() >= high):

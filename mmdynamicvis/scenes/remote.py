@@ -45,8 +45,8 @@ def gdal_name(path: str) -> str:
 
 
 def is_remote(path: str) -> bool:
-    """Whether GDAL reads a path over the network."""
-    return path.startswith(('/vsicurl', '/vsis3', '/vsigs', '/vsiaz'))
+    """Whether GDAL reads a path or URL over the network."""
+    return gdal_name(path).startswith(('/vsicurl', '/vsis3', '/vsigs', '/vsiaz'))
 
 
 def gdal_options() -> dict[str, str]:
@@ -65,7 +65,7 @@ def open_raster(path: str) -> rasterio.DatasetReader:
             return rasterio.open(gdal_name(path))
     except RasterioError as error:
         advice = 'Give a GeoTIFF or another file that GDAL reads'
-        if is_remote(gdal_name(path)):
+        if is_remote(path):
             advice = (
                 'Does the server answer, and does the address need a login? Retries and timeouts '
                 "are GDAL's, GDAL_HTTP_MAX_RETRY and GDAL_HTTP_CONNECTTIMEOUT in the environment"
@@ -73,7 +73,7 @@ def open_raster(path: str) -> rasterio.DatasetReader:
         raise OSError(f'cannot open {path} as a raster ({error}). {advice}') from error
 
 
-def again(read: Callable[[], Result], path: str, delays: tuple[float, ...] | None = None) -> Result:
+def again(read: Callable[[], Result], path: str) -> Result:
     """Return what a function returns that reads a remote raster, after several attempts if needed.
 
     GDAL itself repeats requests that a server refuses for now, and connections that are not made;
@@ -81,17 +81,21 @@ def again(read: Callable[[], Result], path: str, delays: tuple[float, ...] | Non
 
     Args:
         read: The function.
-        path: GDAL's name of the raster; local ones are read once.
-        delays: Seconds before further attempts, by default ``DELAYS``.
+        path: Path or URL of the raster; local ones are read once.
 
     Raises:
         RasterioError: The last attempt failed.
     """
-    for delay in DELAYS if delays is None else delays:
+    if not is_remote(path):
+        return read()
+    for delay in (*DELAYS, None):
         try:
             return read()
-        except RasterioError:
-            if not is_remote(path):
-                raise
+        except ValueError:  # of what was read
+            raise
+        # after an error, rasterio may raise exceptions whose classes it does not export
+        except Exception as error:
+            if delay is None:
+                raise RasterioError(str(error)) from error
             time.sleep(delay)
-    return read()
+    raise AssertionError('the last attempt returns or raises')

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas
 import numpy as np
+import psutil
 import pytest
 import rasterio
 from rasterio.transform import from_origin
@@ -16,7 +21,7 @@ from mmdynamicvis.archive import infer_archive
 from mmdynamicvis.scenes import Pace, infer_scene
 
 from ..scenes.scenes import noise, write
-from ..scenes.test_infer_scene import BOXES, Trained
+from ..scenes.test_infer_scene import BOXES, ROADS, Trained
 
 QUIET = Pace(progress=False)
 WINDOWS = dict(tile=64, overlap=16)
@@ -41,7 +46,7 @@ def objects_of(path: Path) -> bytes:
 
 
 @pytest.mark.slow
-def test_objects_with_failures_and_a_second_run(tmp_path, checkout, ray_cluster) -> None:
+def test_objects_of_scenes_some_of_which_fail(tmp_path, checkout, ray_cluster) -> None:
     config = model(checkout, BOXES, tmp_path)
     scenes = tmp_path / 'in'
     for folder in ('x', 'y'):
@@ -100,15 +105,79 @@ def test_objects_with_failures_and_a_second_run(tmp_path, checkout, ray_cluster)
         )
     )
 
-    # the second run does what failed, and that alone
-    before = {path: path.stat().st_mtime_ns for path in (out / 'scenes').iterdir()}
-    write(scenes / 'broken.tif', noise(64, 64))
-    made = infer_archive(scenes, out, *config, **options)
-    assert made.done == 4
+
+def expected(folder: Path, scenes: list[Path], config: tuple[str, Path]) -> dict[str, bytes]:
+    """Return the output of each scene by infer_scene."""
+    folder.mkdir()
+    for scene in scenes:
+        infer_scene(scene, folder / scene.name, *config, device='cpu', pace=QUIET, **WINDOWS)
+    return {scene.name: (folder / scene.name).read_bytes() for scene in scenes}
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children(recursive=True) if 'infer' in child.name()]
+
+
+@pytest.mark.exhaustive
+def test_killed_workers_killed_driver_and_second_runs(tmp_path, checkout) -> None:
+    config = model(checkout, ROADS, tmp_path)
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    sizes = [64, 100, 150, 220, 300, 520] * 4
+    scenes = [
+        write(folder / f'{number:02}.tif', noise(size, size + number))
+        for number, size in enumerate(sizes)
+    ]
+    command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
+    command = [*command, '--workers', '2', '--tile', '64', '--overlap', '16']
+
+    def finished() -> int:
+        return len([*(out / 'scenes').glob('*.tif')]) if out.exists() else 0
+
+    def windows_in_work() -> int:
+        return len([*out.glob('scenes/*.work/*.npz')])
+
+    def start() -> subprocess.Popen:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def wait(until: Callable[[], bool]) -> None:
+        while not until():
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.05)
+
+    process = start()
+    wait(lambda: finished() >= 1 and windows_in_work())
+    victim = children(psutil.Process(process.pid))[0]
+    victim.kill()  # kill -9 of a worker
+    done = finished()
+    wait(lambda: finished() >= done + 2 and windows_in_work())
+    process.kill()  # kill -9 of the driver
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in (out / 'scenes').glob('*.tif')}
+    assert 3 <= len(before) < len(scenes)
+    process = start()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    write(scenes / 'b.tif', noise(96, 96))
-    made = infer_archive(scenes, out, *config, **options)
-    reasons = {Path(source).stem: reason for source, reason in made.failed.items()}
-    assert 'changed since scenes/b.gpkg was made' in reasons['b']
-    with pytest.raises(ValueError, match=r'results of another run: min_score was 0\.0 and is 0\.5'):
-        infer_archive(scenes, out, *config, **{**options, 'min_score': 0.5})
+    found = {path.name: path.read_bytes() for path in (out / 'scenes').iterdir()}
+    assert found == expected(tmp_path / 'alone', scenes, config)
+    rows = rows_of(out)
+    assert len(rows) == len(scenes)
+    assert {row['status'] for row in rows.values()} == {'done'}
+
+    # a scene that fails is named by the exit status, done once it is whole; a changed one is named
+    (folder / 'late.tif').write_text('no raster')
+    write(scenes[0], noise(70, 70))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert '2 scenes failed' in done.stderr
+    assert 'changed since scenes/00.tif was made' in done.stderr
+    assert 'late.tif as a raster' in done.stderr
+    write(folder / 'late.tif', noise(64, 64))
+    (out / 'scenes/00.tif').unlink()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len([*(out / 'scenes').iterdir()]) == len(scenes) + 1
+    done = subprocess.run([*command, '--probabilities'], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'probabilities was False and is True' in done.stderr
