@@ -123,7 +123,7 @@ def test_killed_workers_killed_driver_and_second_runs(tmp_path, checkout) -> Non
     config = model(checkout, ROADS, tmp_path)
     folder, out = tmp_path / 'in', tmp_path / 'out'
     folder.mkdir()
-    sizes = [64, 100, 150, 220, 300, 520] * 4
+    sizes = [64, 100, 150, 220, 300, 520] * 2
     scenes = [
         write(folder / f'{number:02}.tif', noise(size, size + number))
         for number, size in enumerate(sizes)
@@ -165,7 +165,19 @@ def test_killed_workers_killed_driver_and_second_runs(tmp_path, checkout) -> Non
     assert len(rows) == len(scenes)
     assert {row['status'] for row in rows.values()} == {'done'}
 
-    # a scene that fails is named by the exit status, done once it is whole; a changed one is named
+
+@pytest.mark.exhaustive
+def test_exit_status_and_second_runs(tmp_path, checkout) -> None:
+    config = model(checkout, ROADS, tmp_path)
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    scenes = [write(folder / f'{number:02}.tif', noise(64, 64)) for number in range(2)]
+    command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
+    command = [*command, '--workers', '1', '--tile', '64', '--overlap', '16']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    # a scene that fails is named, and done once it is whole; a changed one is named
     (folder / 'late.tif').write_text('no raster')
     write(scenes[0], noise(70, 70))
     done = subprocess.run(command, capture_output=True, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import geopandas
@@ -94,3 +95,10 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / 'x.doc').touch()
     with pytest.raises(ValueError, match='is no archive'):
         list_scenes(tmp_path / 'x.doc')
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    monkeypatch.delitem(sys.modules, 'mmdynamicvis.archive.cluster')
+    with pytest.raises(ImportError, match=r"pip install 'mmdynamicvis\[archive\]'"):
+        import mmdynamicvis.archive.cluster  # noqa: F401
