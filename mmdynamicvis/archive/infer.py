@@ -46,7 +46,7 @@ class Archive(NamedTuple):
 
     Args:
         index: GeoParquet file with a row per scene.
-        merged: Layer of the objects of all scenes; None for classes of pixels.
+        merged: Layer of the objects of all scenes; None for classes of pixels, or without scenes.
         done: Number of scenes with an output.
         failed: Source and reason of each scene without one.
     """
@@ -145,13 +145,15 @@ def infer_archive(
             pool = [first, *(make() for _ in range(count - 1))]
             _survey(pool, todo, index)
             _check_bands(rows, todo, options.get('bands'))
-            before = {row['source'] for row in rows if row['status'] == 'done'}
-            _infer(pool, [row for row in todo if row['status'] == 'pending'], work, index)
+            layer = work.path / f'objects.{merged}' if model['objects'] else None
+            left = [row for row in todo if row['status'] == 'pending']
+            if layer and left:  # it would lack them, also if this run is killed
+                layer.unlink(missing_ok=True)
+            _infer(pool, left, work, index)
             _count_windows(rows, model['tile'], options)
             done = [row for row in rows if row['status'] == 'done']
-            layer = work.path / f'objects.{merged}' if model['objects'] and done else None
             index.update(last=True)
-            if layer and (not layer.exists() or len(done) > len(before)):
+            if layer and done and not layer.exists():
                 merge_scenes(
                     done,
                     work,
@@ -161,7 +163,7 @@ def infer_archive(
                     _complete(options)['min_agreement'],
                 )
     failed = {row['source']: row['reason'] for row in rows if row['status'] == 'failed'}
-    return Archive(index.path, layer, len(done), failed)
+    return Archive(index.path, layer if done else None, len(done), failed)
 
 
 def _complete(options: dict[str, Any]) -> dict[str, Any]:
