@@ -26,6 +26,30 @@ BY_MODALITY = ('bands', 'sensor', 'nodata', 'alpha')
 """Options whose values are NAME=VALUE if there are several modalities."""
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of windows and outputs, which infer_archive.py has, too."""
+    parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
+    parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
+    parser.add_argument(
+        '--scaling',
+        type=float,
+        nargs=2,
+        metavar=('LOW', 'HIGH'),
+        help='values that map to 0 and 255, for models of 8-bit images',
+    )
+    parser.add_argument(
+        '--probabilities', action='store_true', help='write a band of probabilities per class'
+    )
+    parser.add_argument('--cog', action='store_true', help='write a cloud-optimized GeoTIFF')
+    parser.add_argument('--min-score', type=float, default=0.3, help='lowest score (%(default)s)')
+    parser.add_argument(
+        '--min-agreement',
+        type=float,
+        default=0.5,
+        help='overlap from which objects of two tiles count as the same (%(default)s)',
+    )
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         usage='%(prog)s {SCENE [SCENE] | --modality NAME=SCENE ...} OUTPUT '
@@ -40,8 +64,6 @@ def parse_args() -> argparse.Namespace:
         help='raster, or rasters of two dates; file to write: .tif, .gpkg or .geojson; config; '
         'checkpoint. The name of trained weights replaces config and checkpoint',
     )
-    parser.add_argument('--tile', type=int, help="side of a window (default: as the config's test)")
-    parser.add_argument('--overlap', type=int, help='shared pixels (default: a quarter of a tile)')
     parser.add_argument(
         '--modality',
         type=_pair,
@@ -85,24 +107,7 @@ def parse_args() -> argparse.Namespace:
         'a spectral band such as near infrared: mask or band (default: an error if that is '
         'ambiguous)',
     )
-    parser.add_argument(
-        '--scaling',
-        type=float,
-        nargs=2,
-        metavar=('LOW', 'HIGH'),
-        help='values that map to 0 and 255, for models of 8-bit images',
-    )
-    parser.add_argument(
-        '--probabilities', action='store_true', help='write a band of probabilities per class'
-    )
-    parser.add_argument('--cog', action='store_true', help='write a cloud-optimized GeoTIFF')
-    parser.add_argument('--min-score', type=float, default=0.3, help='lowest score (%(default)s)')
-    parser.add_argument(
-        '--min-agreement',
-        type=float,
-        default=0.5,
-        help='overlap from which objects of two tiles count as the same (%(default)s)',
-    )
+    add_options(parser)
     parser.add_argument('--batch-size', type=int, default=1, help='tiles per batch (%(default)s)')
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
     parser.add_argument('--max-tiles', type=int, help='tiles of this run; the next run continues')

@@ -29,7 +29,7 @@ OfSensors = T | Mapping[str, T]
 def infer_scene(
     scene: Rasters | Mapping[str, Rasters],
     output: str | Path,
-    config: str | Path | Config,
+    config: str | Path | Config | SceneModel,
     checkpoint: str | Path | None = None,
     *,
     tile: int | None = None,
@@ -55,12 +55,13 @@ def infer_scene(
     output is complete.
 
     Args:
-        scene: GeoTIFF or another raster; for change detection the rasters of the two dates. For
-            models of several modalities: modality -> its raster, or its dates, all of one
-            footprint. Modalities may be missing.
+        scene: GeoTIFF or another raster, a path or a URL (http, https, s3); for change detection
+            the rasters of the two dates. For models of several modalities: modality -> its raster,
+            or its dates, all of one footprint. Modalities may be missing.
         output: File to write: .tif for classes, .gpkg or .geojson for objects.
         config: Config of mmseg or open-cd for classes of pixels, of mmpretrain for classes of
-            windows, of mmdet or mmrotate for objects; or the name of a model in the metafiles.
+            windows, of mmdet or mmrotate for objects; or the name of a model in the metafiles. A
+            loaded :class:`SceneModel` serves for several scenes.
         checkpoint: Weights of the config's model, by default those of its name in the
             :mod:`~mmdynamicvis.zoo`.
         tile: Side of the windows in pixels; by default the input size of the model in the config's
@@ -108,7 +109,8 @@ def infer_scene(
     ]
     files = [path for path in (config, checkpoint) if isinstance(path, (str, Path))]
     refuse_to_overwrite([output], [*rasters, *files])
-    model = SceneModel(config, checkpoint, device)
+    loaded = isinstance(config, SceneModel)
+    model = config if loaded else SceneModel(config, checkpoint, device)
     if model.finds == 'objects' and (probabilities or cog):
         raise ValueError(
             f'the model of {model.cfg.filename} finds objects: probabilities and cog are for '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -54,8 +55,49 @@ def merge(
         Shapes, labels and scores of the remaining objects, in the order given.
     """
     boxes = np.array([grid[index] for index in tiles]).reshape(-1, 4)
-    cut = _cut(shapes, boxes, grid)
-    pairs = _same(shapes, labels, tiles, boxes, cut, min_agreement)
+
+    def shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        top, left = np.maximum(boxes[first, :2], boxes[second, :2]).T
+        bottom, right = np.minimum(boxes[first, 2:], boxes[second, 2:]).T
+        areas = np.full(len(first), None, object)
+        there = (top < bottom) & (left < right)
+        areas[there] = shapely.box(*(x[there] for x in (left, top, right, bottom)))
+        return areas
+
+    cut = cut_off(shapes, boxes, (grid.height, grid.width), MARGIN * grid.tile)
+    kept, shapes, scores = merge_views(
+        shapes, labels, scores, tiles, cut, shared, kind, min_agreement
+    )
+    return shapes, labels[kept], scores
+
+
+def merge_views(
+    shapes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    views: np.ndarray,
+    cut: np.ndarray,
+    shared: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    kind: Kind,
+    min_agreement: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keep each object once, by the rule of :func:`merge`, in views of any form.
+
+    Args:
+        shapes: (N,) shapely polygons on one plane.
+        labels: (N,) class indices.
+        scores: (N,) confidences.
+        views: (N,) numbers of the tiles or scenes in which the objects were found.
+        cut: (N,) bool: the edge of its view may have cut the object.
+        shared: Function from two arrays of N' indices of objects to the N' areas that the views of
+            both cover; None where they cover none.
+        kind: Kind of the shapes.
+        min_agreement: Fraction in (0, 1].
+
+    Returns:
+        The indices of the M remaining objects, in increasing order, their shapes and scores.
+    """
+    pairs = _same(shapes, labels, views, cut, shared, min_agreement)
     gone = _suppressed(pairs, scores, cut)
 
     # join the parts of objects that were not found whole in any tile
@@ -63,44 +105,57 @@ def merge(
     groups = _groups(len(shapes), pairs[left[pairs].all(1)])
     shapes, scores = shapes.copy(), scores.copy()
     in_parts = groups != np.arange(len(groups))
-    for first in np.unique(groups[in_parts]):
-        parts = groups == first
+    joined = np.flatnonzero(np.isin(groups, groups[in_parts]))
+    joined = joined[np.argsort(groups[joined], kind='stable')]
+    starts = np.flatnonzero(np.diff(groups[joined])) + 1
+    for parts in np.split(joined, starts) if len(joined) else []:
+        first = parts[0]
         shapes[first] = _WHOLE[kind](shapely.union_all(shapes[parts]))
         scores[first] = scores[parts].max()
-    kept = left & ~in_parts
-    return shapes[kept], labels[kept], scores[kept]
+    kept = np.flatnonzero(left & ~in_parts)
+    return kept, shapes[kept], scores[kept]
 
 
-def _cut(shapes: np.ndarray, boxes: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return (N,) bool: the shape reaches an edge of its tile that is not an edge of the scene."""
+def cut_off(
+    shapes: np.ndarray, boxes: np.ndarray, whole: tuple[float, float], margin: float
+) -> np.ndarray:
+    """Whether the edge of its view may have cut a shape off.
+
+    Args:
+        shapes: (N,) polygons in pixels.
+        boxes: (N, 4) top, left, bottom and right of their views.
+        whole: Bottom and right of the whole, which begins at 0: beyond its edges is nothing.
+        margin: Pixels from an edge of a view.
+
+    Returns:
+        (N,) bool.
+    """
     left, top, right, bottom = shapely.bounds(shapes).reshape(-1, 4).T
-    margin = MARGIN * grid.tile
     return (
         ((boxes[:, 0] > 0) & (top < boxes[:, 0] + margin))
         | ((boxes[:, 1] > 0) & (left < boxes[:, 1] + margin))
-        | ((boxes[:, 2] < grid.height) & (bottom > boxes[:, 2] - margin))
-        | ((boxes[:, 3] < grid.width) & (right > boxes[:, 3] - margin))
+        | ((boxes[:, 2] < whole[0]) & (bottom > boxes[:, 2] - margin))
+        | ((boxes[:, 3] < whole[1]) & (right > boxes[:, 3] - margin))
     )
 
 
 def _same(
     shapes: np.ndarray,
     labels: np.ndarray,
-    tiles: np.ndarray,
-    boxes: np.ndarray,
+    views: np.ndarray,
     cut: np.ndarray,
+    shared: Callable[[np.ndarray, np.ndarray], np.ndarray],
     min_agreement: float,
 ) -> np.ndarray:
-    """Return (P, 2) pairs of indices: objects of different tiles that count as the same."""
+    """Return (P, 2) pairs of indices: objects of different views that count as the same."""
     pairs = shapely.STRtree(shapes).query(shapes, predicate='intersects')
     first, second = pairs[:, pairs[0] < pairs[1]]
-    candidates = (tiles[first] != tiles[second]) & (labels[first] == labels[second])
+    candidates = (views[first] != views[second]) & (labels[first] == labels[second])
     first, second = first[candidates], second[candidates]
-    top, left = np.maximum(boxes[first, :2], boxes[second, :2]).T
-    bottom, right = np.minimum(boxes[first, 2:], boxes[second, 2:]).T
-    overlapping = (top < bottom) & (left < right)
+    seen_by_both = shared(first, second)
+    overlapping = ~shapely.is_missing(seen_by_both)
     first, second = first[overlapping], second[overlapping]
-    seen_by_both = shapely.box(*(x[overlapping] for x in (left, top, right, bottom)))
+    seen_by_both = seen_by_both[overlapping]
     a = shapely.intersection(shapes[first], seen_by_both)
     b = shapely.intersection(shapes[second], seen_by_both)
     common = shapely.area(shapely.intersection(a, b))

@@ -23,6 +23,7 @@ from rasterio.windows import Window as RasterWindow
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
 from mmdynamicvis.data.grids import Points, check_encodings, check_places, place_of
 from mmdynamicvis.scenes.grid import Box
+from mmdynamicvis.scenes.remote import again, open_raster
 
 Window = list[np.ndarray]
 """The images of a window, one per date, each (H, W, bands) float32."""
@@ -42,7 +43,7 @@ class Scene:
     As a context manager it limits GDAL's cache and closes the files at the end.
 
     Args:
-        paths: A raster that GDAL reads, or one per date.
+        paths: A raster that GDAL reads, or one per date: a path, or a URL (http, https or s3).
         loader: Selects the bands and determines nodata pixels.
         scaling: (low, high): the values in the file that map to 0 and 255. Values in between are
             scaled linearly, values outside are clipped. None keeps the values unchanged.
@@ -133,7 +134,7 @@ class Scene:
 
     def read_dates(self, box: Box) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the image of each date, (H, W, bands) float32, and its nodata mask, (H, W)."""
-        read = [self._read_file(file, box) for file in self._files()]
+        read = [self._read_file(number, box) for number in range(len(self.paths))]
         return [(self._scale(image), nodata) for image, nodata in read]
 
     def settings(self) -> dict[str, Any]:
@@ -149,27 +150,18 @@ class Scene:
     def _files(self) -> list[rasterio.DatasetReader]:
         """Return the open files of this thread; GDAL's file handles are not thread-safe."""
         if not hasattr(self._of_thread, 'files'):
-            self._of_thread.files = [self._open(path) for path in self.paths]
+            self._of_thread.files = [open_raster(path) for path in self.paths]
             self._open_files += self._of_thread.files
         return self._of_thread.files
 
-    @staticmethod
-    def _open(path: str) -> rasterio.DatasetReader:
-        try:
-            return rasterio.open(path)
-        except RasterioError as error:
-            raise OSError(
-                f'cannot open {path} as a raster ({error}). Give a GeoTIFF or another file that '
-                'GDAL reads'
-            ) from error
-
-    def _read_file(self, file: rasterio.DatasetReader, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    def _read_file(self, number: int, box: Box) -> tuple[np.ndarray, np.ndarray]:
         window = RasterWindow.from_slices((box.top, box.bottom), (box.left, box.right))
+        path = self.paths[number]
         try:
-            return self.loader.read(file, window)
+            return again(lambda: self.loader.read(self._files()[number], window), path)
         except RasterioError as error:
             raise OSError(
-                f'cannot read {box} of {file.name} ({cause(error)}). Copy or download the file '
+                f'cannot read {box} of {path} ({cause(error)}). Copy or download the file '
                 'again, and of a .vrt what it points to'
             ) from error
 
@@ -188,8 +180,8 @@ class Scene:
         values = []
         for top, left in product(tops, lefts):
             box = Box(top, left, min(top + SAMPLE, self.height), min(left + SAMPLE, self.width))
-            for file in self._files():
-                image, nodata = self._read_file(file, box)
+            for number in range(len(self.paths)):
+                image, nodata = self._read_file(number, box)
                 values.append(image[~nodata].ravel())
         found = np.concatenate(values)
         if found.size and (found.max() <= low or found.min() >= high):
@@ -229,9 +221,9 @@ def _all_files(path: str) -> set[str]:
     while left:
         name = left.pop()
         try:
-            with rasterio.open(name) as file:
+            with open_raster(name) as file:
                 files = {name, *file.files}
-        except RasterioError:  # a metadata file, or a missing source
+        except OSError:  # a metadata file, or a missing source
             files = {name}
         left += files - found - {name}
         found |= files

@@ -108,7 +108,7 @@ def test_metadata_require_no_version_and_no_openmmlab_package(wheel: Path) -> No
     always = {line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line}
     assert always == {'torch', 'numpy'}
     extras = {'pretrain', 'mil', 'clip', 'det', 'seg', 'rotate', 'cd'}
-    extras |= {'geo', 'search', 'export', 'page', 'ssm', 'all', 'dev'}
+    extras |= {'archive', 'geo', 'search', 'export', 'page', 'ssm', 'all', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
     # the forks import torchvision, but do not require it
     for extra in ('pretrain', 'mil', 'det', 'seg', 'rotate', 'cd'):

@@ -1,0 +1,9 @@
+"""Archives of many scenes or images, processed on a Ray cluster.
+
+Requires Ray: ``pip install 'mmdynamicvis[archive]'``.
+"""
+
+from mmdynamicvis.archive.cluster import cluster
+from mmdynamicvis.archive.infer import Archive, infer_archive
+
+__all__ = ['Archive', 'cluster', 'infer_archive']

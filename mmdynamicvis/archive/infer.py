@@ -1,0 +1,290 @@
+"""Inference on all scenes of an archive, on a Ray cluster."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import ray
+from mmengine.config import Config
+from ray.exceptions import RayActorError, RayTaskError
+
+from mmdynamicvis.archive.cluster import cluster
+from mmdynamicvis.archive.index import ArchiveFolder, Index
+from mmdynamicvis.archive.listing import list_scenes
+from mmdynamicvis.archive.merging import merge_scenes
+from mmdynamicvis.archive.worker import SceneWorker, state_of, windows
+from mmdynamicvis.scenes.infer import infer_scene
+from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace
+
+DEATHS = 2
+"""Times that a scene is tried again after the death of its worker."""
+SURVEYED = 16
+"""Scenes whose headers a worker reads at once."""
+OPTIONS = (
+    'tile',
+    'overlap',
+    'bands',
+    'sensor',
+    'nodata',
+    'alpha',
+    'scaling',
+    'probabilities',
+    'cog',
+    'min_score',
+    'min_agreement',
+)
+"""Arguments of ``infer_scene`` that are the same for all scenes."""
+
+
+class Archive(NamedTuple):
+    """What a run has made.
+
+    Args:
+        index: GeoParquet file with a row per scene.
+        merged: Layer of the objects of all scenes; None for classes of pixels, or without scenes.
+        done: Number of scenes with an output.
+        failed: Source and reason of each scene without one.
+    """
+
+    index: Path
+    merged: Path | None
+    done: int
+    failed: dict[str, str]
+
+
+def infer_archive(
+    archive: str | Path,
+    folder: str | Path,
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    *,
+    fields: Sequence[str] = (),
+    merged: Literal['gpkg', 'parquet'] = 'gpkg',
+    address: str | None = None,
+    workers: int | None = None,
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    device: str | None = None,
+    pace: Pace = DEFAULT_PACE,
+    **options: Any,
+) -> Archive:
+    """Run a model on all scenes of an archive, on a Ray cluster.
+
+    Each worker holds the model and runs :func:`mmdynamicvis.scenes.infer_scene` on one scene after
+    another, large ones first. A scene that fails is recorded with its reason and does not stop the
+    others. A second run does what is missing or failed. After the death of a worker or of this
+    process, windows that were finished are not computed again.
+
+    ``folder`` gets ``index.parquet`` (a row per scene: footprint in longitude and latitude,
+    source, output, status, reason, seconds, counts), ``scenes/NAME.tif`` or ``.gpkg``, and for
+    objects ``objects.gpkg`` or ``.parquet``: those of all scenes, without duplicates where scenes
+    overlap.
+
+    Args:
+        archive: Folder, text list, index of footprints or item collection of STAC; see
+            :func:`mmdynamicvis.archive.listing.list_scenes`.
+        folder: Folder of the outputs, new or of an earlier run with the same settings. All workers
+            must see it under this path.
+        config: See ``infer_scene``.
+        checkpoint: See ``infer_scene``.
+        fields: Columns of the index, or assets of the items, with the rasters.
+        merged: Format of the layer of all objects.
+        address: Address of a Ray cluster, 'auto' or 'local'; see
+            :func:`mmdynamicvis.archive.cluster.cluster`.
+        workers: Number of workers; by default as many as the cluster has resources for.
+        num_cpus: CPU cores per worker, which are also torch's threads.
+        num_gpus: GPUs per worker; a fraction lets workers share one.
+        device: Device of the model; by default the worker's GPU, or the CPU if it has none.
+        pace: Batch size and readers of each worker.
+        **options: Other arguments of ``infer_scene``: tile, overlap, bands, sensor, nodata, alpha,
+            scaling, probabilities, cog, min_score, min_agreement.
+
+    Returns:
+        The files and the outcome of each scene.
+
+    Raises:
+        OSError: The archive, the config or the weights cannot be read, the index cannot be
+            written, or another run writes into the folder.
+        ValueError: The archive has no scenes; an argument is unknown or does not match the others;
+            or the folder has outputs of other settings.
+    """
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ValueError(f'unknown options {", ".join(unknown)}; there are {", ".join(OPTIONS)}')
+    if pace.max_tiles is not None:
+        raise ValueError('pace.max_tiles is for single scenes: leave it out')
+    if workers is not None and workers < 1:
+        raise ValueError(f'workers is {workers}; give 1 or more')
+    if merged not in ('gpkg', 'parquet'):
+        raise ValueError(f"merged is {merged!r}; give 'gpkg' or 'parquet'")
+    entries = list_scenes(archive, fields)
+    if isinstance(config, Path):
+        config = str(config)
+    if device is None and not num_gpus:
+        device = 'cpu'
+    pace = replace(pace, progress=False)
+    with cluster(address):
+        make = _maker(num_cpus, num_gpus, config, checkpoint, device, pace, options)
+        first = make()
+        model = _answer(first.describe.remote())
+        settings = dict(
+            model['settings'], task='archive', **_complete(options), batch_size=pace.batch_size
+        )
+        with ArchiveFolder(Path(folder).absolute(), settings) as work:
+            work.scenes.mkdir(exist_ok=True)
+            index = Index(work)
+            suffix = '.gpkg' if model['objects'] else '.tif'
+            rows = [index.add(*entry, suffix) for entry in entries]
+            todo = [row for row in rows if row['name'] and not _is_done(row, work)]
+            count = min(workers or _capacity(num_cpus, num_gpus), max(len(todo), 1))
+            pool = [first, *(make() for _ in range(count - 1))]
+            _survey(pool, todo, index)
+            _check_bands(rows, todo, options.get('bands'))
+            layer = work.path / f'objects.{merged}' if model['objects'] else None
+            left = [row for row in todo if row['status'] == 'pending']
+            if layer and left:  # it would lack them, also if this run is killed
+                layer.unlink(missing_ok=True)
+            _infer(pool, left, work, index)
+            _count_windows(rows, model['tile'], options)
+            done = [row for row in rows if row['status'] == 'done']
+            index.update(last=True)
+            if layer and done and not layer.exists():
+                merge_scenes(
+                    done,
+                    work,
+                    layer,
+                    model['kind'],
+                    options.get('tile') or model['tile'],
+                    _complete(options)['min_agreement'],
+                )
+    failed = {row['source']: row['reason'] for row in rows if row['status'] == 'failed'}
+    return Archive(index.path, layer if done else None, len(done), failed)
+
+
+def _complete(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of ``infer_scene`` with its default values."""
+    parameters = inspect.signature(infer_scene).parameters
+    return {name: options.get(name, parameters[name].default) for name in OPTIONS}
+
+
+def _maker(num_cpus: float, num_gpus: float, *arguments: Any) -> Callable[[], Any]:
+    threads = max(int(num_cpus), 1)
+    variables = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS'), str(threads))
+    actor = ray.remote(SceneWorker).options(
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        max_restarts=-1,
+        max_task_retries=DEATHS,
+        runtime_env=dict(env_vars=variables),
+    )
+    config, checkpoint, device, pace, options = arguments
+    return lambda: actor.remote(config, checkpoint, device, threads, pace, options)
+
+
+def _capacity(num_cpus: float, num_gpus: float) -> int:
+    """Return how many workers the cluster has resources for."""
+    resources = ray.cluster_resources()
+    asked = dict(CPU=num_cpus, GPU=num_gpus)
+    return max(1, min(int(resources.get(name, 0) / n) for name, n in asked.items() if n))
+
+
+def _answer(task: Any) -> Any:
+    """Return what a task returns, or raise its own error, without the worker's traceback."""
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        raise error.cause from None
+
+
+def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
+    """Whether a scene has its output; the row of one that must be done again is reset."""
+    there, state = (work.path / row['output']).exists(), state_of(row['source'])
+    if there and row['state'] not in ('', state):
+        row.update(
+            status='failed',
+            reason=f'it has changed since {row["output"]} was made: remove that file',
+        )
+    elif not there or row['status'] != 'done':
+        row.update(status='pending', reason='', state=state)
+    return row['status'] != 'pending'
+
+
+def _survey(pool: Sequence[Any], todo: Sequence[dict[str, Any]], index: Index) -> None:
+    """Fill in sizes, numbers of bands and footprints."""
+    parts = [todo[start : start + SURVEYED] for start in range(0, len(todo), SURVEYED)]
+    calls = [
+        lambda worker, part=part: worker.survey.remote([row['source'] for row in part])
+        for part in parts
+    ]
+    for number, found in _run(pool, calls):
+        for row, facts in zip(parts[number], found, strict=True):
+            row.update(facts)
+    index.update(last=True)
+
+
+def _check_bands(
+    rows: Sequence[dict[str, Any]], todo: Sequence[dict[str, Any]], bands: Sequence | None
+) -> None:
+    """Refuse scenes with another number of bands than most, unless bands are chosen by name."""
+    if bands is not None and all(isinstance(band, str) for band in bands):
+        return
+    counts = Counter(row['bands'] for row in rows if row['bands'])
+    if len(counts) < 2:
+        return
+    usual = counts.most_common(1)[0][0]
+    for row in todo:
+        if row['status'] == 'pending' and row['bands'] != usual:
+            row.update(
+                status='failed',
+                reason=f'it has {row["bands"]} bands and most scenes have {usual}, so that numbers '
+                'of bands may mean others: choose bands by name (bands=...), or put it into an '
+                'archive of its own',
+            )
+
+
+def _infer(
+    pool: Sequence[Any], todo: Sequence[dict[str, Any]], work: ArchiveFolder, index: Index
+) -> None:
+    # large ones first, so that none is left to a single worker in the end
+    todo = sorted(todo, key=lambda row: -row['height'] * row['width'])
+    calls = [
+        lambda worker, row=row: worker.infer.remote(row['source'], work.path / row['output'])
+        for row in todo
+    ]
+    for number, found in _run(pool, calls):
+        todo[number].update(found)
+        index.update()
+
+
+def _run(pool: Sequence[Any], calls: Sequence[Callable[[Any], Any]]) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each call and its result, as they end; a worker does one at a time."""
+    idle, waiting, running = list(pool), list(enumerate(calls))[::-1], {}
+    while waiting or running:
+        while idle and waiting:
+            worker, (number, call) = idle.pop(), waiting.pop()
+            running[call(worker)] = worker, number
+        (task, *_), _ = ray.wait(list(running), num_returns=1)
+        worker, number = running.pop(task)
+        idle.append(worker)
+        try:
+            yield number, ray.get(task)
+        except RayActorError:
+            reason = (
+                f'its worker died {DEATHS + 1} times, for want of memory perhaps: the next run '
+                'goes on where it ended'
+            )
+            yield number, dict(status='failed', reason=reason)
+
+
+def _count_windows(rows: Sequence[dict[str, Any]], tile: int, options: dict[str, Any]) -> None:
+    tile = options.get('tile') or tile
+    overlap = options.get('overlap')
+    overlap = tile // 4 if overlap is None else overlap
+    for row in rows:
+        if row['height']:
+            row['windows'] = windows(row['height'], row['width'], tile, overlap)
