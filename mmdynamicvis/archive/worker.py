@@ -23,6 +23,7 @@ from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.models import SceneModel
 from mmdynamicvis.scenes.remote import open_raster
 from mmdynamicvis.scenes.tiles import Pace
+from mmdynamicvis.scenes.work_folder import remove_left
 
 WAITS = 30
 """Seconds to wait for the end of another process that works on the same scene."""
@@ -97,9 +98,10 @@ class SceneWorker:
 
     def _infer(self, scene: str | list[str], output: Path) -> None:
         for left in reversed(range(WAITS)):
-            if output.exists():  # finished by a worker that died right afterward
-                return
             try:
+                if output.exists():  # finished by a worker that died right afterward
+                    remove_left(output.with_name(f'{output.name}.work'))
+                    return
                 infer_scene(scene, output, self._model, **self._options)
                 return
             except BlockingIOError:  # a worker of a run that was killed is about to end

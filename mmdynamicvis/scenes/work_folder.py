@@ -151,3 +151,12 @@ def _flat(settings: dict) -> dict:
         inner = value if isinstance(value, dict) else {'': value}
         flat.update({f'{key} {name}'.strip(): content for name, content in inner.items()})
     return flat
+
+
+def remove_left(path: Path) -> None:
+    """Remove the work folder of a finished output that was killed while it removed the folder."""
+    journal = path / JOURNAL
+    if journal.is_file() or (path.is_dir() and not any(path.iterdir())):
+        settings = json.loads(journal.read_text()) if journal.is_file() else {}
+        with WorkFolder(path, settings) as work:
+            work.remove()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmdynamicvis.fileio import PARTIAL
-from mmdynamicvis.scenes.work_folder import JOURNAL, WorkFolder
+from mmdynamicvis.scenes.work_folder import JOURNAL, WorkFolder, remove_left
 
 RESULT = dict(x=np.arange(5))
 
@@ -23,6 +23,22 @@ def test_results_outlive_the_object(tmp_path):
         assert not work.has('a')
         work.remove()
     assert not (tmp_path / 'work').exists()
+
+
+def test_what_a_killed_removal_left(tmp_path):
+    path = tmp_path / 'work'
+    with WorkFolder(path, dict(tile=512)) as work:
+        work.save('a', RESULT)
+    remove_left(path)
+    assert not path.exists()
+    remove_left(path)
+    path.mkdir()
+    remove_left(path)
+    assert not path.exists()
+    path.mkdir()
+    (path / 'notes.txt').touch()
+    remove_left(path)
+    assert (path / 'notes.txt').exists()
 
 
 def test_results_of_other_settings_are_refused(tmp_path):
