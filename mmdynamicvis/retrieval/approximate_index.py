@@ -47,9 +47,7 @@ class ApproximateIndex:
     """
 
     def __init__(self, vectors_NC: Tensor, ids_N: Tensor, recall: float = 0.95) -> None:
-        faiss = _import_faiss()
-        if not 0 < recall <= 1:
-            raise ValueError(f'recall is {recall}; give a share above 0, at most 1')
+        faiss = check_approximate(recall)
         if not len(vectors_NC):
             raise ValueError('there is no vector to build an index of')
         count, length = vectors_NC.shape
@@ -113,19 +111,20 @@ class ApproximateIndex:
             queries_QC: (Q, C) floating point.
             k: Number of candidates per query.
             among_M: (M,) int64, the numbers of the vectors to search, e.g. of those of a place or a
-                date; None searches all.
+                date; None searches all. The smaller their share, the more lists are searched.
 
         Returns:
             The numbers of the candidates, (Q, k) int64, nearest first; -1 where the lists
             searched hold fewer.
         """
         faiss = _import_faiss()
-        options = {}
+        options, lists = {}, self._index.nprobe
         if among_M is not None:
-            # the selector keeps no copy of the numbers
-            among = np.ascontiguousarray(among_M.numpy())
-            options['sel'] = faiss.IDSelectorBatch(among)
-        parameters = faiss.SearchParametersIVF(nprobe=self._index.nprobe, **options)
+            options['sel'] = faiss.IDSelectorBatch(among_M.numpy())
+            # the fewer they are, the more lists until as many are seen
+            share = len(among_M) / max(1, len(self))
+            lists = min(self._index.nlist, math.ceil(lists / max(share, 1e-9)))
+        parameters = faiss.SearchParametersIVF(nprobe=lists, **options)
         return torch.from_numpy(self._index.search(_unit(queries_QC), k, params=parameters)[1])
 
     def save(self, path: str | Path) -> None:
@@ -182,6 +181,13 @@ class ApproximateIndex:
             if share >= recall or self._index.nprobe >= self._index.nlist:
                 return share
             self._index.nprobe = min(2 * self._index.nprobe, self._index.nlist)
+
+
+def check_approximate(recall: float) -> ModuleType:
+    """Return faiss; raise an error if it is missing or ``recall`` is not between 0 and 1."""
+    if not 0 < recall <= 1:
+        raise ValueError(f'recall is {recall}; give a share above 0, at most 1')
+    return _import_faiss()
 
 
 def candidates(k: int) -> int:

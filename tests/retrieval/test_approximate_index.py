@@ -47,11 +47,14 @@ def test_recall_after_adding_removing_and_loading(tmp_path: Path) -> None:
 
 def test_search_among_some() -> None:
     vectors, ids = clustered(1000), torch.arange(1000)
-    index = ApproximateIndex(vectors, ids, recall=1)
+    index = ApproximateIndex(vectors, ids, recall=0.5)
     some = ids[::7]
     found = index.search(vectors[:5], 200, among_M=some)
     assert set(found.flatten().tolist()) <= {*some.tolist(), -1}
     assert found[0, 0] == 0
+    # three of another cluster are found, too, in lists that a search of all would not read
+    few = torch.cdist(vectors[:1], vectors)[0].topk(3).indices
+    assert set(index.search(vectors[:1], 3, among_M=few)[0].tolist()) == set(few.tolist())
     assert (index.search(vectors[:5], 3, among_M=ids[:0]) == -1).all()
 
 
@@ -94,5 +97,5 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='damaged or no index'):
         ApproximateIndex.load(path)
     faiss.write_index(faiss.IndexFlatL2(4), str(path))
-    with pytest.raises(ValueError, match='IndexFlat.*, not IVF,SQ8'):
+    with pytest.raises(ValueError, match=r'IndexFlat.*, not IVF,SQ8'):
         ApproximateIndex.load(path)
