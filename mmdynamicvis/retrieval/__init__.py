@@ -1,5 +1,6 @@
-"""Image retrieval: binary codes, exact search, evaluation by mAP@k. Datasets require mmpretrain."""
+"""Image retrieval: binary codes, search, evaluation by mAP@k. Datasets require mmpretrain."""
 
+from mmdynamicvis.retrieval.approximate_index import ApproximateIndex
 from mmdynamicvis.retrieval.codes import CODES, binarize, trivial_hash
 from mmdynamicvis.retrieval.features import PooledFeatures
 from mmdynamicvis.retrieval.metric import RetrievalMetric
@@ -7,6 +8,7 @@ from mmdynamicvis.retrieval.vector_index import VectorIndex
 
 __all__ = [
     'CODES',
+    'ApproximateIndex',
     'PooledFeatures',
     'RetrievalMetric',
     'VectorIndex',

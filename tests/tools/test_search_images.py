@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from running import run_tool
 
@@ -15,6 +16,7 @@ from mmdynamicvis import DynamicVis
 from mmdynamicvis.embedding import Embeddings
 from mmdynamicvis.fileio import only_writer
 from mmdynamicvis.models.weights import save_weights
+from mmdynamicvis.retrieval import ApproximateIndex
 
 ARCH = dict(embed_dims=(8, 12, 16, 64), depths=(1, 1, 1, 1))
 
@@ -145,3 +147,48 @@ def test_what_may_happen_to_images(checkout: Path, tmp_path: Path) -> None:
     call(checkout, 'find', index, images[0], error=r'does not say how it was made')
     Embeddings([], second.vectors[:0], second.settings).save(index)
     call(checkout, 'find', index, images[0], error=r'is empty')
+
+
+def test_approximate_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('faiss', reason='needs faiss')
+    import search_images
+
+    def say(*arguments: object) -> str:
+        monkeypatch.setattr('sys.argv', ['search_images.py', *map(str, arguments)])
+        search_images.main()
+        return capsys.readouterr().out
+
+    torch.manual_seed(0)
+    model, index = tmp_path / 'model.safetensors', tmp_path / 'index.parquet'
+    fast = tmp_path / 'index.parquet.faiss'
+    save_weights(DynamicVis(ARCH, img_size=64).state_dict(), model)
+    first = write_images(tmp_path / 'first', range(5))
+    second = write_images(tmp_path / 'second', range(5, 7))
+    build = ('build', index, tmp_path / 'first', '--model', model)
+    with pytest.raises(ValueError, match=r'recall is 1\.5'):
+        say(*build, '--approximate', '--recall', 1.5)
+    assert '100.0% of the 10 nearest images are found' in say(*build, '--approximate')
+    assert '2 images added, 7 in all' in say('add', index, tmp_path / 'second')
+    with pytest.raises(ValueError, match=r'not in .*: other\.png. Nothing is removed'):
+        say('remove', index, first[0], 'other.png')
+    assert '1 images removed, 6 in all' in say('remove', index, first[0])
+    assert len(ApproximateIndex.load(fast)) == 6
+
+    found = say('find', index, second[1], '-k', 6)
+    lines = found[found.index(f'{second[1]}\n') :].splitlines()
+    assert lines[1].split() == ['0.0000', str(second[1])]
+    assert {line.split()[1] for line in lines[1:]} == {str(p) for p in (*first[1:], *second)}
+    exact = say('find', index, second[1], '-k', 6, '--exact')
+    assert exact[exact.index(f'{second[1]}\n') :].splitlines() == lines
+
+    # an index file that another program replaced
+    old = Embeddings.load(index)
+    Embeddings(old.names[1:], old.vectors[1:], old.settings).save(index)
+    with pytest.raises(ValueError, match=r'is of other images than .*index\.parquet'):
+        say('find', index, second[1])
+    with pytest.raises(FileExistsError, match=r'index\.parquet exists'):
+        say(*build)
+    say(*build, '--force')
+    assert not fast.exists()  # it would be of other images
