@@ -45,7 +45,7 @@ def objects_of(path: Path) -> bytes:
     return geopandas.read_file(path).to_wkb().to_csv().encode()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_objects_of_scenes_some_of_which_fail(tmp_path, checkout, ray_cluster) -> None:
     config = model(checkout, BOXES, tmp_path)
     scenes = tmp_path / 'in'

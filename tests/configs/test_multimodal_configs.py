@@ -158,7 +158,8 @@ def test_pretraining_from_tiles_to_land_cover(tmp_path):
     cfg = load(PRETRAINING, data, tmp_path / 'work')
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
     # a tile of 64 px has 2 x 2 cells of 320 m, of which often none is hidden
-    cfg.model.neck.cells, cfg.model.backbone.cell = (80.0,), 80.0
+    cell = 80.0
+    cfg.model.neck.cells, cfg.model.backbone.cell = (cell,), cell
     runner = Runner.from_cfg(cfg)
     before = {key: value.clone() for key, value in runner.model.state_dict().items()}
     runner.train()
@@ -177,6 +178,7 @@ def test_pretraining_from_tiles_to_land_cover(tmp_path):
         {
             'model.backbone.init_cfg.type': 'Pretrained',
             'model.backbone.init_cfg.prefix': 'backbone.',
+            'model.backbone.cell': cell,
             'model.backbone.init_cfg.checkpoint': str(weights),
         }
     )

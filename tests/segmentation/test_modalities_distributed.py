@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).with_name('modalities_in_processes.py')
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_process_without_sensors() -> None:
     """Gradients are the mean of those of both batches, also of what only one of them has."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
