@@ -75,8 +75,12 @@ MODELS = _Registry(
     locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining', 'mmdynamicvis.retrieval'],
     homes={
         'mmdynamicvis.change_detection': (
+            'MultiTaskSiamese',
+            'MultiTaskTTAModel',
             'PairFusion',
             'PairNeck',
+            'SeKLoss',
+            'SemanticConsistencyLoss',
             'SiameseEncoderDecoder',
             'UNetDecoder',
         ),
@@ -94,7 +98,7 @@ DATASETS = _Registry(
     root.DATASETS,
     locations=[*_ENGINE, 'mmdynamicvis.pretraining.region_stream'],
     homes={
-        'mmdynamicvis.change_detection': ('ChangeDataset',),
+        'mmdynamicvis.change_detection': ('ChangeDataset', 'LandsatSCD', 'SECOND'),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
         'mmdynamicvis.detection': (
             'LevirShipDetDataset',
@@ -123,7 +127,12 @@ DATA_SAMPLERS = _Registry(root.DATA_SAMPLERS)
 TRANSFORMS = _Registry(
     root.TRANSFORMS,
     homes={
-        'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
+        'mmdynamicvis.change_detection': (
+            'EachDate',
+            'LoadPair',
+            'LoadPairLabels',
+            'PackLabelMaps',
+        ),
         'mmdynamicvis.detection': ('RandomScaleCrop',),
         'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
@@ -139,6 +148,7 @@ METRICS = _Registry(
     root.METRICS,
     locations=['mmdynamicvis.pretraining.region_metric', 'mmdynamicvis.retrieval'],
     homes={
+        'mmdynamicvis.change_detection': ('SemanticChangeMetric',),
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),
     },
