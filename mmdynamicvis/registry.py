@@ -76,8 +76,12 @@ MODELS = _Registry(
     locations=['mmdynamicvis.models', 'mmdynamicvis.pretraining', 'mmdynamicvis.retrieval'],
     homes={
         'mmdynamicvis.change_detection': (
+            'MultiTaskSiamese',
+            'MultiTaskTTAModel',
             'PairFusion',
             'PairNeck',
+            'SeKLoss',
+            'SemanticConsistencyLoss',
             'SiameseEncoderDecoder',
             'UNetDecoder',
         ),
@@ -146,6 +150,7 @@ METRICS = _Registry(
         'mmdynamicvis.retrieval',
     ],
     homes={
+        'mmdynamicvis.change_detection': ('SemanticChangeMetric',),
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),
     },

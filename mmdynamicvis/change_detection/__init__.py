@@ -4,16 +4,24 @@ open-cd is not required; to use it, import ``mmdynamicvis.change_detection.openc
 """
 
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
+from mmdynamicvis.change_detection.joint_losses import SeKLoss, SemanticConsistencyLoss
+from mmdynamicvis.change_detection.multi_task import MultiTaskSiamese, MultiTaskTTAModel
 from mmdynamicvis.change_detection.pair_neck import PairFusion, PairNeck, UNetDecoder
 from mmdynamicvis.change_detection.pair_transforms import EachDate, LoadPair
+from mmdynamicvis.change_detection.semantic_change_metric import SemanticChangeMetric
 from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
 __all__ = [
     'ChangeDataset',
     'EachDate',
     'LoadPair',
+    'MultiTaskSiamese',
+    'MultiTaskTTAModel',
     'PairFusion',
     'PairNeck',
+    'SeKLoss',
+    'SemanticChangeMetric',
+    'SemanticConsistencyLoss',
     'SiameseEncoderDecoder',
     'UNetDecoder',
 ]

@@ -199,8 +199,8 @@ class PairNeck(BaseModule):
         self.fusion = MODELS.build(fusion)
         self.decoder = None if decoder is None else MODELS.build(decoder)
 
-    def forward(self, *dates: Maps) -> list[Tensor]:
-        """Return the change features, one map per level, the finest first.
+    def pyramids(self, *dates: Maps) -> list[Maps]:
+        """Return the feature pyramid of each date, before the dates are fused.
 
         Args:
             dates: Feature maps of the backbone for each date, (B, C, H, W) per level.
@@ -208,5 +208,17 @@ class PairNeck(BaseModule):
         levels = self.fpn([torch.cat(maps) for maps in zip(*dates, strict=True)])
         # not chunk, with which torch.export would fix the batch size
         of_dates = [level.unflatten(0, (len(dates), -1)).unbind() for level in levels]
-        fused = self.fusion(*zip(*of_dates, strict=True))
+        return list(zip(*of_dates, strict=True))
+
+    def fuse(self, *pyramids: Maps) -> list[Tensor]:
+        """Return the change features of the dates' pyramids, one map per level."""
+        fused = self.fusion(*pyramids)
         return fused if self.decoder is None else self.decoder(fused)
+
+    def forward(self, *dates: Maps) -> list[Tensor]:
+        """Return the change features, one map per level, the finest first.
+
+        Args:
+            dates: Feature maps of the backbone for each date, (B, C, H, W) per level.
+        """
+        return self.fuse(*self.pyramids(*dates))

@@ -47,6 +47,14 @@ class SiameseEncoderDecoder(EncoderDecoder):
 
         Args:
             inputs: (B, dates x channels, H, W).
+        """
+        return self.neck(*self.extract_dates(inputs))
+
+    def extract_dates(self, inputs: Tensor) -> list[tuple[Tensor, ...]]:
+        """Return the backbone's maps of each date, one per level.
+
+        Args:
+            inputs: (B, dates x channels, H, W).
 
         Raises:
             ValueError: The number of channels does not match two or more images.
@@ -60,4 +68,4 @@ class SiameseEncoderDecoder(EncoderDecoder):
         images = torch.cat(inputs.split(self.backbone_inchannels, dim=1))
         # not chunk, with which torch.export would fix the batch size
         levels = [level.unflatten(0, (num_dates, -1)).unbind() for level in self.backbone(images)]
-        return self.neck(*zip(*levels, strict=True))
+        return list(zip(*levels, strict=True))

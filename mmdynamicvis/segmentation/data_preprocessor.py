@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor
+from torch.nn import functional
 
 from mmdynamicvis.registry import MODELS
+
+PADDED_BY_MMSEG = ('gt_sem_seg', 'gt_edge_map', 'gt_depth_map')
 
 
 @MODELS.register_module()
@@ -48,10 +52,21 @@ class BandsDataPreprocessor(SegDataPreProcessor):
         self.register_buffer('band_std', torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalize, pad and stack ``data['inputs']``, each (dates x bands, H, W)."""
+        """Normalize, pad and stack ``data['inputs']``, each (dates x bands, H, W).
+
+        In training, label maps ``gt_NAME`` of the samples are padded like ``gt_sem_seg``.
+        """
         data = self.cast_data(data)
         normalized = [self._normalize(image) for image in data['inputs']]
-        return super().forward(dict(data, inputs=normalized), training)
+        data = super().forward(dict(data, inputs=normalized), training)
+        for sample in data['data_samples'] if training else ():
+            for key in sample.keys():  # noqa: SIM118  (iterates over names only by keys())
+                if key.startswith('gt_') and key not in PADDED_BY_MMSEG:
+                    labels = functional.pad(
+                        sample.get(key).data, sample.padding_size, value=self.seg_pad_val
+                    )
+                    sample.set_data({key: PixelData(data=labels)})
+        return data
 
     def _normalize(self, stack: Tensor) -> Tensor:
         bands = len(self.band_mean)

@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+CE = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
 PREPROCESSOR = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,
@@ -56,6 +57,45 @@ def small_model(mode: str = 'concat', num_dates: int = 2) -> ConfigDict:
         train_cfg=dict(),
         test_cfg=dict(mode='whole'),
     )
+
+
+def small_multi_task(backbone: dict | None = None) -> ConfigDict:
+    """Return the config of a model of semantic change: change, and three classes of land cover."""
+    cfg = small_model()
+    head = dict(cfg.pop('decode_head'), loss_decode=dict(CE))
+    cfg.update(
+        type='mmdynamicvis.MultiTaskSiamese',
+        decode_head=dict(change=dict(head), semantic=dict(head, num_classes=3)),
+        date_decoder=dict(type='mmdynamicvis.UNetDecoder', in_channels=[8] * 5),
+        outputs=[
+            dict(name='change', head='change'),
+            dict(name='semantic_from', head='semantic', of='from', within='change'),
+            dict(name='semantic_to', head='semantic', of='to', within='change'),
+        ],
+        joint_losses=[
+            dict(type='mmdynamicvis.SemanticConsistencyLoss'),
+            dict(type='mmdynamicvis.SeKLoss'),
+        ],
+    )
+    if backbone is not None:
+        cfg.backbone = backbone
+        cfg.neck.fpn.in_channels = [64, 128, 256, 512]
+    return cfg
+
+
+def semantic_batch(size: tuple[int, int] = (64, 64), n: int = 2) -> dict:
+    """Return made pairs with change and the land cover of both dates."""
+    data = batch(size, n)
+    generator = torch.Generator().manual_seed(1)
+    for sample in data['data_samples']:
+        change = sample.gt_sem_seg.data
+        del sample.gt_sem_seg
+        maps = dict(gt_change=change)
+        for date in ('from', 'to'):
+            cover = torch.randint(1, 4, (1, *size), generator=generator)
+            maps[f'gt_semantic_{date}'] = torch.where(change > 0, cover, 0)
+        sample.set_data({name: PixelData(data=data) for name, data in maps.items()})
+    return data
 
 
 def batch(size: tuple[int, int] = (64, 64), n: int = 2, num_dates: int = 2) -> dict:
