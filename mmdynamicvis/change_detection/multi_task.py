@@ -88,9 +88,9 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
     (https://arxiv.org/abs/2403.07564) the third.
 
     Samples need a label map of each output, ``gt_NAME``, PixelData (1, H, W); pixels of 255, the
-    ``ignore_index`` of the heads, do not count. Predictions are ``pred_NAME``, (1, H, W) class indices, and ``NAME_logits``,
-    (classes, H, W). ``pred_sem_seg`` and ``seg_logits`` are those of the first output, for
-    visualizers and inferencers of mmseg.
+    ``ignore_index`` of the heads, do not count. Predictions are ``pred_NAME``, (1, H, W) class
+    indices, and ``NAME_logits``, (classes, H, W). ``pred_sem_seg`` and ``seg_logits`` are those of
+    the first output, for visualizers and inferencers of mmseg.
 
     Args:
         backbone: Config of the backbone, applied to each image.
@@ -221,8 +221,8 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
         for sample in data_samples:
             if key not in sample:
                 raise ValueError(
-                    f'the sample of {sample.get("img_path")} has no {key}. Give it PixelData (1, H, '
-                    'W); if the label is missing, of 255 alone'
+                    f'the sample of {sample.get("img_path")} has no {key}. Give it '
+                    'PixelData (1, H, W); of 255 alone if the label is missing'
                 )
         labels = torch.stack([sample.get(key).data for sample in data_samples])
         return output.targets(labels, self.decode_head[output.head].ignore_index)

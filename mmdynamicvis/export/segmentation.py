@@ -91,14 +91,19 @@ def segmentor(config: str | Path | Config, checkpoint: str | Path) -> ImageModel
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: The config is not a segmentor with a DynamicVis backbone, its dataset has
-            another number of classes, or the checkpoint does not fit the model.
+        ValueError: The config is not a segmentor with a DynamicVis backbone, or one that gives
+            several maps, its dataset has another number of classes, or the checkpoint does not fit the model.
     """
     cfg = config if isinstance(config, Config) else load_config_file(config)
     if scope_of(cfg) not in SCOPES or 'decode_head' not in cfg.model:
         raise ValueError(
             f'config {cfg.filename} is not that of a segmentor or change detector of mmseg or '
             'open-cd'
+        )
+    if 'outputs' in cfg.model:
+        raise ValueError(
+            f'the model of {cfg.filename} gives several maps ({cfg.model.type}), which are not '
+            'exported'
         )
     model, inputs = load_for_export(cfg, checkpoint)
     classes = list(metainfo_of(cfg, test_dataset(cfg)).get('classes') or ())
