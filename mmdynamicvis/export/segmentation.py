@@ -92,7 +92,8 @@ def segmentor(config: str | Path | Config, checkpoint: str | Path) -> ImageModel
     Raises:
         FileNotFoundError: A file does not exist.
         ValueError: The config is not a segmentor with a DynamicVis backbone, or one that gives
-            several maps, its dataset has another number of classes, or the checkpoint does not fit the model.
+            several maps, its dataset has another number of classes, or the checkpoint does not fit
+            the model.
     """
     cfg = config if isinstance(config, Config) else load_config_file(config)
     if scope_of(cfg) not in SCOPES or 'decode_head' not in cfg.model:
