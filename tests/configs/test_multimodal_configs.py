@@ -191,7 +191,7 @@ def test_pretraining_from_tiles_to_land_cover(tmp_path):
 
 
 @pytest.mark.shared_data
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_land_cover_of_real_tiles(shared_data, tmp_path):
     cfg = load(LAND_COVER, shared_data / 'terramind_tiles', tmp_path / 'work')
     folders = cfg.train_dataloader.dataset.data_prefix

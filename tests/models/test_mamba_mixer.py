@@ -139,7 +139,7 @@ def test_a_checkpoint_tells_which_passes_are_weighted(scan_mode: str) -> None:
     assert infer_arguments(model.state_dict())['scan_mode'] == scan_mode
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_shuffle_gate_exports_for_any_size() -> None:
     torch.manual_seed(0)
     arch = dict(embed_dims=(8, 12), depths=(1, 1))
