@@ -61,7 +61,8 @@ def open_raster(path: str) -> rasterio.DatasetReader:
         OSError: It is missing or no raster, or the server does not answer.
     """
     try:
-        with rasterio.Env(**gdal_options()):
+        # on disk, masks and metadata next to a raster belong to it
+        with rasterio.Env(**(gdal_options() if is_remote(path) else {})):
             return rasterio.open(gdal_name(path))
     except RasterioError as error:
         advice = 'Give a GeoTIFF or another file that GDAL reads'
