@@ -48,7 +48,7 @@ def largest(ours: tuple[torch.Tensor, ...], file: Path, x: torch.Tensor) -> floa
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_segmentor_runs_by_the_rules_of_deepness_as_infer_scene(tmp_path, checkout) -> None:
     config, weights = made(SEGMENTOR, tmp_path)
     file = tmp_path / 'land.onnx'

@@ -97,7 +97,7 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_uneven_processes_count_every_region_once(tmp_path, request):
     script = tmp_path / 'script.py'
     script.write_text(SCRIPT)

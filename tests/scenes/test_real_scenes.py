@@ -165,7 +165,7 @@ def rennes(shared_data, tmp_path):
     return [stack_of_bands(city / f'imgs_{date}', tmp_path / f'{date}.tif') for date in (1, 2)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_change_in_thirteen_bands(tmp_path, checkout, rennes):
     trained = Trained(checkout / 'configs' / BANDS_13, tmp_path)
     output = tmp_path / 'change.tif'

@@ -142,7 +142,7 @@ def test_in_a_browser(checkout: Path, tmp_path: Path, browser: Browser) -> None:
         assert hosts - {''} == {urlsplit(url).netloc}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_model_of_the_demo(checkout: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = get_model(Config.fromfile(checkout / DEMO))
