@@ -13,7 +13,7 @@ import ray
 from mmengine.config import Config
 from ray.exceptions import RayActorError, RayTaskError
 
-from mmdynamicvis.archive.cluster import cluster
+from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.index import ArchiveFolder, Index
 from mmdynamicvis.archive.listing import list_scenes
 from mmdynamicvis.archive.merging import merge_scenes
@@ -95,7 +95,7 @@ def infer_archive(
         fields: Columns of the index, or assets of the items, with the rasters.
         merged: Format of the layer of all objects.
         address: Address of a Ray cluster, 'auto' or 'local'; see
-            :func:`mmdynamicvis.archive.cluster.cluster`.
+            :func:`mmdynamicvis.archive.ray_cluster.cluster`.
         workers: Number of workers; by default as many as the cluster has resources for.
         num_cpus: CPU cores per worker, which are also torch's threads.
         num_gpus: GPUs per worker; a fraction lets workers share one.

@@ -99,6 +99,6 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'ray', None)
-    monkeypatch.delitem(sys.modules, 'mmdynamicvis.archive.cluster')
+    monkeypatch.delitem(sys.modules, 'mmdynamicvis.archive.ray_cluster')
     with pytest.raises(ImportError, match=r"pip install 'mmdynamicvis\[archive\]'"):
-        import mmdynamicvis.archive.cluster  # noqa: F401
+        import mmdynamicvis.archive.ray_cluster  # noqa: F401
