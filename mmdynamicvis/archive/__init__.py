@@ -3,7 +3,7 @@
 Requires Ray: ``pip install 'mmdynamicvis[archive]'``.
 """
 
-from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.infer import Archive, infer_archive
+from mmdynamicvis.archive.ray_cluster import cluster
 
 __all__ = ['Archive', 'cluster', 'infer_archive']

@@ -13,10 +13,10 @@ import ray
 from mmengine.config import Config
 from ray.exceptions import RayActorError, RayTaskError
 
-from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.index import ArchiveFolder, Index
 from mmdynamicvis.archive.listing import list_scenes
 from mmdynamicvis.archive.merging import merge_scenes
+from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.worker import SceneWorker, state_of, windows
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace
