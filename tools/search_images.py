@@ -205,6 +205,8 @@ def search_fast(
     distances, places = [], []
     for query, row in zip(queries, fast.search(queries, candidates(k)), strict=True):
         rows = order[torch.searchsorted(numbers, row[row >= 0])]
+        if len(rows) < k:  # the clusters that are searched hold fewer
+            rows = order
         nearest, best = rank(query, embeddings.vectors, rows, k)
         distances.append(nearest.tolist())
         places.append(best.tolist())

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
 
+from mmdynamicvis.pretraining.counted_regions import CountedRegions
 from mmdynamicvis.registry import METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _MAX_CLASSES_WITH_NUMBERS = 20
 
 
 @METRICS.register_module()
-class RegionMetric(BaseMetric):
+class RegionMetric(CountedRegions):
     """Precision, recall and F1 of region classification, in percent, computed by torchmetrics.
 
     ``region/precision``, ``region/recall`` and ``region/f1-score`` are means over the categories
@@ -45,7 +44,6 @@ class RegionMetric(BaseMetric):
     def __init__(self, confusion_matrix: bool = False, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
         self.confusion_matrix = confusion_matrix
-        self._metrics: MetricCollection | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the regions of a batch: ``gt_instances`` and ``pred_instances`` with labels."""
@@ -53,13 +51,6 @@ class RegionMetric(BaseMetric):
             truth = sample['gt_instances']['labels']
             if len(truth):
                 self._counts().update(sample['pred_instances']['labels'], truth)
-
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics over all processes, and reset the counters."""
-        # mmengine's gathering of results would truncate them to the size of the dataset
-        values = self._counts().compute()
-        self._counts().reset()
-        return {f'{self.prefix}/{name}': v for name, v in self.compute_metrics(values).items()}
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Log and draw the results of torchmetrics; return the means."""
@@ -71,19 +62,16 @@ class RegionMetric(BaseMetric):
         names = ('accuracy', 'precision', 'recall', 'f1-score')
         return {name: 100 * results[name].item() for name in names}
 
-    def _counts(self) -> MetricCollection:
-        """Return the counters, created on first use because the classes are known only then."""
-        if self._metrics is None:
-            self._metrics = _build_metrics(len(self._classes())).to(get_device())
-        return self._metrics
-
-    def _classes(self) -> Sequence[str]:
-        classes = (self.dataset_meta or {}).get('classes')
-        if not classes:
-            raise ValueError(
-                'RegionMetric needs the class names: give the dataset metainfo.classes'
-            )
-        return classes
+    def _build_counters(self, torchmetrics: ModuleType, n_classes: int) -> MetricCollection:
+        by_multiclass = torchmetrics.classification
+        metrics = {'confusion': by_multiclass.MulticlassConfusionMatrix(n_classes)}
+        kinds = {'precision': 'Precision', 'recall': 'Recall', 'f1-score': 'F1Score'}
+        for name, kind in kinds.items():
+            metric_type = getattr(by_multiclass, f'Multiclass{kind}')
+            metrics[name] = metric_type(n_classes, average='macro')
+            metrics[f'{name} per class'] = metric_type(n_classes, average='none')
+        metrics['accuracy'] = by_multiclass.MulticlassAccuracy(n_classes, average='micro')
+        return torchmetrics.MetricCollection(metrics)
 
     def _table(self, results: dict[str, Tensor]) -> str:
         width = max(map(len, self._classes()))
@@ -115,18 +103,3 @@ class RegionMetric(BaseMetric):
         picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
         plt.close(figure)
         return picture
-
-
-def _build_metrics(n_classes: int) -> MetricCollection:
-    try:
-        torchmetrics = import_module('torchmetrics')
-    except ImportError as error:
-        raise ImportError('RegionMetric needs torchmetrics: pip install torchmetrics') from error
-    by_multiclass = import_module('torchmetrics.classification')
-    metrics = {'confusion': by_multiclass.MulticlassConfusionMatrix(n_classes)}
-    for name, kind in (('precision', 'Precision'), ('recall', 'Recall'), ('f1-score', 'F1Score')):
-        metric_type = getattr(by_multiclass, f'Multiclass{kind}')
-        metrics[name] = metric_type(n_classes, average='macro')
-        metrics[f'{name} per class'] = metric_type(n_classes, average='none')
-    metrics['accuracy'] = by_multiclass.MulticlassAccuracy(n_classes, average='micro')
-    return torchmetrics.MetricCollection(metrics)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
+from mmdynamicvis.pretraining.counted_regions import CountedRegions
 from mmdynamicvis.pretraining.held_out import held_out_labels
 from mmdynamicvis.registry import METRICS
 
@@ -23,7 +22,7 @@ AMONG_HELD_OUT, AMONG_ALL = 'among held-out names', 'among all names'
 
 
 @METRICS.register_module()
-class ZeroShotMetric(BaseMetric):
+class ZeroShotMetric(CountedRegions):
     """Zero-shot and generalized zero-shot accuracy of regions, in percent.
 
     After Xian et al. (arXiv 1707.00600, section 4.2), an accuracy is the mean over the categories
@@ -60,14 +59,13 @@ class ZeroShotMetric(BaseMetric):
         if not held_out:
             raise ValueError('held_out is empty; name the categories that were not trained on')
         self.held_out = tuple(held_out)
-        self._counts: MetricCollection | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the regions of a batch: labels of ``gt_instances``, scores of ``pred_instances``.
 
         Scores are (R, C), of all names.
         """
-        counts, unseen = self._counters(), self._unseen()
+        counts, unseen = self._counts(), self._unseen()
         for sample in data_samples:
             truth_R = sample['gt_instances']['labels']
             if not len(truth_R):
@@ -78,18 +76,12 @@ class ZeroShotMetric(BaseMetric):
             chosen_R = columns[scores_RC[:, columns].argmax(-1)]
             counts[AMONG_HELD_OUT].update(chosen_R, truth_R)
 
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics over all processes, and reset the counters."""
-        values = self.confusion()
-        self._counters().reset()
-        return {f'{self.prefix}/{name}': v for name, v in self.compute_metrics(values).items()}
-
     def confusion(self) -> dict[str, Tensor]:
         """Return the confusion matrices (C, C), truth by chosen name, so far and by both choices.
 
         They are int64 and over all processes.
         """
-        return {name: value.cpu() for name, value in self._counters().compute().items()}
+        return {name: value.cpu() for name, value in self._counts().compute().items()}
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Log a table per category and return the metrics of both confusion matrices."""
@@ -113,19 +105,11 @@ class ZeroShotMetric(BaseMetric):
             'harmonic-mean': 2 * u * s / (u + s) if u + s else 0.0,
         }
 
-    def _counters(self) -> MetricCollection:
-        """Return the counters, created on first use because the classes are known only then."""
-        if self._counts is None:
-            self._counts = _build_counters(len(self._classes())).to(get_device())
-        return self._counts
-
-    def _classes(self) -> Sequence[str]:
-        classes = (self.dataset_meta or {}).get('classes')
-        if not classes:
-            raise ValueError(
-                'ZeroShotMetric needs the class names: give the dataset metainfo.classes'
-            )
-        return classes
+    def _build_counters(self, torchmetrics: ModuleType, n_classes: int) -> MetricCollection:
+        matrix = torchmetrics.classification.MulticlassConfusionMatrix
+        return torchmetrics.MetricCollection(
+            {AMONG_HELD_OUT: matrix(n_classes), AMONG_ALL: matrix(n_classes)}, compute_groups=False
+        )
 
     def _unseen(self) -> list[int]:
         return held_out_labels(self._classes(), self.held_out)
@@ -156,14 +140,3 @@ def _mean_recall(confusion: Tensor, labels: Sequence[int]) -> float:
     counts = rows.sum(1)
     recall = confusion.diagonal()[labels] / counts
     return 100 * recall[counts > 0].mean().item()
-
-
-def _build_counters(n_classes: int) -> MetricCollection:
-    try:
-        torchmetrics = import_module('torchmetrics')
-    except ImportError as error:
-        raise ImportError('ZeroShotMetric needs torchmetrics: pip install torchmetrics') from error
-    matrix = import_module('torchmetrics.classification').MulticlassConfusionMatrix
-    return torchmetrics.MetricCollection(
-        {AMONG_HELD_OUT: matrix(n_classes), AMONG_ALL: matrix(n_classes)}, compute_groups=False
-    )

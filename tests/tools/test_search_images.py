@@ -16,7 +16,8 @@ from mmdynamicvis import DynamicVis
 from mmdynamicvis.embedding import Embeddings
 from mmdynamicvis.fileio import only_writer
 from mmdynamicvis.models.weights import save_weights
-from mmdynamicvis.retrieval import ApproximateIndex
+from mmdynamicvis.retrieval import ApproximateIndex, VectorIndex
+from mmdynamicvis.retrieval.approximate_index import numbers_of
 
 ARCH = dict(embed_dims=(8, 12, 16, 64), depths=(1, 1, 1, 1))
 
@@ -192,3 +193,22 @@ def test_approximate_search(
         say(*build)
     say(*build, '--force')
     assert not fast.exists()  # it would be of other images
+
+
+def test_more_results_than_the_clusters_hold_are_those_of_exact_search(tmp_path: Path) -> None:
+    pytest.importorskip('faiss', reason='needs faiss')
+    import search_images
+
+    vectors = torch.randn(800, 8, generator=torch.Generator().manual_seed(0))
+    embeddings = Embeddings([f'{i}.png' for i in range(800)], vectors, {})
+    fast = ApproximateIndex(vectors, numbers_of(embeddings.names), recall=0.01)
+    fast.save(tmp_path / 'index.parquet.faiss')
+    assert (fast.search(vectors[:1], 810) < 0).sum() > 110  # of all clusters it searches one
+    distances, places = search_images.search_fast(
+        tmp_path / 'index.parquet', embeddings, vectors[:1], 700
+    )
+    index = VectorIndex('cosine')
+    index.add(vectors)
+    expected = index.search(vectors[:1], 700)
+    assert distances == expected[0].tolist()
+    assert places == expected[1].tolist()
