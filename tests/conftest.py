@@ -63,11 +63,19 @@ def _managers(base: type) -> Iterator[type]:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run fast tests first: a simple mistake shows within seconds."""
+    """Run fast tests first: a simple mistake shows within seconds.
+
+    Of the slow ones, those that one worker must run begin: it would be alone with them in the end.
+    """
     for item in items:
         if item.get_closest_marker('exhaustive'):
             item.add_marker('slow')
-    items.sort(key=lambda item: item.get_closest_marker('slow') is not None)
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker('slow') is not None,
+            item.get_closest_marker('xdist_group') is None,
+        )
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
