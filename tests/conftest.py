@@ -65,7 +65,8 @@ def _managers(base: type) -> Iterator[type]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run fast tests first: a simple mistake shows within seconds.
 
-    Of the slow ones, those that one worker must run begin: it would be alone with them in the end.
+    Of the slow ones those with a group begin, the longest: a worker would be alone with them in the
+    end.
     """
     for item in items:
         if item.get_closest_marker('exhaustive'):

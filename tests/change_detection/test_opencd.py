@@ -67,6 +67,7 @@ def test_versions_are_restored_when_the_import_fails(packages) -> None:
     assert result.stdout.splitlines() == ['2.1.0 1.2.2', 'inside open-cd', '2.3.6 1.4.2']
 
 
+@pytest.mark.exhaustive
 def test_without_opencd_the_error_says_how_to_get_it() -> None:
     # None in sys.modules: Python's own mark of a module that cannot be imported
     code = 'import sys; sys.modules["opencd"] = None; import mmdynamicvis.change_detection.opencd'

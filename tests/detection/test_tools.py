@@ -27,7 +27,13 @@ N_IMAGES = 3
         ('instance_segmentation/mask-rcnn', {'coco/bbox_mAP', 'coco/segm_mAP'}),
     ],
 )
-@pytest.mark.parametrize('options', [['--show-dir', 'seen'], ['--tta']], ids=['pictures', 'tta'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        pytest.param(['--show-dir', 'seen'], id='pictures', marks=pytest.mark.exhaustive),
+        pytest.param(['--tta'], id='tta'),
+    ],
+)
 def test_a_checkpoint_is_tested(config, metrics, options, checkout, tmp_path):
     path = checkout / f'configs/{config}_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
     cfg = Config.fromfile(path)

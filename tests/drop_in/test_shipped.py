@@ -108,7 +108,7 @@ def test_backbone_of_pairs_is_no_candidate() -> None:
     assert not is_candidate('opencd', Config(dict(model=model)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_worker_that_dies_or_hangs_is_replaced(
     sweep: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(
     assert 'no_such.py' in reason
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_stopped_sweep_goes_on(
     sweep: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

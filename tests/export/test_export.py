@@ -132,7 +132,7 @@ def test_nothing_is_written_when_outputs_differ(weights: Path, tmp_path: Path) -
     assert not list(tmp_path.glob('*.pt2'))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_weights_beside_the_file_are_refused(weights: Path, tmp_path: Path, monkeypatch) -> None:
     """As torch writes them from 1.5 GB on."""
     from torch.onnx import ONNXProgram

@@ -55,7 +55,7 @@ def test_variants_compile_into_registers(
     assert int(count[1]) >= at_least
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(importlib.util.find_spec('triton') is None, reason='Triton is not installed')
 def test_inner_loops_are_short(checkout: Path) -> None:
     """Instructions and exponentials per token and warp are those that docs/performance.md gives."""

@@ -141,6 +141,7 @@ def test_editable_install_changes_no_installed_package(source: Path, layer: Path
     assert run(python, '-c', where, cwd=layer).strip() == str(source / 'mmdynamicvis/__init__.py')
 
 
+@pytest.mark.exhaustive
 def test_mim_finds_the_repository_of_an_editable_install(source: Path, layer: Path) -> None:
     python = layer / 'bin/python'
     run(python, '-m', 'pip', 'install', '--no-deps', '--no-build-isolation', '-e', source)

@@ -32,6 +32,7 @@ def runner(folder, name, **changes):
     return Runner.from_cfg(cfg)
 
 
+@pytest.mark.exhaustive
 def test_it_learns_the_trained_names_and_reports_the_held_out_ones(tmp_path):
     write_coco(tmp_path, content(n_images=8))
     training = runner(tmp_path, 'run')

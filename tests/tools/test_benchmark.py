@@ -51,7 +51,7 @@ def assert_described(content: dict, script: str) -> None:
     assert {'cpu', 'cores', 'python', 'mmdynamicvis'} <= content['machine'].keys()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ops_times_every_op_at_every_stage(run):
     done, content = run('ops.py', *TINY, '--sizes', 64, '--seconds', 0.1)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -40,6 +40,7 @@ def test_config_has_the_categories_of_the_generator(checkout):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group('demo')  # the longest test: not the last
 def test_demo_trains_tests_and_draws(checkout, tmp_path):
     small = ('--work-dir', str(tmp_path), '--train-per-class', '4', '--val-per-class', '2')
     done = run_demo(checkout, *small, '--epochs', '2')

@@ -162,7 +162,7 @@ def test_model_of_the_demo(checkout: Path, tmp_path: Path) -> None:
     assert Embeddings.load(index).names == [str(demo / 'data/forest/0.png')]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_without_a_model(checkout: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(checkout / 'tools/page.py'), '--demo', str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

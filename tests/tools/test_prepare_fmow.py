@@ -144,7 +144,7 @@ def wait_until(condition, seconds=60):
         time.sleep(0.005)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_run_continues_to_the_same_bytes(checkout, tool, tmp_path):
     raw = write_fmow(tmp_path / 'raw', n_per_category=8, size=1000)
     arguments = (raw, tmp_path / 'out', '--shards', 8, '--max-size', 900)

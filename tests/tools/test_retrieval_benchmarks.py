@@ -34,6 +34,7 @@ def test_models_are_compared_by_their_vectors(checkout, tmp_path):
     assert row['mean']['mAP@20_float'] > 60
 
 
+@pytest.mark.exhaustive
 def test_search_is_measured_against_a_floor(checkout, tmp_path):
     options = ['--vectors', '500', '--length', '128', '--queries', '15', '--repeats', '1']
     run(checkout, 'vector_index.py', *options, '--out', tmp_path / 'a.json')
