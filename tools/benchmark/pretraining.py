@@ -38,7 +38,7 @@ def region_runs(args: argparse.Namespace, loss: str) -> list[Run]:
             args.work_dir / f'nwpu-{loss}-{seed}',
             seed,
             'region/f1-score',
-            (f'train_dataloader.dataset.seed={seed}',),
+            {'train_dataloader.dataset.seed': seed},
         )
         for seed in args.seeds
     ]
