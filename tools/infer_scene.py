@@ -8,8 +8,9 @@ r"""Run a model on a scene of any size, tile by tile, and write a GeoTIFF or a v
         --modality sentinel2=S2.tif --modality sentinel1=S1.tif --modality dem=DEM.tif
 
 Classes of pixels (mmseg, open-cd) and of windows (mmpretrain) are written as a GeoTIFF, objects
-(mmdet, mmrotate) as GeoPackage or GeoJSON, both in the reference system of the scene. A run that
-was killed continues when it is started again. See docs/scenes.md.
+(mmdet, mmrotate) as GeoPackage or GeoJSON, both in the reference system of the scene. A model with
+several maps, such as change and the land cover of both dates, writes OUTPUT_NAME.tif of each for
+OUTPUT.tif. A run that was killed continues when it is started again. See docs/scenes.md.
 """
 
 from __future__ import annotations
@@ -171,8 +172,12 @@ def _pair(text: str) -> tuple[str, str]:
 def main() -> None:
     options = vars(parse_args())
     pace = Pace(**{name: options.pop(name) for name in ('batch_size', 'readers', 'max_tiles')})
-    output = infer_scene(**options, pace=pace)
-    print(f'wrote {output}' if output else 'not finished; the same command continues')
+    written = infer_scene(**options, pace=pace)
+    if written is None:
+        print('not finished; the same command continues')
+        return
+    for output in written if isinstance(written, list) else [written]:
+        print(f'wrote {output}')
 
 
 if __name__ == '__main__':

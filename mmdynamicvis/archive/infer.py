@@ -111,7 +111,7 @@ def infer_archive(
         OSError: The archive, the config or the weights cannot be read, the index cannot be
             written, or another run writes into the folder.
         ValueError: The archive has no scenes; an argument is unknown or does not match the others;
-            or the folder has outputs of other settings.
+            the model has several maps; or the folder has outputs of other settings.
     """
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
@@ -132,6 +132,11 @@ def infer_archive(
         make = _maker(num_cpus, num_gpus, config, checkpoint, device, pace, options)
         first = make()
         model = _answer(first.describe.remote())
+        if model['maps']:
+            raise ValueError(
+                f'the model has several maps ({", ".join(model["maps"])}), and a scene of an '
+                'archive one output: run infer_scene on each scene'
+            )
         settings = dict(
             model['settings'], task='archive', **_complete(options), batch_size=pace.batch_size
         )

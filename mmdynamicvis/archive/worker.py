@@ -61,13 +61,14 @@ class SceneWorker:
         return SceneModel(*self._arguments)
 
     def describe(self) -> dict[str, Any]:
-        """Return what the model finds, its kind of shapes, classes, window and settings."""
+        """Return what the model finds, its kind of shapes, classes, maps, window and settings."""
         model = self._model
         objects = model.finds == 'objects'
         return dict(
             objects=objects,
             kind=model.shapes if objects else None,
             classes=model.classes,
+            maps=[part.name for part in model.maps],
             tile=model.tile,
             settings=model.settings(),
             pid=os.getpid(),

@@ -15,6 +15,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
+from mmdynamicvis.data.class_maps import class_maps
 from mmdynamicvis.registry import MODELS
 
 DATES = ('from', 'to')
@@ -59,24 +60,6 @@ class Output:
         return torch.where((labels == 0) | (labels == ignore_index), ignore_index, labels - 1)
 
 
-def class_maps(outputs: Sequence[Output], scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the class of each pixel for each output.
-
-    Args:
-        outputs: The outputs.
-        scores: Logits or probabilities of each output, (classes, H, W).
-
-    Returns:
-        (H, W) int64 of each output, 0 outside of the output that ``within`` names.
-    """
-    maps = {output.name: scores[output.name].argmax(0) for output in outputs}
-    for output in outputs:
-        if output.within is not None:
-            inside = maps[output.within] > 0
-            maps[output.name] = torch.where(inside, maps[output.name] + 1, 0)
-    return maps
-
-
 @MODELS.register_module()
 class MultiTaskSiamese(SiameseEncoderDecoder):
     """A siamese segmentor that predicts several maps of a pair of images.
@@ -87,10 +70,11 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
     one of change. ChangeMamba (https://arxiv.org/abs/2404.03425) has the first two, RSBuilding
     (https://arxiv.org/abs/2403.07564) the third.
 
-    Samples need a label map of each output, ``gt_NAME``, PixelData (1, H, W); pixels of 255, the
-    ``ignore_index`` of the heads, do not count. Predictions are ``pred_NAME``, (1, H, W) class
-    indices, and ``NAME_logits``, (classes, H, W). ``pred_sem_seg`` and ``seg_logits`` are those of
-    the first output, for visualizers and inferencers of mmseg.
+    Samples need a label map of each output, ``gt_NAME``, PixelData (1, H, W), as by
+    ``LoadPairLabels`` and ``PackLabelMaps``; pixels of 255, the ``ignore_index`` of the heads, do
+    not count. Predictions are ``pred_NAME``, (1, H, W) class indices, and ``NAME_logits``,
+    (classes, H, W). ``pred_sem_seg`` and ``seg_logits`` are those of the first output, for
+    visualizers and inferencers of mmseg.
 
     Args:
         backbone: Config of the backbone, applied to each image.
@@ -221,8 +205,9 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
         for sample in data_samples:
             if key not in sample:
                 raise ValueError(
-                    f'the sample of {sample.get("img_path")} has no {key}. Give it '
-                    'PixelData (1, H, W); of 255 alone if the label is missing'
+                    f'the sample of {sample.get("img_path")} has no {key}. Give it PixelData '
+                    '(1, H, W), as LoadPairLabels and PackLabelMaps do; of 255 alone if the label '
+                    'is missing'
                 )
         labels = torch.stack([sample.get(key).data for sample in data_samples])
         return output.targets(labels, self.decode_head[output.head].ignore_index)

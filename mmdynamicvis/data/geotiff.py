@@ -456,19 +456,25 @@ class IgnoreNodata(BaseTransform):
         self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
-        """Modify ``results['gt_seg_map']``, (H, W), if there is one, and remove ``nodata``."""
+        """Modify the label maps, (H, W), if there are any, and remove ``nodata``.
+
+        They are ``results['gt_seg_map']`` and those that ``results['seg_fields']`` names.
+        """
         # later transforms would not keep the mask aligned with the image
-        nodata, labels = results.pop('nodata'), results.get('gt_seg_map')
-        if labels is None:
-            return results
-        if nodata.shape != labels.shape:
-            raise ValueError(
-                f'{results["img_path"]} is of {nodata.shape[0]} x {nodata.shape[1]} pixels, its '
-                f'mask {results.get("seg_map_path")} of {labels.shape[0]} x {labels.shape[1]}. Put '
-                'IgnoreNodata right behind the transform that loads annotations'
-            )
-        check_mask(results)
-        labels[nodata] = self.ignore_index
+        nodata = results.pop('nodata')
+        fields = sorted({'gt_seg_map', *results.get('seg_fields', ())} & set(results))
+        for labels in (results[field] for field in fields):
+            if nodata.shape != labels.shape:
+                raise ValueError(
+                    f'{results["img_path"]} is of {nodata.shape[0]} x {nodata.shape[1]} pixels, '
+                    f'its mask {results.get("seg_map_path")} of {labels.shape[0]} x '
+                    f'{labels.shape[1]}. Put IgnoreNodata right behind the transform that loads '
+                    'annotations'
+                )
+        if 'gt_seg_map' in fields:
+            check_mask(results)
+        for field in fields:
+            results[field][nodata] = self.ignore_index
         return results
 
     def __repr__(self) -> str:

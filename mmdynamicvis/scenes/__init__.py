@@ -3,7 +3,7 @@
 Requires rasterio and geopandas.
 """
 
-from mmdynamicvis.scenes.dense import segment_scene
+from mmdynamicvis.scenes.dense import ClassMap, segment_maps, segment_scene
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.modalities import ModalityScene, ModalityWindow
 from mmdynamicvis.scenes.models import SceneModel
@@ -12,6 +12,7 @@ from mmdynamicvis.scenes.reading import Scene
 from mmdynamicvis.scenes.tiles import Pace
 
 __all__ = [
+    'ClassMap',
     'ModalityScene',
     'ModalityWindow',
     'Objects',
@@ -20,5 +21,6 @@ __all__ = [
     'SceneModel',
     'detect_scene',
     'infer_scene',
+    'segment_maps',
     'segment_scene',
 ]

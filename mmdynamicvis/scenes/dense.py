@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmdynamicvis.data.class_maps import class_maps, class_probabilities
+from mmdynamicvis.fileio import digest
 from mmdynamicvis.scenes.grid import Box, Grid
 from mmdynamicvis.scenes.rasters import BLOCK, Bands, check_output, write_raster
 from mmdynamicvis.scenes.reading import Scene, Window
@@ -20,6 +24,34 @@ NO_CLASS = 255
 
 Scores = Callable[[Sequence[Window]], Sequence[np.ndarray]]
 """Function from windows of one size to the logits of each, (classes, H, W) float32."""
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """A map of classes that a model predicts.
+
+    Args:
+        name: Name of the map, also that of its band.
+        classes: Names of the classes.
+        palette: R, G, B of each class.
+        within: Name of another map of the model, outside of which this one has class 0. The model
+            then has no logits of class 0.
+    """
+
+    name: str
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None = None
+    within: str | None = None
+
+    @property
+    def num_logits(self) -> int:
+        """Number of logits of the model."""
+        return len(self.classes) - (self.within is not None)
+
+
+def map_paths(output: Path, names: Iterable[str]) -> list[Path]:
+    """Return the files of several maps: OUTPUT_NAME.tif for OUTPUT.tif."""
+    return [output.with_name(f'{output.stem}_{name}{output.suffix}') for name in names]
 
 
 def segment_scene(
@@ -65,15 +97,85 @@ def segment_scene(
             of the scene; the model does not return logits of these classes; there are more than
             255 classes; or the work folder belongs to a run with other settings.
     """
-    check_output(output, scene)
-    if not 1 <= len(classes) <= NO_CLASS:
-        raise ValueError(f'there are {len(classes)} classes; a map of classes has 1 to {NO_CLASS}')
+    settings = dict(settings or {}, classes=list(classes))
+    options = dict(tile=tile, overlap=overlap, probabilities=probabilities, cog=cog, pace=pace)
+    outputs = {output: ClassMap('class', classes, palette)}
+    done = _segment(scene, predict, outputs, _work_path(output), settings=settings, **options)
+    return output if done else None
+
+
+def segment_maps(
+    scene: Scene,
+    predict: Scores,
+    output: Path,
+    maps: Sequence[ClassMap],
+    *,
+    tile: int = 512,
+    overlap: int = 128,
+    probabilities: bool = False,
+    cog: bool = False,
+    settings: dict[str, Any] | None = None,
+    pace: Pace = DEFAULT_PACE,
+) -> list[Path] | None:
+    """Write several class maps of a scene that a model predicts together, a GeoTIFF of each.
+
+    The files are those of :func:`map_paths`; each is as by :func:`segment_scene`, whose arguments
+    and errors are the same. If a run is killed after it has written some of them, the next one
+    writes the others.
+
+    Args:
+        scene: The scene.
+        predict: The model, whose logits are those of all maps, one map after another.
+        output: OUTPUT.tif, of which the names of the files are made.
+        maps: The maps.
+        tile: See ``segment_scene``, also for the other arguments.
+        overlap: Number of pixels shared by neighboring windows.
+        probabilities: Write a band per class, see
+            :func:`mmdynamicvis.data.class_maps.class_probabilities`.
+        cog: Write cloud-optimized GeoTIFFs.
+        settings: Other settings that affect the result.
+        pace: Batch size, readers, and when to stop.
+
+    Returns:
+        The files, or None if ``pace.max_tiles`` ended the run before they were complete.
+    """
+    settings = dict(settings or {}, classes={part.name: list(part.classes) for part in maps})
+    options = dict(tile=tile, overlap=overlap, probabilities=probabilities, cog=cog, pace=pace)
+    outputs = dict(zip(map_paths(output, (part.name for part in maps)), maps, strict=True))
+    done = _segment(scene, predict, outputs, _work_path(output), settings=settings, **options)
+    return list(outputs) if done else None
+
+
+def _segment(
+    scene: Scene,
+    predict: Scores,
+    outputs: Mapping[Path, ClassMap],
+    folder: Path,
+    *,
+    tile: int,
+    overlap: int,
+    probabilities: bool,
+    cog: bool,
+    settings: dict[str, Any],
+    pace: Pace,
+) -> bool:
+    """Write all outputs, and return whether they are complete."""
+    records = {path: f'written-{path.name}' for path in outputs if len(outputs) > 1}
+    for path in outputs:
+        if path not in records or not (folder / f'{records[path]}.npz').exists():
+            check_output(path, scene)
+    maps = list(outputs.values())
+    for part in maps:
+        if not 1 <= len(part.classes) <= NO_CLASS:
+            raise ValueError(
+                f'there are {len(part.classes)} classes; a map of classes has 1 to {NO_CLASS}'
+            )
+    channels = sum(part.num_logits for part in maps)
     grid = Grid(scene.height, scene.width, tile, overlap, scene.step)
     settings = dict(
-        settings or {},
+        settings,
         task='classes of pixels',
         **scene.settings(),
-        classes=list(classes),
         tile=tile,
         overlap=overlap,
         probabilities=probabilities,
@@ -83,44 +185,78 @@ def segment_scene(
     def pack(scores: np.ndarray | None, nodata: np.ndarray) -> dict[str, np.ndarray]:
         if scores is None:
             return {}
-        if scores.shape != (len(classes), *nodata.shape):
+        if scores.shape != (channels, *nodata.shape):
             raise ValueError(
                 f'the model returned {scores.shape} for a window of {nodata.shape} pixels and '
-                f'{len(classes)} classes; it must return (classes, H, W) logits'
+                f'{channels} classes; it must return (classes, H, W) logits'
             )
         # a model may exclude a class by -inf
-        if not np.isfinite(scores.max(0)[~nodata]).all():
+        best = [part.max(0)[~nodata] for part in _split(scores, maps).values()]
+        if not np.isfinite(best).all():
             raise ValueError(f'the model returned logits that are not finite. {NOT_FINITE}')
         return dict(nodata=nodata, scores=scores)
 
-    bands = Bands(['class'], 'uint8', NO_CLASS, 'mode', palette)
-    if probabilities:
-        bands = Bands(classes, 'float32', np.nan, 'average')
-    with WorkFolder(output.with_name(f'{output.name}.work'), settings) as work:
-        blending = _Blending(grid, work, len(classes), probabilities)
-        blending.advance()
-        with closing(
-            predict_tiles(scene, grid, predict, pack, work, blending.needed(), pace)
-        ) as batches:
-            for _ in batches:
-                blending.advance()
-        if blending.rows:
-            return None
-        write_raster(output, scene, grid, bands, blending.load, work, cog)
+    with WorkFolder(folder, settings) as work:
+        left = [path for path in outputs if not _is_written(path, records.get(path), work)]
+        for path in left:
+            check_output(path, scene)
+        if left:
+            blending = _Blending(grid, work, maps, probabilities)
+            blending.advance()
+            with closing(
+                predict_tiles(scene, grid, predict, pack, work, blending.needed(), pace)
+            ) as batches:
+                for _ in batches:
+                    blending.advance()
+            if blending.rows:
+                return False
+        for path in left:
+            part = outputs[path]
+            bands = Bands([part.name], 'uint8', NO_CLASS, 'mode', part.palette)
+            if probabilities:
+                bands = Bands(part.classes, 'float32', np.nan, 'average')
+            block = partial(blending.load, number=maps.index(part))
+            record = partial(_record, work, records.get(path))
+            write_raster(path, scene, grid, bands, block, work, cog, record)
         work.remove()
-    return output
+    return True
+
+
+def _work_path(output: Path) -> Path:
+    return output.with_name(f'{output.name}.work')
+
+
+def _record(work: WorkFolder, record: str | None, file: Path) -> None:
+    """Note that a file is an output, so that the next run knows it if this one is killed."""
+    if record is not None:
+        work.save(record, dict(digest=np.array(digest(file))))
+
+
+def _is_written(path: Path, record: str | None, work: WorkFolder) -> bool:
+    """Whether an output of several is complete: it is the file that a killed run has recorded."""
+    if record is None or not work.has(record) or not path.is_file():
+        return False
+    return str(work.load(record)['digest']) == digest(path)
+
+
+def _split(scores_KHW: np.ndarray, maps: Sequence[ClassMap]) -> dict[str, np.ndarray]:
+    """Return the scores of each map."""
+    ends = np.cumsum([part.num_logits for part in maps])[:-1]
+    return dict(zip((part.name for part in maps), np.split(scores_KHW, ends), strict=True))
 
 
 class _Blending:
-    """Computes blocks of the output as soon as all tiles that overlap them are predicted.
+    """Computes blocks of the outputs as soon as all tiles that overlap them are predicted.
 
     Tiles that no later block needs are deleted.
     """
 
-    def __init__(self, grid: Grid, work: WorkFolder, classes: int, probabilities: bool) -> None:
+    def __init__(
+        self, grid: Grid, work: WorkFolder, maps: Sequence[ClassMap], probabilities: bool
+    ) -> None:
         self.grid = grid
         self.work = work
-        self.classes = classes
+        self.maps = maps
         self.probabilities = probabilities
         ramps = (_ramp(length, grid.overlap) for length in grid[0].shape)
         self.weights_HW = np.outer(*ramps)
@@ -142,15 +278,19 @@ class _Blending:
             for index in set(self._over(row)) - later:
                 self.work.discard(tile_name(index))
 
-    def load(self, box: Box) -> np.ndarray:
-        """Return a finished block, (bands, H, W)."""
-        return self.work.load(_name(box))['block']
+    def load(self, box: Box, number: int) -> np.ndarray:
+        """Return a finished block of one of the maps, (bands, H, W)."""
+        bands = [len(part.classes) if self.probabilities else 1 for part in self.maps]
+        block = self.work.load(_name(box))['block']
+        return np.split(block, np.cumsum(bands)[:-1])[number]
 
     def _over(self, row: Sequence[Box]) -> list[int]:
         return self.grid.over(Box(row[0].top, row[0].left, row[-1].bottom, row[-1].right))
 
     def _block(self, box: Box) -> np.ndarray:
-        scores_KHW = np.zeros((self.classes, *box.shape), np.float32)
+        """Return the bands of all maps, one map after another, (bands, H, W)."""
+        channels = sum(part.num_logits for part in self.maps)
+        scores_KHW = np.zeros((channels, *box.shape), np.float32)
         weight_HW = np.zeros(box.shape, np.float32)
         nodata_HW = np.zeros(box.shape, bool)
         for index in self.grid.over(box):
@@ -166,13 +306,19 @@ class _Blending:
             scores_KHW[(..., *here)] += weights * arrays['scores'][(..., *there)]
             weight_HW[here] += weights
         if not self.probabilities:
-            classes_HW = scores_KHW.argmax(0).astype(np.uint8)
-            classes_HW[nodata_HW] = NO_CLASS
-            return classes_HW[None]
+            classes_MHW = np.stack(
+                list(class_maps(self.maps, _split(scores_KHW, self.maps)).values())
+            )
+            return np.where(nodata_HW, NO_CLASS, classes_MHW).astype(np.uint8)
         # nodata pixels may have no weight
         scores_KHW /= np.where(nodata_HW, np.nan, weight_HW)
-        scores_KHW = np.exp(scores_KHW - scores_KHW.max(0))
-        return scores_KHW / scores_KHW.sum(0)
+        parts = {name: _softmax(part) for name, part in _split(scores_KHW, self.maps).items()}
+        return np.concatenate(list(class_probabilities(self.maps, parts).values()))
+
+
+def _softmax(scores_KHW: np.ndarray) -> np.ndarray:
+    powers_KHW = np.exp(scores_KHW - scores_KHW.max(0))
+    return powers_KHW / powers_KHW.sum(0)
 
 
 def _name(box: Box) -> str:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
 from mmdynamicvis.data.sensors import PHYSICAL
 from mmdynamicvis.fileio import refuse_to_overwrite
-from mmdynamicvis.scenes.dense import segment_scene
+from mmdynamicvis.scenes.dense import segment_maps, segment_scene
 from mmdynamicvis.scenes.modalities import ModalityScene
 from mmdynamicvis.scenes.models import SceneModel
 from mmdynamicvis.scenes.objects import detect_scene
@@ -47,7 +47,7 @@ def infer_scene(
     min_agreement: float = 0.5,
     device: str | None = None,
     pace: Pace = DEFAULT_PACE,
-) -> Path | None:
+) -> Path | list[Path] | None:
     """Run a model on a scene of any size, tile by tile.
 
     Memory depends on the size of a tile, not on that of the scene. A run that was killed continues
@@ -58,7 +58,9 @@ def infer_scene(
         scene: GeoTIFF or another raster, a path or a URL (http, https, s3); for change detection
             the rasters of the two dates. For models of several modalities: modality -> its raster,
             or its dates, all of one footprint. Modalities may be missing.
-        output: File to write: .tif for classes, .gpkg or .geojson for objects.
+        output: File to write: .tif for classes, .gpkg or .geojson for objects. A model with several
+            maps, such as change and the land cover of both dates, writes ``OUTPUT_NAME.tif`` of
+            each for ``OUTPUT.tif``.
         config: Config of mmseg or open-cd for classes of pixels, of mmpretrain for classes of
             windows, of mmdet or mmrotate for objects; or the name of a model in the metafiles. A
             loaded :class:`SceneModel` serves for several scenes.
@@ -93,7 +95,8 @@ def infer_scene(
         pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
+        The output, or the list of them if the model has several maps; None if ``pace.max_tiles``
+        ended the run before they were complete.
 
     Raises:
         OSError: A file is missing, damaged or not a raster, or the output cannot be written.
@@ -139,7 +142,10 @@ def infer_scene(
         if model.finds == 'objects':
             options.update(kind=model.shapes, min_score=min_score, min_agreement=min_agreement)
             return detect_scene(opened, model.objects, output, model.classes, **options)
-        options.update(palette=model.metainfo.get('palette'), probabilities=probabilities, cog=cog)
+        options.update(probabilities=probabilities, cog=cog)
+        if model.maps:
+            return segment_maps(opened, model.logits, output, model.maps, **options)
+        options.update(palette=model.metainfo.get('palette'))
         return segment_scene(opened, model.logits, output, model.classes, **options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from mmdynamicvis.engine.config import (
     type_name,
     use_scope,
 )
-from mmdynamicvis.fileio import digest
+from mmdynamicvis.fileio import digest, shorten
 from mmdynamicvis.inference.inferencers import config_and_weights
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.models.weights import local_file
+from mmdynamicvis.scenes.dense import ClassMap
 from mmdynamicvis.scenes.merging import Kind
 from mmdynamicvis.scenes.modalities import ModalityWindow
 from mmdynamicvis.scenes.objects import Objects
@@ -128,6 +130,42 @@ class SceneModel:
                 "metainfo, as metainfo=dict(classes=('background', 'road'))"
             )
         return list(self.metainfo['classes'])
+
+    @cached_property
+    def maps(self) -> list[ClassMap]:
+        """Maps that the model predicts together; empty if it predicts one.
+
+        Raises:
+            ValueError: The config's dataset does not define the classes of a map, or not as many as
+                the model has.
+        """
+        if self.finds != 'pixels':
+            return []
+        # mmseg is there if models classify pixels
+        from mmdynamicvis.change_detection.multi_task import MultiTaskSiamese
+
+        if not isinstance(self._model, MultiTaskSiamese):
+            return []
+        known, maps = self.metainfo.get('maps') or {}, []
+        for output in self._model.outputs:
+            if output.name not in known:
+                raise ValueError(
+                    f'the test dataset of {self.cfg.filename} does not define the map '
+                    f'{output.name!r}: give its classes in its metainfo, as '
+                    f"metainfo=dict(maps=dict({output.name}=dict(classes=('none', 'some'))))"
+                )
+            found = known[output.name]
+            palette = found.get('palette')
+            part = ClassMap(output.name, found['classes'], palette, output.within)
+            channels = self._model.decode_head[output.head].out_channels
+            if part.num_logits != channels:
+                raise ValueError(
+                    f'the map {output.name!r} has {len(part.classes)} classes in the test dataset '
+                    f'of {self.cfg.filename} ({shorten(list(part.classes))}), for which the model '
+                    f'must have {part.num_logits} logits, and it has {channels}'
+                )
+            maps.append(part)
+        return maps
 
     @property
     def tile(self) -> int:
@@ -282,8 +320,13 @@ class SceneModel:
         self._finite += [level.isfinite().all() for level in levels if isinstance(level, Tensor)]
 
     def logits(self, windows: Sequence[Window | ModalityWindow]) -> list[np.ndarray]:
-        """Return the logits of each window, (classes, H, W) float32."""
+        """Return the logits of each window, (classes, H, W) float32; those of all :attr:`maps`."""
         samples = self(windows)
+        if self.maps:
+            return [
+                torch.cat([s.get(f'{part.name}_logits').data for part in self.maps]).float().numpy()
+                for s in samples
+            ]
         if self.finds == 'pixels':
             return [self._logits(sample.seg_logits.data).numpy() for sample in samples]
         return [

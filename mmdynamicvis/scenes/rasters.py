@@ -65,6 +65,7 @@ def write_raster(
     block: Callable[[Box], np.ndarray],
     work: WorkFolder,
     cog: bool,
+    finished: Callable[[Path], None] = lambda path: None,
 ) -> None:
     """Write a GeoTIFF with the size and georeferencing of a scene, atomically.
 
@@ -76,6 +77,7 @@ def write_raster(
         block: Returns the pixels of a block, (bands, H, W).
         work: Folder that holds the file until it is complete.
         cog: Write a cloud-optimized GeoTIFF, with overviews.
+        finished: Gets the complete temporary file, right before it is moved to ``path``.
 
     Raises:
         OSError: The file could not be written, for example because the disk is full.
@@ -104,6 +106,7 @@ def write_raster(
             if cog:
                 _make_cog(temporary, bands.resampling)
             _compare(temporary, boxes, block)
+            finished(temporary)
     except RasterioError as error:
         raise OSError(f'cannot write {path}: {cause(error)}. Is the disk full?') from error
 

@@ -20,6 +20,7 @@ pytest.importorskip('ray')
 from mmdynamicvis.archive import infer_archive
 from mmdynamicvis.scenes import Pace, infer_scene
 
+from ..change_detection.test_semantic_scene import CHANGE, COVER, config, random_model
 from ..scenes.scenes import noise, write
 from ..scenes.test_infer_scene import BOXES, ROADS, Trained
 
@@ -193,3 +194,15 @@ def test_exit_status_and_second_runs(tmp_path, checkout) -> None:
     done = subprocess.run([*command, '--probabilities'], capture_output=True, text=True)
     assert done.returncode == 1
     assert 'probabilities was False and is True' in done.stderr
+
+
+@pytest.mark.exhaustive
+def test_models_with_several_maps_are_refused(tmp_path, ray_cluster) -> None:
+    maps = dict(change=CHANGE, semantic_from=COVER, semantic_to=COVER)
+    path = config(tmp_path, maps)
+    random_model(tmp_path)
+    (tmp_path / 'in').mkdir()
+    write(tmp_path / 'in/a.tif', noise(64, 64))
+    with pytest.raises(ValueError, match=r'several maps \(change, semantic_from, semantic_to\)'):
+        infer_archive(tmp_path / 'in', tmp_path / 'out', path, tmp_path / 'weights.pth')
+    assert not (tmp_path / 'out').exists()

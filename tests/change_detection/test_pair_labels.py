@@ -148,6 +148,21 @@ def test_maps_that_disagree_about_change(folder):
         LoadPairLabels('keep')
 
 
+def test_pixels_without_data_are_ignored_in_all_maps(folder):
+    pytest.importorskip('rasterio')
+    ignore = TRANSFORMS.build(dict(type='mmdynamicvis.IgnoreNodata'))
+    nodata = np.zeros(SHAPE, bool)
+    nodata[2:4, 5] = True
+    results = load(folder, np.ones(SHAPE), np.full(SHAPE, 2))
+    results = ignore(dict(results, nodata=nodata))
+    for name, value in (('change', 1), ('semantic_from', 1), ('semantic_to', 2)):
+        assert (results[f'gt_{name}'] == np.where(nodata, 255, value)).all()
+    assert 'nodata' not in results
+    results['nodata'] = nodata[:3]
+    with pytest.raises(ValueError, match='Put IgnoreNodata right behind'):
+        ignore(results)
+
+
 def test_a_label_of_another_size_is_an_error(folder):
     with pytest.raises(ValueError, match=r'mask .*b\.png is of 4 x 5 pixels, its image im1/x\.png'):
         load(folder, np.zeros(SHAPE), np.zeros((5, 4)))
