@@ -63,3 +63,17 @@ def test_hook_writes_a_picture_per_image(tmp_path):
     hook.before_test(runner)
     hook.after_test_iter(runner, 0, outputs=batch[1:2])
     assert np.array(Image.open(tmp_path / 'maps/1.png')).tolist() == [[BLACK, BLACK]]
+
+
+def test_hook_shows_one_of_several_maps(tmp_path):
+    data = sample('x.png', [[9, 9]], [[9, 9]])
+    data.set_data(
+        {
+            'pred_change': PixelData(data=torch.tensor([[[1, 0]]])),
+            'gt_change': PixelData(data=torch.tensor([[[1, 1]]])),
+        }
+    )
+    hook = ErrorMapHook(output='change')
+    hook.after_test_iter(SimpleNamespace(log_dir=str(tmp_path)), 0, outputs=[data])
+    found = np.array(Image.open(tmp_path / 'error_maps/x.png')).tolist()
+    assert found == [[WHITE, GREEN]]

@@ -53,25 +53,32 @@ class ErrorMapHook(Hook):
 
     True positives are white, true negatives black, false positives red, false negatives green,
     ignored pixels gray. Works for samples with ``gt_sem_seg``, ``pred_sem_seg`` and ``img_path``:
-    those of mmseg and open-cd, also with test-time augmentation. The image itself is not read, so
-    it may have any bands.
+    those of mmseg and open-cd, also with test-time augmentation, and for one of the maps of
+    ``MultiTaskSiamese``. The image itself is not read, so it may have any bands.
 
     Args:
         target: Index of the class.
         out_dir: Folder for the pictures, inside the run's log folder. A picture is named after
             its image; if several images share a name, names of parent folders are prepended.
         ignore_index: Label of pixels that are ignored.
+        output: Name of the map, of models that predict several: samples then have ``gt_OUTPUT`` and
+            ``pred_OUTPUT``.
 
     Raises:
         ValueError: ``out_dir`` is not inside the run's log folder.
     """
 
     def __init__(
-        self, target: int = 1, out_dir: str = 'error_maps', ignore_index: int = 255
+        self,
+        target: int = 1,
+        out_dir: str = 'error_maps',
+        ignore_index: int = 255,
+        output: str = 'sem_seg',
     ) -> None:
         self.target = target
         self.out_dir = own_folder('out_dir', out_dir)
         self.ignore_index = ignore_index
+        self.output = output
         self._names = OutputNames()
 
     def before_test(self, runner: Runner) -> None:
@@ -89,11 +96,11 @@ class ErrorMapHook(Hook):
         folder = Path(runner.log_dir) / self.out_dir
         folder.mkdir(parents=True, exist_ok=True)
         for sample in outputs or ():
-            if 'gt_sem_seg' not in sample:
+            if f'gt_{self.output}' not in sample:
                 continue
             prediction, label = (
-                sample.get(key).data.squeeze(0).cpu().numpy()
-                for key in ('pred_sem_seg', 'gt_sem_seg')
+                sample.get(f'{kind}_{self.output}').data.squeeze(0).cpu().numpy()
+                for kind in ('pred', 'gt')
             )
             picture = error_map(prediction, label, self.target, self.ignore_index)
             # a pair of images is named after the first date

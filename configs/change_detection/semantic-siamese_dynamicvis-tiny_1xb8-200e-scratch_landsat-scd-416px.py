@@ -1,0 +1,16 @@
+# Semantic change detection with DynamicVis tiny on Landsat-SCD, from scratch, for small machines.
+# Paper: no number for this model. Ours: not trained.
+#   mim train mmdynamicvis semantic-siamese_dynamicvis-tiny_1xb8-200e-scratch_landsat-scd-416px.py
+_base_ = [
+    '../_base_/models/semantic_siamese_tiny.py',
+    '../_base_/datasets/landsat_scd_416px.py',
+    '../_base_/schedules/adamw_cosine_change.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(img_size=416),
+    decode_head=dict(semantic=dict(num_classes=4)),
+)
+train_cfg = dict(max_epochs=200)
+default_hooks = dict(checkpoint=dict(save_best='semantic/SeK'))
