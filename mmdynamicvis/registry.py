@@ -99,7 +99,12 @@ DATASETS = _Registry(
     root.DATASETS,
     locations=[*_ENGINE, 'mmdynamicvis.pretraining.region_stream'],
     homes={
-        'mmdynamicvis.change_detection': ('SECOND', 'ChangeDataset', 'LandsatSCD'),
+        'mmdynamicvis.change_detection': (
+            'SECOND',
+            'BuildingPairs',
+            'ChangeDataset',
+            'LandsatSCD',
+        ),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
         'mmdynamicvis.classification.geo_bench': ('GEOBench',),
         'mmdynamicvis.detection': (

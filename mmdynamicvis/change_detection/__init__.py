@@ -3,6 +3,7 @@
 open-cd is not required; to use it, import ``mmdynamicvis.change_detection.opencd``.
 """
 
+from mmdynamicvis.change_detection.building_pairs import BuildingPairs
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
 from mmdynamicvis.change_detection.joint_losses import SeKLoss, SemanticConsistencyLoss
 from mmdynamicvis.change_detection.labeled_pairs import SECOND, LabeledPairs, LandsatSCD
@@ -15,6 +16,7 @@ from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
 __all__ = [
     'SECOND',
+    'BuildingPairs',
     'ChangeDataset',
     'EachDate',
     'LabeledPairs',

@@ -48,6 +48,7 @@ DATASETS = {
     'nwpu-rotated': 'NWPU VHR-10, derived boxes',
     'oscd': 'OSCD',
     'oscd-13bands': 'OSCD, 13 bands',
+    'oscd-resolutions': 'OSCD, 13 bands at 10, 20 and 60 m',
     'potsdam': 'ISPRS Potsdam',
     'second': 'SECOND',
     'sentinel2': 'your own (13 bands)',
@@ -59,6 +60,7 @@ DATASETS = {
     'vaihingen': 'ISPRS Vaihingen',
     'whu-building': 'WHU buildings',
     'whu-cd': 'WHU-CD',
+    'whu-levir': 'WHU buildings and LEVIR-CD',
 }
 # folder -> task, collection (mim finds a README by its name), architecture
 TASKS = {
@@ -189,6 +191,7 @@ MODELS = {
         'semantic-siamese_dynamicvis-base_1xb8-200e_second-512px': (56_144_712, {}),
         'semantic-siamese_dynamicvis-tiny_1xb8-200e-scratch_landsat-scd-416px': (3_910_534, {}),
         'semantic-siamese_dynamicvis-tiny_1xb8-200e-scratch_second-512px': (4_177_928, {}),
+        'siamese-buildings_dynamicvis-tiny_1xb8-50e-scratch_whu-levir-256px': (3_587_844, {}),
         'siamese_dynamicvis-base_1xb8-200e-scratch_dsifn-512px': (48_138_562, {}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-256px': (46_958_914, {'Paper F1': 93.73}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-512px': (48_138_562, {'Paper F1': 94.27}),
@@ -209,6 +212,7 @@ MODELS = {
         ),
         'siamese_dynamicvis-tiny_1xb8-200e-scratch_whu-cd-256px': (3_233_666, {}),
         'siamese_dynamicvis-tiny_1xb8-800e-scratch_levir-cd-512px': (3_823_490, {}),
+        'siamese_multimodal-dynamicvis-tiny_1xb4-300i_oscd-resolutions-96px': (3_836_834, {}),
         'siamese_resnet18_1xb4-300i_levir-sztaki-128px': (
             11_781_698,
             {'Ours, F1, mean of 3 seeds': 12.0},
