@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,7 +153,7 @@ def embed_archive(
     suffixes = RASTERS if windows else (*PLAIN, *RASTERS)
     # workers, and later searches, may run in other folders
     listed = list_scenes(Path(archive).absolute(), fields, suffixes)
-    entries = [_of_one(entry) for entry in listed]
+    entries = [_checked(entry, windows) for entry in listed]
     settings = _model_settings(model, checkpoint, options, tile)
     settings.update(task='embed', tile=tile, overlap=overlap, nodata=nodata, alpha=alpha, date=date)
     if device is None and not num_gpus:
@@ -165,32 +166,38 @@ def embed_archive(
         found = [index.add(entry.sources, entry.reason) for entry in entries]
         covered = _covered(headers)
         todo = [row for row in found if row['name'] and not _is_known(row, covered)]
-        with (
-            cluster(address),
-            TemporaryDirectory(prefix=PARTIAL, dir=work.path) as unfinished,
-        ):
-            threads = threads_of(num_cpus)
-            make = partial(
-                maker(PartitionWorker, num_cpus, num_gpus),
-                settings,
-                windows,
-                Path(unfinished),
-                device,
-                threads,
-                batch_size,
-                readers,
-            )
-            most = workers or capacity(num_cpus, num_gpus)
-            pool = []
-            if windows and todo:
-                pool = [make() for _ in range(min(most, len(todo)))]
+        with ExitStack() as running:
+            unfinished = running.enter_context(TemporaryDirectory(prefix=PARTIAL, dir=work.path))
+            pool: list[Any] = []
+
+            def hire(tasks: int) -> None:
+                """Start workers for this number of tasks, and before the first one the cluster."""
+                if not tasks:
+                    return
+                if not pool:
+                    running.enter_context(cluster(address))
+                make = partial(
+                    maker(PartitionWorker, num_cpus, num_gpus),
+                    settings,
+                    windows,
+                    Path(unfinished),
+                    device,
+                    threads_of(num_cpus),
+                    batch_size,
+                    readers,
+                )
+                most = workers or capacity(num_cpus, num_gpus)
+                pool.extend(make() for _ in range(min(most, tasks) - len(pool)))
+
+            if windows:
+                hire(len(todo))
                 survey_by(pool, todo)
                 check_bands(found, todo, options.get('bands'))
             for row, entry in zip(found, entries, strict=True):
                 _count(row, windows, date or entry.date, covered)
             index.update(last=True)
             parts = _plan(found, covered, rows)
-            pool += [make() for _ in range(min(most, len(parts)) - len(pool))]
+            hire(len(parts))
             first = 1 + max((int(path.stem.rpartition('-')[2]) for path in headers), default=-1)
             made = sum(header.rows for header in headers.values())
             made += _embed(pool, parts, vectors, first, found, index)
@@ -218,13 +225,16 @@ def _check_numbers(**numbers: int | None) -> None:
             raise ValueError(f'{name} is {value}; give 1 or more')
 
 
-def _of_one(entry: Entry) -> Entry:
-    """Give an entry of several rasters a reason."""
-    if entry.reason or len(entry.sources) == 1:
+def _checked(entry: Entry, windows: Windows | None) -> Entry:
+    """Give an entry a reason that cannot be embedded."""
+    if entry.reason:
         return entry
-    return entry._replace(
-        reason=f'it has {len(entry.sources)} rasters: list each on a line of its own'
-    )
+    if len(entry.sources) > 1:
+        reason = f'it has {len(entry.sources)} rasters: list each on a line of its own'
+        return entry._replace(reason=reason)
+    if windows is None and '://' in entry.sources[0]:
+        return entry._replace(reason='it is remote, and whole images are read from disk: give tile')
+    return entry
 
 
 def _model_settings(

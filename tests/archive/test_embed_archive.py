@@ -58,7 +58,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run workers in this process, without Ray; the options are how they and the run end."""
-    ends: dict[str, Any] = dict(after=None, died=())
+    ends: dict[str, Any] = dict(after=None, died=(), starts=0)
 
     def run(pool: Sequence[Any], calls: Sequence) -> Iterator[tuple[int, Any]]:
         numbers = list(range(len(calls)))
@@ -71,6 +71,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             else:
                 yield number, calls[number](pool[number % len(pool)])
 
+    def start(address: str | None) -> nullcontext:
+        ends['starts'] += 1
+        return nullcontext()
+
     class Method:
         def __init__(self, function) -> None:
             self.remote = function
@@ -80,7 +84,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             super().__init__(*arguments)
             self.embed = Method(self.embed)
 
-    monkeypatch.setattr(embed, 'cluster', lambda address: nullcontext())
+    monkeypatch.setattr(embed, 'cluster', start)
     monkeypatch.setattr(embed, 'maker', lambda kind, *resources: Worker)
     monkeypatch.setattr(embed, 'capacity', lambda *resources: 2)
     monkeypatch.setattr(embed, 'run', run)
@@ -209,8 +213,10 @@ def test_rows_are_there_once_whatever_ends_a_run(tmp_path: Path, model: Path, he
 
     # nothing is left to do; a partition that is lost is made again
     states = {path: path.stat().st_mtime_ns for path in partitions_of(out)}
+    starts = here['starts']
     again = embed_archive(scenes, out, model, **options)
     assert again == made
+    assert here['starts'] == starts  # of a cluster, which takes seconds
     assert {path: path.stat().st_mtime_ns for path in partitions_of(out)} == states
     min(states).unlink()
     (out / 'index.parquet').unlink()
@@ -306,6 +312,18 @@ def test_dates_of_items_and_of_all(tmp_path: Path, model: Path, here: dict) -> N
     assert frame_of(tmp_path / 'item')['date'].tolist() == [date(2024, 5, 2)]  # in UTC
     embed_archive(items, tmp_path / 'all', model, tile=TILE, date='2000-02-29')
     assert frame_of(tmp_path / 'all')['date'].tolist() == [date(2000, 2, 29)]
+
+
+def test_entries_that_are_none(tmp_path: Path, model: Path, here: dict) -> None:
+    path = write(tmp_path / 'a.tif', noise(64, 64))
+    listed = tmp_path / 'list.txt'
+    listed.write_text(f'a.tif\nhttps://host/b.tif\na.tif\t{path}\n{path}\n')
+    made = embed_archive(listed, tmp_path / 'out', model)
+    assert (made.done, made.vectors) == (1, 1)
+    reasons = made.failed
+    assert 'it is remote' in reasons['https://host/b.tif']
+    assert '2 rasters' in reasons[f'{path}\t{path}']
+    assert 'listed twice' in reasons[str(path)]
 
 
 def test_texts_of_dates() -> None:
