@@ -100,7 +100,9 @@ def write_partition(
     """
     table = table_of(columns)
     metadata = metadata_of('geometry' in columns, settings=dict(settings), members=members)
-    parquet.write_table(table.replace_schema_metadata(metadata), path)
+    table = table.replace_schema_metadata(metadata)
+    # vectors do not repeat
+    parquet.write_table(table, path, use_dictionary=['source', 'crs'])
 
 
 def read_header(path: Path) -> Header:
