@@ -57,7 +57,7 @@ from mmdynamicvis.visualization import show_search_results, write_picture
 OPTIONS = ('size', 'bands', 'sensor', 'unit', 'mean', 'std')
 """Arguments of ``Embedder``."""
 FEW = 100_000
-"""Number of images of a place and time that are all compared with a query: in some 40 ms."""
+"""Images of a place and time that are all compared with a query: preparing them takes 0.8 s."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -351,21 +351,17 @@ def search_fast(
         embeddings: What it holds.
         queries: (Q, C) vectors.
         k: Number of results, at most that of the images searched.
-        among: Rows of the images to search, (M,) int64; None searches all. If they are few, the
-            query is compared with all of them.
+        among: Rows of the images to search, (M,) int64; None searches all.
     """
     fast = load_fast(path, embeddings.names)
     all_numbers = numbers_of(embeddings.names)
     numbers, order = all_numbers.sort()
     searched = torch.arange(len(order)) if among is None else among
-    if among is not None and len(among) <= FEW:
-        candidate_rows = [among] * len(queries)
-    else:
-        chosen = None if among is None else all_numbers[among]
-        found = fast.search(queries, candidates(k), chosen)
-        candidate_rows = [order[torch.searchsorted(numbers, row[row >= 0])] for row in found]
+    chosen = None if among is None else all_numbers[among]
+    found = fast.search(queries, candidates(k), chosen)
     distances, places = [], []
-    for query, rows in zip(queries, candidate_rows, strict=True):
+    for query, row in zip(queries, found, strict=True):
+        rows = order[torch.searchsorted(numbers, row[row >= 0])]
         if len(rows) < k:  # the clusters that are searched hold fewer
             rows = searched
         nearest, best = rank(query, embeddings.vectors, rows, k)
@@ -407,7 +403,8 @@ def find(args: argparse.Namespace) -> None:
     embedder = make_embedder(settings, args.device)
     by_cosine = args.code == 'float' and args.distance == 'cosine'
     k = min(args.k, len(names) if among is None else len(among))
-    if by_cosine and not args.exact and k > 0 and fast_index(args.index).exists():
+    few = among is not None and len(among) <= FEW
+    if by_cosine and not (args.exact or few) and k > 0 and fast_index(args.index).exists():
         distances, places = search_fast(args.index, embeddings, embedder(args.queries), k, among)
     else:
         encode = CODES[args.code]

@@ -24,6 +24,8 @@ _QUERIES = 100
 _NEIGHBORS = 10
 _AMONG = 4
 """How many times as many vectors are compared by a search among some as by a search of all."""
+_NORMALIZED = 2**13
+"""Number of vectors normalized at once."""
 _PART = 2**16
 """Number of vectors added or compared at once."""
 
@@ -86,8 +88,11 @@ class ApproximateIndex:
         sample_SC, own_S = _rows(parts(), order[: max(_TRAINED_ON * lists, _QUERIES)])
         length = sample_SC.shape[1]
         self._index = faiss.index_factory(length, f'IVF{lists},SQ8', faiss.METRIC_INNER_PRODUCT)
-        self._index.train(_unit(sample_SC[: _TRAINED_ON * lists]))
-        wanted = sample_SC[:_QUERIES]
+        wanted = sample_SC[:_QUERIES].clone()
+        trained_on = _unit(sample_SC[: _TRAINED_ON * lists])
+        del sample_SC
+        self._index.train(trained_on)
+        del trained_on
         k = min(_NEIGHBORS + 1, count)  # each finds itself, too
         best = _none(len(wanted))
         for vectors, ids in parts():
@@ -336,8 +341,12 @@ def numbers_of(names: Sequence[str]) -> Tensor:
 
 
 def _unit(vectors_NC: Tensor) -> np.ndarray:
-    vectors_NC = torch.nn.functional.normalize(vectors_NC.detach().cpu().double(), dim=1)
-    return np.ascontiguousarray(vectors_NC.float().numpy())
+    unit = np.empty(tuple(vectors_NC.shape), np.float32)
+    # part by part, because float64 takes twice the memory of the vectors
+    for first in range(0, len(unit), _NORMALIZED):
+        part_NC = vectors_NC[first : first + _NORMALIZED].detach().cpu().double()
+        unit[first : first + _NORMALIZED] = torch.nn.functional.normalize(part_NC, dim=1)
+    return unit
 
 
 def _import_faiss() -> ModuleType:
