@@ -92,7 +92,11 @@ MODELS = _Registry(
             'InstanceTTAModel',
         ),
         'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead', 'RotatedTTAModel'),
-        'mmdynamicvis.segmentation': ('BandsDataPreprocessor', 'MaskedDiceLoss'),
+        'mmdynamicvis.segmentation': (
+            'BandsDataPreprocessor',
+            'MaskedDiceLoss',
+            'MaskedLovaszLoss',
+        ),
     },
 )
 DATASETS = _Registry(
@@ -150,7 +154,7 @@ METRICS = _Registry(
         'mmdynamicvis.retrieval',
     ],
     homes={
-        'mmdynamicvis.change_detection': ('SemanticChangeMetric',),
+        'mmdynamicvis.change_detection': ('BuildingDamageMetric', 'SemanticChangeMetric'),
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),
     },

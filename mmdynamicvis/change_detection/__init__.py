@@ -4,6 +4,7 @@ open-cd is not required; to use it, import ``mmdynamicvis.change_detection.openc
 """
 
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
+from mmdynamicvis.change_detection.damage_metric import BuildingDamageMetric
 from mmdynamicvis.change_detection.joint_losses import SeKLoss, SemanticConsistencyLoss
 from mmdynamicvis.change_detection.multi_task import MultiTaskSiamese, MultiTaskTTAModel
 from mmdynamicvis.change_detection.pair_neck import PairFusion, PairNeck, UNetDecoder
@@ -12,6 +13,7 @@ from mmdynamicvis.change_detection.semantic_change_metric import SemanticChangeM
 from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
 __all__ = [
+    'BuildingDamageMetric',
     'ChangeDataset',
     'EachDate',
     'LoadPair',

@@ -4,6 +4,7 @@ from mmdynamicvis.segmentation.bands_visualization import BandsVisualizationHook
 from mmdynamicvis.segmentation.data_preprocessor import BandsDataPreprocessor
 from mmdynamicvis.segmentation.datasets import MassachusettsRoadsSegDataset, WHUSegDataset
 from mmdynamicvis.segmentation.masked_dice import MaskedDiceLoss
+from mmdynamicvis.segmentation.masked_lovasz import MaskedLovaszLoss
 from mmdynamicvis.segmentation.modality_datasets import (
     ModalitySegDataset,
     Sen1Floods11,
@@ -15,6 +16,7 @@ __all__ = [
     'BandsDataPreprocessor',
     'BandsVisualizationHook',
     'MaskedDiceLoss',
+    'MaskedLovaszLoss',
     'MassachusettsRoadsSegDataset',
     'ModalitySegDataset',
     'Sen1Floods11',
