@@ -108,8 +108,8 @@ def damage_scores(
     As in the code of the challenge (https://github.com/DIUx-xView/xView2_scoring, commit ea0793d):
 
     - ``localization_f1``: F1 of the pixels of buildings.
-    - ``damage_f1_LEVEL``: F1 of the pixels of a level, among those annotated with any level; '-' in its
-      name becomes '_'.
+    - ``damage_f1_LEVEL``: F1 of the pixels of a level among those annotated with any; each '-' in
+      its name becomes '_'.
     - ``damage_f1``: harmonic mean of these, :math:`n / \sum_i 1 / (F_i + 10^{-6})`.
     - ``score``: 0.3 localization_f1 + 0.7 damage_f1.
 

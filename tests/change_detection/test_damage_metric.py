@@ -115,7 +115,7 @@ def test_damage_that_is_not_known():
 
 
 def test_counts_are_summed_over_pairs_before_ratios():
-    """A level made up in a pair that lacks it counts: so since a correction of the published code."""
+    """A level made up in a pair that lacks it counts, as in the corrected published code."""
     first = sample([[1, 1, 1, 1]], [[1, 2, 3, 4]], [[1, 1, 1, 1]], [[1, 2, 3, 4]])
     second = sample([[1, 1]], [[4, 4]], [[1, 1]], [[1, 1]])
     scores = evaluate(first, second)
