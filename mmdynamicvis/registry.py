@@ -103,7 +103,7 @@ DATASETS = _Registry(
     root.DATASETS,
     locations=[*_ENGINE, 'mmdynamicvis.pretraining.region_stream'],
     homes={
-        'mmdynamicvis.change_detection': ('ChangeDataset',),
+        'mmdynamicvis.change_detection': ('SECOND', 'ChangeDataset', 'LandsatSCD'),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
         'mmdynamicvis.classification.geo_bench': ('GEOBench',),
         'mmdynamicvis.detection': (
@@ -133,7 +133,12 @@ DATA_SAMPLERS = _Registry(root.DATA_SAMPLERS)
 TRANSFORMS = _Registry(
     root.TRANSFORMS,
     homes={
-        'mmdynamicvis.change_detection': ('EachDate', 'LoadPair'),
+        'mmdynamicvis.change_detection': (
+            'EachDate',
+            'LoadPair',
+            'LoadPairLabels',
+            'PackLabelMaps',
+        ),
         'mmdynamicvis.classification.geo_bench': ('LoadGEOBench',),
         'mmdynamicvis.detection': ('RandomScaleCrop',),
         'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),

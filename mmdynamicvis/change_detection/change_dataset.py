@@ -52,11 +52,6 @@ class ChangeDataset(BaseCDDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the pairs: ``img_path``, ``img_path2`` and ``seg_map_path``."""
-        suffixes = {
-            'img_path': self.img_suffix,
-            'img_path2': self.img_suffix2,
-            'seg_map_path': self.seg_map_suffix,
-        }
         names = self._names()
         source = self.ann_file or self.data_prefix['img_path']
         if not names:
@@ -64,7 +59,7 @@ class ChangeDataset(BaseCDDataset):
                 f'{source} has no pairs *{self.img_suffix}. Check data_root, data_prefix and '
                 'img_suffix'
             )
-        paths = paths_of(names, self.data_prefix, suffixes)
+        paths = paths_of(names, self.data_prefix, self._suffixes())
         missing = [
             f'{path} does not exist'
             for pair in paths
@@ -74,6 +69,14 @@ class ChangeDataset(BaseCDDataset):
         raise_problems(source, missing, 'Check data_prefix and the suffixes, or correct the list')
         common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         return [dict(pair, **common, seg_fields=[]) for pair in paths]
+
+    def _suffixes(self) -> dict[str, str]:
+        """Return the suffix of each file of a pair."""
+        return {
+            'img_path': self.img_suffix,
+            'img_path2': self.img_suffix2,
+            'seg_map_path': self.seg_map_suffix,
+        }
 
     def _names(self) -> list[str]:
         if self.ann_file:

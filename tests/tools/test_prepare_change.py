@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from change_detection.pairs import make_pair, write_pairs
+from change_detection.pairs import make_cover, make_pair, write_pairs, write_second
 from PIL import Image
 from running import run_tool
 
@@ -348,3 +348,40 @@ def test_check_names_what_is_wrong(checkout, tmp_path):
     assert_in(r'A/x\.png is of 64 x 64 px, .*B/x\.png of 60 x 64', result.stderr)
     assert_in(r'label/y\.png has the values 130, not only 255 and 0', result.stderr)
     assert_in(r'one of .*A/z\.png.* is truncated', result.stderr)
+
+
+def test_check_counts_classes_of_semantic_change(checkout, tmp_path):
+    write_second(tmp_path / 'train', ['x', 'y'], None, classes=5)
+    result = run(checkout, 'check_change', 'second', tmp_path, '--splits', 'train')
+    assert result.returncode == 0, result.stderr
+    changed = [make_pair((64, 64), seed)[2].mean() for seed in (0, 1)]
+    said = f'train: 2 pairs (2968 published), {np.mean(changed):.2%} of the pixels changed'
+    assert said in result.stdout
+    water = [(make_cover((64, 64), seed, 5)[1] == 1).mean() for seed in (0, 1)]
+    assert_in(
+        rf'semantic_to: unchanged .*, water {np.mean(water):.2%}, .*, building 0', result.stdout
+    )
+
+
+def test_check_names_labels_that_disagree(checkout, tmp_path):
+    write_second(tmp_path / 'train', ['x', 'y'], None)
+    Image.new('L', (64, 64), 3).save(tmp_path / 'train/label2/y.png')
+    result = run(checkout, 'check_change', 'second', tmp_path, '--splits', 'train')
+    assert result.returncode == 1
+    assert_in(r'1 problem\n.*label1/y\.png and .*label2/y\.png disagree', result.stderr)
+
+
+def test_landsat_scd_is_split_without_augmented_copies(checkout, tmp_path):
+    names = [f'{i}{part}' for i in range(11) for part in ('', '_rotate90')]
+    for folder in ('A', 'B', 'label'):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new('L', (4, 4)).save(tmp_path / folder / f'{name}.png')
+    result = run(checkout, 'landsat_scd', tmp_path)
+    assert result.returncode == 0, result.stderr
+    lists = [(tmp_path / f'{part}_list.txt').read_text() for part in ('train', 'val', 'test')]
+    assert [len(text.split()) for text in lists] == [7, 2, 2]
+    assert sorted(' '.join(lists).split()) == sorted(f'{i}.png' for i in range(11))
+    assert run(checkout, 'landsat_scd', tmp_path).returncode == 1
+    assert run(checkout, 'landsat_scd', tmp_path, '--force').returncode == 0
+    assert (tmp_path / 'val_list.txt').read_text() == lists[1]

@@ -2,6 +2,7 @@
 
     python tools/prepare_data/check_change.py levir_cd data/levir_cd
     python tools/prepare_data/check_change.py oscd data/oscd_tiles
+    python tools/prepare_data/check_change.py second data/second
 
 Nothing is written. See docs/change_detection.md for the layouts. Every file is read completely, to
 find truncated ones.
@@ -18,6 +19,7 @@ from rasterio.errors import RasterioError
 from tiles import Pair, check_pair, read_change, read_mask
 from tqdm import tqdm
 
+from mmdynamicvis.change_detection import LabeledPairs
 from mmdynamicvis.data.image_files import open_image
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
@@ -54,7 +56,26 @@ SPLITS = dict(
     },
     sztaki={'all': (13, _folders('', '', '', **SZTAKI))},
     pairs={'all': (None, TILES)},
+    second={
+        split: (
+            n,
+            dict(
+                data_prefix=dict(
+                    img_path=f'{split}/im1',
+                    img_path2=f'{split}/im2',
+                    semantic_from=f'{split}/label1',
+                    semantic_to=f'{split}/label2',
+                )
+            ),
+        )
+        for split, n in dict(train=2968, test=1694).items()
+    },
+    landsat_scd={'all': (8468, dict(augmented=True))},
 )
+# dataset of semantic change -> its class
+SEMANTIC = dict(second='mmdynamicvis.SECOND', landsat_scd='mmdynamicvis.LandsatSCD')
+DATES = ('semantic_from', 'semantic_to')
+LABELED = [dict(type='mmdynamicvis.LoadPair'), dict(type='mmdynamicvis.LoadPairLabels')]
 
 
 def parse_args() -> argparse.Namespace:
@@ -101,6 +122,19 @@ def changed_pixels(paths: dict) -> tuple[int, int]:
     return int(np.count_nonzero(change)), change.size
 
 
+def class_pixels(dataset: LabeledPairs, index: int) -> np.ndarray:
+    """Return the number of pixels of each class at both dates of a pair, (2, classes).
+
+    Raises:
+        OSError: A file is missing or truncated.
+        ValueError: The files do not match, or labels have unexpected values.
+    """
+    results = dataset.prepare_data(index)
+    maps = [results[f'gt_{date}'] for date in DATES]
+    classes = len(dataset.metainfo['maps'][DATES[0]]['classes'])
+    return np.stack([np.bincount(data[data < classes], minlength=classes) for data in maps])
+
+
 def read_to_end(file: rasterio.DatasetReader) -> None:
     """Read a file completely.
 
@@ -119,23 +153,33 @@ def read_to_end(file: rasterio.DatasetReader) -> None:
 def check_split(root: Path, name: str, split: str) -> None:
     """Check a split, and print its number of pairs and the fraction of changed pixels.
 
+    Of semantic change, also print the fraction of each class at each date.
+
     Raises:
         ValueError: Files are missing or invalid; the message names the first ten.
     """
     published, options = SPLITS[name][split]
-    dataset = DATASETS.build(
-        dict(type='mmdynamicvis.ChangeDataset', data_root=str(root), **options)
-    )
+    kind = SEMANTIC.get(name, 'mmdynamicvis.ChangeDataset')
+    pipeline = LABELED if name in SEMANTIC else []
+    dataset = DATASETS.build(dict(type=kind, data_root=str(root), pipeline=pipeline, **options))
     problems, counts = [], []
     for i in tqdm(range(len(dataset)), desc=split):
         try:
-            counts.append(changed_pixels(dataset.get_data_info(i)))
-        except ValueError as error:
+            if name in SEMANTIC:
+                counts.append(class_pixels(dataset, i))
+            else:
+                counts.append(changed_pixels(dataset.get_data_info(i)))
+        except (OSError, ValueError) as error:
             problems.append(str(error))
     raise_problems(root, problems, 'Download or convert these files again')
-    changed, pixels = np.sum(counts, axis=0)
+    total = np.sum(counts, axis=0)
+    changed, pixels = (total[0, 1:].sum(), total[0].sum()) if name in SEMANTIC else total
     beside = f' ({published} published)' if published else ''
     print(f'{split}: {len(dataset)} pairs{beside}, {changed / pixels:.2%} of the pixels changed')
+    for date, of_date in zip(DATES, total, strict=True) if name in SEMANTIC else ():
+        classes = dataset.metainfo['maps'][date]['classes']
+        shares = [f'{c} {n / pixels:.2%}' for c, n in zip(classes, of_date, strict=True)]
+        print(f'{date}: {", ".join(shares)}')
 
 
 def main() -> None:
