@@ -4,6 +4,7 @@ open-cd is not required; to use it, import ``mmdynamicvis.change_detection.openc
 """
 
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
+from mmdynamicvis.change_detection.damage_datasets import XBD
 from mmdynamicvis.change_detection.damage_metric import BuildingDamageMetric
 from mmdynamicvis.change_detection.joint_losses import SeKLoss, SemanticConsistencyLoss
 from mmdynamicvis.change_detection.labeled_pairs import SECOND, LabeledPairs, LandsatSCD
@@ -16,6 +17,7 @@ from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
 __all__ = [
     'SECOND',
+    'XBD',
     'BuildingDamageMetric',
     'ChangeDataset',
     'EachDate',

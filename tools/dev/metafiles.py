@@ -57,6 +57,7 @@ DATASETS = {
     'vaihingen': 'ISPRS Vaihingen',
     'whu-building': 'WHU buildings',
     'whu-cd': 'WHU-CD',
+    'xbd': 'xBD',
 }
 # folder -> task, collection (mim finds a README by its name), architecture
 TASKS = {
@@ -184,6 +185,8 @@ MODELS = {
     'change_detection': {
         'fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px': (1_352_210, {'Ours, F1': 0.0}),
         'opencd-siamese_dynamicvis-base_1xb8-800e-scratch_oscd-512px': (48_138_562, {}),
+        'siamese-damage_dynamicvis-base_1xb8-50e_xbd-512px': (56_144_198, {}),
+        'siamese-damage_dynamicvis-tiny_1xb8-50e-scratch_xbd-256px': (3_587_974, {}),
         'siamese_dynamicvis-base_1xb8-200e-scratch_dsifn-512px': (48_138_562, {}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-256px': (46_958_914, {'Paper F1': 93.73}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-512px': (48_138_562, {'Paper F1': 94.27}),
