@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
 from rasters import write_raster
 from running import run_tool
 
@@ -22,6 +23,9 @@ LAND_COVER = CHECKOUT / (
 )
 BIGEARTHNET = CHECKOUT / (
     'configs/classification/multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px.py'
+)
+CHANGE = CHECKOUT / (
+    'configs/change_detection/siamese_multimodal-dynamicvis-tiny_1xb4-300i_oscd-resolutions-96px.py'
 )
 PRETRAINING = CHECKOUT / (
     'configs/pretraining/modality_multimodal-dynamicvis-tiny_1xb8-50e_terramesh-224px.py'
@@ -41,6 +45,12 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
         cfg.model.neck.update(in_channels=WIDTHS, out_channels=8)
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
         cfg.model.auxiliary_head.update(in_channels=8, channels=8)
+    elif path == CHANGE:
+        cfg.model.modality_neck.in_channels = WIDTHS
+        cfg.model.neck.fpn.update(in_channels=list(WIDTHS), out_channels=8)
+        cfg.model.neck.fusion.channels = 8
+        cfg.model.neck.decoder.in_channels = [8] * 5
+        cfg.model.decode_head.update(in_channels=[8] * 5, channels=8)
     elif path == PRETRAINING:
         cfg.model.neck.in_channels = WIDTHS[-1:]
     else:
@@ -49,9 +59,12 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
     for split in ('train', 'val', 'test'):
         if loader := cfg[f'{split}_dataloader']:
             loader.update(num_workers=0, persistent_workers=False)
-            loader.dataset.data_root = str(data_root)
+            loader.dataset.get('dataset', loader.dataset).data_root = str(data_root)
     cfg.train_dataloader.batch_size = 2
-    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2, val_interval=2)
+    if path == CHANGE:
+        cfg.train_cfg.update(max_iters=2, val_interval=2)
+    else:
+        cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2, val_interval=2)
     cfg.param_scheduler = None
     cfg.work_dir = str(work_dir)
     return cfg
@@ -64,12 +77,14 @@ def test_config_is_what_its_name_says(path):
     gpus, batch_size = settings.split('-')[0].split('xb')
     assert cfg.train_dataloader.batch_size == int(batch_size)
     assert cfg.auto_scale_lr.base_batch_size == int(gpus) * int(batch_size)
-    assert cfg.train_cfg.max_epochs == int(settings.split('-')[1].removesuffix('e'))
+    length = settings.split('-')[1]
+    unit = dict(e='max_epochs', i='max_iters')[length[-1]]
+    assert cfg.train_cfg[unit] == int(length[:-1])
     assert cfg.model.backbone.arch == model.split('-')[-1]
     assert cfg.model.backbone.img_size == int(data.rsplit('-', 1)[1].removesuffix('px'))
     header = path.read_text().split('\n_base_')[0]
     assert f'mim train mmdynamicvis {path.name}' in header
-    assert 'Ours: not trained' in header
+    assert 'Ours: not trained' in header or 'Ours: see README.md' in header
 
 
 @each_config
@@ -78,10 +93,13 @@ def test_modalities_are_the_same_everywhere(path):
     backbone = cfg.model.backbone.modalities
     statistics = cfg.data_preprocessor.modalities
     loaders = cfg.train_pipeline[0].loaders
-    neck = cfg.model.neck if isinstance(cfg.model.neck, dict) else cfg.model.neck[0]
+    necks = cfg.model.neck if isinstance(cfg.model.neck, list) else [cfg.model.neck]
+    neck = cfg.model.get('modality_neck', necks[0])
     assert set(backbone) == set(statistics) == set(loaders) == set(neck.modalities)
     strides = [4 * 2**i for i in cfg.model.backbone.get('out_indices', range(4))]
-    assert [backbone.sentinel2.gsd * stride for stride in strides] == list(neck.cells)
+    assert [backbone[cfg.model.backbone.primary].gsd * stride for stride in strides] == list(
+        neck.cells
+    )
     init_default_scope(cfg.default_scope)
     load = TRANSFORMS.build(cfg.train_pipeline[0])
     for name, of_backbone in backbone.items():
@@ -101,6 +119,7 @@ def test_config_is_complete(path):
             assert path == PRETRAINING and split != 'train'
             continue
         dataset = cfg[f'{split}_dataloader'].dataset
+        dataset = dataset.get('dataset', dataset)
         classes = DATASETS.build(dict(dataset, lazy_init=True)).metainfo['classes']
         heads = [cfg.model[key] for key in cfg.model if key.endswith('head')]
         assert {head.num_classes for head in heads} == ({len(classes)} if heads else set())
@@ -149,6 +168,38 @@ def test_land_cover_from_training_to_test(tmp_path):
     assert run.returncode == 0, run.stderr
     (scores,) = (tmp_path / 'tested').glob('*/*.json')
     assert json.loads(scores.read_text())['mIoU'] == pytest.approx(metrics['mIoU'])
+
+
+def write_dates(root: Path) -> Path:
+    """Two pairs to train and one to test, 96 px at 10 m, in degrees."""
+    rng = np.random.default_rng(0)
+    names = dict(train=['city_0000_0000', 'city_0000_0048'], test=['city_0000_0480'])
+    for split, of_split in names.items():
+        for name in of_split:
+            for folder, count, size in (('10m', 4, 96), ('20m', 6, 48), ('60m', 3, 16)):
+                for date in (1, 2):
+                    image = rng.integers(1, 3000, (count, size, size), dtype=np.uint16)
+                    write_raster(root / folder / name / f'{date}.tif', image, 960 / size)
+            (root / 'label').mkdir(exist_ok=True)
+            change = rng.integers(0, 2, (96, 96), dtype=np.uint8) * 255
+            Image.fromarray(change).save(root / f'label/{name}.png')
+        (root / 'list').mkdir(exist_ok=True)
+        (root / f'list/{split}.txt').write_text('\n'.join(of_split))
+    return root
+
+
+def test_change_from_training_to_test(tmp_path):
+    """Both dates of three resolutions."""
+    cfg = load(CHANGE, write_dates(tmp_path / 'data'), tmp_path / 'work')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert 0 <= runner.test()['target/recall'] <= 100
+    batch = runner.model.data_preprocessor(next(iter(runner.test_dataloader)))
+    images = batch['inputs'].images
+    assert {name: tuple(of.pixels.shape) for name, of in images.items()} == dict(
+        s2_10m=(2, 4, 96, 96), s2_20m=(2, 6, 48, 48), s2_60m=(2, 3, 16, 16)
+    )
+    assert len(list((tmp_path / 'work').glob('**/vis_image/test_*.png'))) == 1
 
 
 def test_pretraining_from_tiles_to_land_cover(tmp_path):

@@ -83,7 +83,9 @@ def test_inner_loops_are_short(checkout: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('triton') is None, reason='Triton is not installed')
-@pytest.mark.parametrize(('size', 'limit'), [(512, 450), (2048, 480)])
+@pytest.mark.parametrize(
+    ('size', 'limit'), [(512, 450), pytest.param(2048, 480, marks=pytest.mark.exhaustive)]
+)
 def test_a_forward_pass_launches_few_kernels(checkout: Path, size: int, limit: int) -> None:
     result = subprocess.run(
         [sys.executable, 'tools/dev/count_launches.py', '--repeats', '1', '--size', str(size)],

@@ -75,14 +75,14 @@ def test_a_whole_scene_equals_a_single_pass(tmp_path, shared_data):
         assert (found[rows] == logits.argmax(0).numpy())[clear].all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ('config', 'name'),
     [
         (ROADS, 'out.tif'),
-        pytest.param(BOXES, 'out.gpkg', marks=pytest.mark.exhaustive),
-        pytest.param(ROTATED, 'out.geojson', marks=pytest.mark.exhaustive),
-        pytest.param(MASKS, 'out.gpkg', marks=pytest.mark.exhaustive),
+        (BOXES, 'out.gpkg'),
+        (ROTATED, 'out.geojson'),
+        (MASKS, 'out.gpkg'),
     ],
 )
 def test_a_whole_scene_by_a_network(tmp_path, checkout, shared_data, config, name):

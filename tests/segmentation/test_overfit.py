@@ -8,7 +8,7 @@ from overfitting import overfit
 
 from .windows import N_WINDOWS, SIZE, write_windows
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared_data]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.shared_data]
 
 CONFIG = 'upernet_dynamicvis-tiny_1xb4-300i_cil-roads-256px.py'
 INPUT = 2 * SIZE
@@ -18,13 +18,8 @@ INPUT = 2 * SIZE
     ('name', 'images', 'masks', 'threshold'),
     [
         ('cil_roads', 'images/*.png', 'groundtruth/*.png', 127),
-        pytest.param(
-            *('massachusetts_roads', 'images/*.jpg', 'masks/*.png', None),
-            marks=pytest.mark.exhaustive,
-        ),
-        pytest.param(
-            *('whu_building', '*/image/*.tif', '*/label/*.tif', None), marks=pytest.mark.exhaustive
-        ),
+        ('massachusetts_roads', 'images/*.jpg', 'masks/*.png', None),
+        ('whu_building', '*/image/*.tif', '*/label/*.tif', None),
     ],
 )
 def test_it_learns_four_windows(shared_data, checkout, tmp_path, name, images, masks, threshold):

@@ -271,6 +271,32 @@ def test_oscd_in_all_bands_on_one_grid(checkout, oscd, tmp_path):
             assert (values[number] == offset + 100 * (number + 1)).all()
 
 
+def test_oscd_with_each_band_at_its_resolution(checkout, oscd, tmp_path):
+    target = tmp_path / 'tiles'
+    options = ('--size', '36', '--stride', '24', '--bands', 'resolutions')
+    result = run(checkout, 'oscd', oscd, target, *options)
+    assert result.returncode == 0, result.stderr
+    rows, columns = (0, 24), (0, 24, 48, 54)
+    assert names(target, 'train') == [f'rennes_{y:04}_{x:04}' for y in rows for x in columns]
+    for folder, step, bands in (('10m', 1, 4), ('20m', 2, 6), ('60m', 6, 3)):
+        numbers = [i for i, band in enumerate(BANDS, start=1) if RESOLUTION[band] == 10 * step]
+        for date, offset in ((1, 0), (2, 1000)):
+            with rasterio.open(target / f'{folder}/rennes_0024_0054/{date}.tif') as file:
+                assert file.shape == (36 // step, 36 // step) and file.count == bands
+                assert file.transform * (0, 0) == (6e5 + 540, 5.3e6 - 240)
+                assert file.transform.a == 10 * step
+                values = file.read()
+            for value, number in zip(values, numbers, strict=True):
+                assert (value == offset + 100 * number).all()
+    _, _, mask = make_pair((60, 90), 0)
+    label = np.asarray(Image.open(target / 'label/rennes_0024_0054.png'))
+    np.testing.assert_array_equal(label, mask[24:60, 54:90] * 255)
+    options = ('--size', '32', '--bands', 'resolutions')
+    result = run(checkout, 'oscd', oscd, tmp_path / 'other', *options)
+    assert result.returncode == 2
+    assert '--size 32 and --stride 128 must be multiples of 6' in result.stderr
+
+
 def test_oscd_misses_no_band(checkout, oscd, tmp_path):
     (oscd / 'images/rennes/imgs_2/S2_B8A.tif').unlink()
     result = run(checkout, 'oscd', oscd, tmp_path / 'tiles', '--bands', 'all', '--size', '32')

@@ -22,10 +22,9 @@ import numpy as np
 import torch
 from curves import draw_seeds
 from matplotlib import pyplot as plt
-from measure import medians
+from measure import interval, medians
 from mmengine.registry import DATASETS
 from record import Record
-from scipy import stats
 from training_run import CHECKOUT, Run, train_all, training_step
 
 METRIC = 'accuracy/top1'
@@ -64,13 +63,6 @@ CONTENDERS = {
     # the CPU time of ResNet-18's 10 epochs
     'dynamicvis-tiny, equal time': Contender(options={'train_cfg.max_epochs': 24}),
 }
-
-
-def interval(values: list[float]) -> float | None:
-    """Return the half width of the 95% interval of a mean; None for a single value."""
-    if len(values) < 2:
-        return None
-    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[str, Any]]:

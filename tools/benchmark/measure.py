@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy import stats
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 DEFAULT_DTYPES = {'cpu': ['float32'], 'cuda': list(DTYPES)}
@@ -84,6 +85,13 @@ def medians(
         if time.perf_counter() - start > limit_s:
             break
     return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def interval(values: list[float]) -> float | None:
+    """Return the half width of the 95% interval of a mean; None for a single value."""
+    if len(values) < 2:
+        return None
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def graphed(function: Run) -> Run:

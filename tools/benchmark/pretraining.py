@@ -4,8 +4,9 @@ r"""Measure the benefit of region pretraining on small data: NWPU VHR-10 regions
         --out benchmarks/results/pretraining_cpu.json
 
 Trains DynamicVis tiny on the regions with cross entropy alone and with added MIL-NCE, then on AID's
-scenes from that checkpoint and from scratch, with several seeds and one thread per run. When the
-command is repeated, finished runs are not repeated and interrupted ones continue.
+scenes from that checkpoint and from scratch, with several seeds and one thread per run. Results are
+saved after each seed, and results of other parts and seeds stay in the file. When the command is
+repeated, finished runs are not repeated and interrupted ones continue.
 """
 
 from __future__ import annotations
@@ -26,33 +27,25 @@ from training_run import CHECKOUT, Run, selection, train_all
 REGIONS = 'pretraining/{}_dynamicvis-tiny_1xb16-24e_nwpu-192px.py'
 SCENES = 'classification/dynamicvis_tiny_1xb32-10e{}_aid150-128px.py'
 LOSSES = {'ce': 'cross entropy', 'mil': 'cross entropy + MIL-NCE'}
-STARTS = {'': 'from scratch', '-nwpu': 'from NWPU regions'}
+STARTS = {'scratch': 'from scratch', 'transfer': 'from NWPU regions'}
+PARTS = ('mil', 'transfer', 'scratch', 'ce')
+"""What to train: regions with either loss, and scenes from either start."""
 
 
-def region_runs(args: argparse.Namespace, loss: str) -> list[Run]:
-    config = CHECKOUT / 'configs' / REGIONS.format(loss)
-    return [
-        Run(
-            config,
-            args.nwpu,
-            args.work_dir / f'nwpu-{loss}-{seed}',
-            seed,
-            'region/f1-score',
-            {'train_dataloader.dataset.seed': seed},
-        )
-        for seed in args.seeds
-    ]
-
-
-def scene_runs(args: argparse.Namespace, start: str) -> list[Run]:
-    config = CHECKOUT / 'configs' / SCENES.format(start)
-    runs = []
-    for seed in args.seeds:
-        folder = args.work_dir / f'aid{start}-{seed}'
-        weights = args.work_dir / f'nwpu-mil-{seed}.safetensors'
-        options = {'model.backbone.init_cfg.checkpoint': weights} if start else {}
-        runs.append(Run(config, args.aid, folder, seed, 'single-label/f1-score', options))
-    return runs
+def run_of(part: str, seed: int, args: argparse.Namespace) -> Run:
+    """Return the training of a part with a seed."""
+    folder = args.work_dir / f'{part}-{seed}'
+    if part in LOSSES:
+        config = CHECKOUT / 'configs' / REGIONS.format(part)
+        options = {'train_dataloader.dataset.seed': seed}
+        return Run(config, args.nwpu, folder, seed, 'region/f1-score', options)
+    options = {'train_dataloader.num_workers': 1}
+    if part == 'transfer':
+        weights = args.work_dir / f'mil-{seed}.safetensors'
+        export(run_of('mil', seed, args), weights)
+        options['model.backbone.init_cfg.checkpoint'] = weights
+    config = CHECKOUT / 'configs' / SCENES.format('-nwpu' if part == 'transfer' else '')
+    return Run(config, args.aid, folder, seed, 'accuracy/top1', options)
 
 
 def export(run: Run, target: Path) -> None:
@@ -62,19 +55,36 @@ def export(run: Run, target: Path) -> None:
     )
 
 
+def add_row(part: str, run: Run, record: Record) -> None:
+    """Add the result of a training, in place of an earlier one of the same part and seed."""
+    about = dict(part=part, seed=run.seed)
+    for row in [row for row in record.rows if about.items() <= row.items()]:
+        record.drop(row)
+    looks = {}
+    if part in LOSSES:
+        weights = {'before': None, 'after': run.checkpoint()}
+        looks = {when: selection(run, checkpoint) for when, checkpoint in weights.items()}
+    # as in a file that is read again
+    curve = {str(step): value for step, value in run.curve().items()}
+    record.add(**about, curve=curve, **looks)
+
+
 def draw(rows: list[dict], path: Path) -> None:
-    """Plot F1 of regions over epochs for both losses, and F1 of scenes for both starts."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-    for loss, color in (('ce', '#7f7f7f'), ('mil', '#0072b2')):
-        curves = [row['curve'] for row in rows if row.get('loss') == loss]
-        draw_seeds(left, curves, LOSSES[loss], color)
-    left.set(title='NWPU VHR-10 regions', xlabel='epoch', ylabel='F1 of 130 validation images, %')
-    left.legend()
-    for name, color in zip(STARTS.values(), ('#7f7f7f', '#0072b2'), strict=True):
-        curves = [row['curve'] for row in rows if row.get('start') == name]
-        draw_seeds(right, curves, name, color)
-    right.set(title='AID150 scenes', xlabel='epoch', ylabel='F1 of 600 validation images, %')
-    right.legend()
+    """Plot F1 of regions over epochs for both losses, and accuracy of scenes for both starts."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for axis, labels in zip(axes, (LOSSES, STARTS), strict=True):
+        for (part, label), color in zip(labels.items(), ('#7f7f7f', '#0072b2'), strict=True):
+            curves = [
+                {int(step): value for step, value in row['curve'].items()}
+                for row in rows
+                if row['part'] == part
+            ]
+            if curves:
+                draw_seeds(axis, curves, label, color)
+        axis.set_xlabel('epoch')
+        axis.legend()
+    axes[0].set(title='NWPU VHR-10 regions', ylabel='F1 of 130 validation images, %')
+    axes[1].set(title='AID150 scenes', ylabel='accuracy of 600 validation images, %')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -88,6 +98,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     parser.add_argument('--picture', type=Path, help='PNG file for the curves')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/pretraining_benchmark'))
+    parser.add_argument(
+        '--parts', nargs='+', default=list(PARTS), choices=PARTS, help='transfer needs mil'
+    )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     return parser.parse_args()
@@ -98,25 +111,14 @@ def main() -> None:
     args.nwpu, args.aid, args.work_dir = (
         path.resolve() for path in (args.nwpu, args.aid, args.work_dir)
     )
-    regions = {loss: region_runs(args, loss) for loss in ('mil', 'ce')}
-    train_all(
-        [run for seed in zip(*regions.values(), strict=True) for run in seed], args.jobs, 'regions'
-    )
-    for run in regions['mil']:
-        export(run, args.work_dir / f'{run.folder.name}.safetensors')
-    scenes = {start: scene_runs(args, start) for start in STARTS}
-    train_all(
-        [run for seed in zip(*scenes.values(), strict=True) for run in seed], args.jobs, 'scenes'
-    )
-
-    record = Record(args.out, 'cpu')
-    for loss, runs in regions.items():
-        for run in runs:
-            before, after = (selection(run, weights) for weights in (None, run.checkpoint()))
-            record.add(loss=loss, seed=run.seed, curve=run.curve(), before=before, after=after)
-    for start, runs in scenes.items():
-        for run in runs:
-            record.add(start=STARTS[start], seed=run.seed, curve=run.curve())
+    record = Record(args.out, 'cpu', append=True)
+    for seed in args.seeds:
+        # the transfer starts from weights of the others
+        for parts in ([p for p in args.parts if p != 'transfer'], ['transfer']):
+            runs = {part: run_of(part, seed, args) for part in parts if part in args.parts}
+            train_all(list(runs.values()), args.jobs, f'seed {seed}')
+            for part, run in runs.items():
+                add_row(part, run, record)
     if args.picture:
         draw(record.rows, args.picture)
 

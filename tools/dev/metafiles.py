@@ -47,6 +47,7 @@ DATASETS = {
     'nwpu-rotated': 'NWPU VHR-10, derived boxes',
     'oscd': 'OSCD',
     'oscd-13bands': 'OSCD, 13 bands',
+    'oscd-resolutions': 'OSCD, 13 bands at 10, 20 and 60 m',
     'potsdam': 'ISPRS Potsdam',
     'sentinel2': 'your own (13 bands)',
     'ssdd': 'SSDD',
@@ -207,6 +208,7 @@ MODELS = {
         ),
         'siamese_dynamicvis-tiny_1xb8-200e-scratch_whu-cd-256px': (3_233_666, {}),
         'siamese_dynamicvis-tiny_1xb8-800e-scratch_levir-cd-512px': (3_823_490, {}),
+        'siamese_multimodal-dynamicvis-tiny_1xb4-300i_oscd-resolutions-96px': (3_836_834, {}),
         'siamese_resnet18_1xb4-300i_levir-sztaki-128px': (
             11_781_698,
             {'Ours, F1, mean of 3 seeds': 12.0},

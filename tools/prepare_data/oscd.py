@@ -1,13 +1,19 @@
-"""Cut OSCD into tiles, with R, G, B in 8 bits or all 13 bands on the 10 m grid.
+"""Cut OSCD into tiles: R, G, B in 8 bits, or all 13 bands on the 10 m grid or on their own grids.
 
     python tools/prepare_data/oscd.py data/oscd data/oscd_tiles
     python tools/prepare_data/oscd.py data/oscd data/oscd_tiles13 --bands all
+    python tools/prepare_data/oscd.py data/oscd data/oscd_resolutions --bands resolutions \
+        --size 192 --stride 96
 
 The source has images/CITY/{pair/img1.png,pair/img2.png,imgs_1/*BNN.tif,imgs_2/*BNN.tif} and
 {train,test}_labels/CITY/cm/CITY-cm.tif (1 unchanged, 2 changed). The tool writes A/, B/ (.png, or
 .tif with 13 bands of 16 bits), label/ (0 and 255) and list/{train,test}.txt, with tiles named
 CITY_ROW_COLUMN. Bands of 20 m and 60 m, and a second date of another size, are resampled bilinearly
 to the grid of B02 of the first date; all files of a city must cover the same area.
+
+With --bands resolutions, bands of 20 m and 60 m keep their grids: the tiles are
+{10m,20m,60m}/CITY_ROW_COLUMN/{1,2}.tif, of one footprint each. Sizes and strides are then multiples
+of 6 pixels of 10 m, and rows and columns of a city beyond the last multiple of 6 are left out.
 """
 
 from __future__ import annotations
@@ -37,6 +43,14 @@ from tqdm import tqdm
 from mmdynamicvis.data.grids import check_encodings, check_places, encoding_of, place_of
 
 BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B10', 'B11', 'B12']
+RESOLUTIONS = {
+    '10m': (1, ['B02', 'B03', 'B04', 'B08']),
+    '20m': (2, ['B05', 'B06', 'B07', 'B8A', 'B11', 'B12']),
+    '60m': (6, ['B01', 'B09', 'B10']),
+}
+"""Folder -> pixels of 10 m along an edge, and bands."""
+ALIGNED = 6
+"""Pixels of 10 m after which pixels of all resolutions begin."""
 # values of changed and unchanged pixels
 VALUES = (2, 1)
 
@@ -47,11 +61,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('root', type=Path, help='folder of the dataset')
     parser.add_argument('target', type=Path, help='folder to write')
-    parser.add_argument('--bands', choices=('rgb', 'all'), default='rgb')
+    parser.add_argument('--bands', choices=('rgb', 'all', 'resolutions'), default='rgb')
     parser.add_argument('--size', type=at_least_one, default=256, help='pixels of a tile (256)')
     parser.add_argument('--stride', type=at_least_one, default=128, help='from tile to tile (128)')
     parser.add_argument('--force', action='store_true', help='replace what an earlier run wrote')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.bands == 'resolutions' and (args.size % ALIGNED or args.stride % ALIGNED):
+        parser.error(
+            f'--size {args.size} and --stride {args.stride} must be multiples of {ALIGNED} for '
+            '--bands resolutions, such as 192 and 96'
+        )
+    return args
 
 
 def cities(root: Path) -> dict[str, list[str]]:
@@ -82,7 +102,9 @@ def band_files(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
+def stack_bands(
+    files: list[Path], grid: rasterio.DatasetReader
+) -> Iterator[rasterio.DatasetReader]:
     """Open an in-memory file with all bands, resampled bilinearly to one grid.
 
     Raises:
@@ -99,15 +121,15 @@ def stack_bands(folder: Path, grid: rasterio.DatasetReader) -> Iterator[rasterio
         driver='GTiff',
         height=grid.height,
         width=grid.width,
-        count=len(BANDS),
+        count=len(files),
         dtype=grid.dtypes[0],
         crs=grid.crs,
         transform=grid.transform,
     )
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
-            file.scales, file.offsets = grid.scales * len(BANDS), grid.offsets * len(BANDS)
-            for number, path in enumerate(band_files(folder), start=1):
+            file.scales, file.offsets = grid.scales * len(files), grid.offsets * len(files)
+            for number, path in enumerate(files, start=1):
                 with rasterio.open(path) as band:
                     check_places(place, place_of(band))
                     check_encodings(encoding, encoding_of(band))
@@ -138,20 +160,25 @@ def write_geotiff(path: Path, date: rasterio.DatasetReader, window: Window) -> N
 
 
 @contextmanager
-def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[Pair]:
-    """Open both dates of a city and its mask."""
+def open_city(root: Path, part: str, city: str, bands: str) -> Iterator[dict[str, Pair]]:
+    """Open both dates of a city and its mask: one pair, or one per resolution by its folder."""
     images = root / f'images/{city}'
     with ExitStack() as stack:
         mask = stack.enter_context(rasterio.open(root / f'{part}_labels/{city}/cm/{city}-cm.tif'))
         if bands == 'rgb':
             paths = [images / f'pair/img{date}.png' for date in (1, 2)]
-            dates = [stack.enter_context(rasterio.open(path)) for path in paths]
-        else:
-            grid = band_files(images / 'imgs_1')[BANDS.index('B02')]
-            grid = stack.enter_context(rasterio.open(grid))
-            folders = [images / f'imgs_{date}' for date in (1, 2)]
-            dates = [stack.enter_context(stack_bands(folder, grid)) for folder in folders]
-        yield Pair(*dates, mask)
+            yield {'': Pair(*[stack.enter_context(rasterio.open(path)) for path in paths], mask)}
+            return
+        chosen = {'': BANDS} if bands == 'all' else {n: b for n, (_, b) in RESOLUTIONS.items()}
+        dates = [dict(zip(BANDS, band_files(images / f'imgs_{i}'), strict=True)) for i in (1, 2)]
+        pairs = {}
+        for folder, of_folder in chosen.items():
+            grid_band = 'B02' if bands == 'all' else of_folder[0]
+            grid = stack.enter_context(rasterio.open(dates[0][grid_band]))
+            files = [[date[band] for band in of_folder] for date in dates]
+            stacks = [stack.enter_context(stack_bands(of_date, grid)) for of_date in files]
+            pairs[folder] = Pair(*stacks, mask)
+        yield pairs
 
 
 def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str) -> list[str]:
@@ -161,7 +188,7 @@ def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str)
     rgb = {part: rgb_bands(date) for part, date in dates.items() if bands == 'rgb'}
     names = []
     for window in windows(*pair.first.shape, size, stride):
-        name = f'{city}_{window.row_off:04}_{window.col_off:04}'
+        name = name_of(city, window)
         for part, date in dates.items():
             if rgb:
                 write_rgb(folder / f'{part}/{name}.png', date.read(rgb[part], window=window))
@@ -172,6 +199,36 @@ def cut(pair: Pair, city: str, folder: Path, size: int, stride: int, bands: str)
     return names
 
 
+def cut_resolutions(
+    pairs: dict[str, Pair], city: str, folder: Path, size: int, stride: int
+) -> list[str]:
+    """Write the tiles of a city, with a file per resolution and date, and return their names.
+
+    Raises:
+        ValueError: The resolutions of a city do not cover one area.
+    """
+    finest = pairs['10m']
+    check_pair(finest)
+    for pair in pairs.values():
+        check_places(place_of(finest.first), place_of(pair.first))
+    shape = (length // ALIGNED * ALIGNED for length in finest.first.shape)
+    names = []
+    for window in windows(*shape, size, stride):
+        name = name_of(city, window)
+        for resolution, (step, _) in RESOLUTIONS.items():
+            own = Window(*(value // step for value in window.flatten()))
+            for date, file in enumerate(pairs[resolution][:2], start=1):
+                write_geotiff(folder / f'{resolution}/{name}/{date}.tif', file, own)
+        write_mask(folder / f'label/{name}.png', read_change(finest.mask, window, VALUES))
+        names.append(name)
+    return names
+
+
+def name_of(city: str, window: Window) -> str:
+    """Return the name of a tile."""
+    return f'{city}_{window.row_off:04}_{window.col_off:04}'
+
+
 def main() -> None:
     args = parse_args()
     sources = [args.root / name for name in ('images', 'train_labels', 'test_labels')]
@@ -179,8 +236,11 @@ def main() -> None:
         for part, places in cities(args.root).items():
             names = []
             for city in tqdm(places, desc=part):
-                with open_city(args.root, part, city, args.bands) as pair:
-                    names += cut(pair, city, folder, args.size, args.stride, args.bands)
+                with open_city(args.root, part, city, args.bands) as pairs:
+                    if args.bands == 'resolutions':
+                        names += cut_resolutions(pairs, city, folder, args.size, args.stride)
+                    else:
+                        names += cut(pairs[''], city, folder, args.size, args.stride, args.bands)
             write_text(folder / f'list/{part}.txt', '\n'.join([*names, '']))
             print(f'{part}: {len(names)} pairs from {len(places)} cities')
 
