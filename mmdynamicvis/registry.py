@@ -121,6 +121,7 @@ DATASETS = _Registry(
             'NWPURotatedDataset',
         ),
         'mmdynamicvis.segmentation': (
+            'BRIGHT',
             'MassachusettsRoadsSegDataset',
             'ModalitySegDataset',
             'Sen1Floods11',

@@ -6,6 +6,7 @@ from mmdynamicvis.segmentation.datasets import MassachusettsRoadsSegDataset, WHU
 from mmdynamicvis.segmentation.masked_dice import MaskedDiceLoss
 from mmdynamicvis.segmentation.masked_lovasz import MaskedLovaszLoss
 from mmdynamicvis.segmentation.modality_datasets import (
+    BRIGHT,
     ModalitySegDataset,
     Sen1Floods11,
     TerraMeshLandCover,
@@ -13,6 +14,7 @@ from mmdynamicvis.segmentation.modality_datasets import (
 from mmdynamicvis.segmentation.target_metric import TargetMetric
 
 __all__ = [
+    'BRIGHT',
     'BandsDataPreprocessor',
     'BandsVisualizationHook',
     'MaskedDiceLoss',

@@ -1,4 +1,4 @@
-"""Makes pairs of images before and after a disaster, and labels in the layout of xBD."""
+"""Makes pairs of images before and after a disaster, in the layouts of xBD and BRIGHT."""
 
 from __future__ import annotations
 
@@ -55,3 +55,20 @@ def write_disasters(root: Path, names: list[str], size: int = 64) -> None:
                 properties = dict(subtype=SUBTYPES[level - 1]) if date == 'post' else {}
                 features.append((f'POLYGON (({text}))', properties))
             write_labels(root / f'labels/{name}_{date}_disaster.json', size, features)
+
+
+def write_bright(root: Path, splits: dict[str, list[str]], size: int = 64) -> None:
+    """Write the layout of BRIGHT: an optical image, a SAR image, the damage of levels 1 to 3."""
+    for folder in ('pre-event', 'post-event', 'target'):
+        (root / folder).mkdir(parents=True)
+    for split, names in splits.items():
+        (root / f'{split}_set.txt').write_text('\n'.join(names))
+        for seed, name in enumerate(names):
+            before, after, buildings = make_disaster(size, seed)
+            damage = np.zeros((size, size), np.uint8)
+            for left, top, right, bottom, level in buildings:
+                damage[top : bottom + 1, left : right + 1] = min(level, 3)
+            Image.fromarray(before).save(root / f'pre-event/{name}_pre_disaster.tif')
+            sar = Image.fromarray(after).convert('L')
+            sar.save(root / f'post-event/{name}_post_disaster.tif')
+            Image.fromarray(damage).save(root / f'target/{name}_building_damage.tif')

@@ -25,6 +25,7 @@ PAPER = {
 DATASETS = {
     'aid': 'AID',
     'aid150': 'AID150',
+    'bright': 'BRIGHT',
     'bigearthnet': 'BigEarthNet, version 2 (reBEN)',
     'bigearthnet43': 'BigEarthNet-43',
     'cil-roads': 'CIL roads (20 images)',
@@ -188,6 +189,7 @@ MODELS = {
         'opencd-siamese_dynamicvis-base_1xb8-800e-scratch_oscd-512px': (48_138_562, {}),
         'siamese-damage_dynamicvis-base_1xb8-50e_xbd-512px': (56_144_198, {}),
         'siamese-damage_dynamicvis-tiny_1xb8-50e-scratch_xbd-256px': (3_587_974, {}),
+        'siamese-damage_multimodal-dynamicvis-tiny_1xb8-50e_bright-512px': (4_774_133, {}),
         'siamese_dynamicvis-base_1xb8-200e-scratch_dsifn-512px': (48_138_562, {}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-256px': (46_958_914, {'Paper F1': 93.73}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-512px': (48_138_562, {'Paper F1': 94.27}),
