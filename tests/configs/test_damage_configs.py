@@ -59,6 +59,14 @@ def load(path: Path, data_root: Path, work_dir: Path) -> Config:
     return cfg
 
 
+def balance(cfg: Config) -> None:
+    """Balance the learning rates of the heads, as docs/change_detection.md shows."""
+    names = ('location', 'damage')
+    parts = {f'decode_head.{name}': [f'{name}.loss_ce', f'{name}.loss_lovasz'] for name in names}
+    hook = dict(type='mmdynamicvis.BalancedLearningRateHook', parts=parts, partial=True)
+    cfg.custom_hooks = [hook]
+
+
 def write_splits(root: Path, path: Path) -> Path:
     """Write the layout of a config's dataset: of xBD, with targets, a pair per split."""
     if path == BRIGHT:
@@ -113,6 +121,8 @@ def test_from_training_to_test(path, backbone, tmp_path):
         cfg.model.backbone = dict(type='mmseg.ResNet', depth=18)
         cfg.model.neck.fpn.in_channels = [64, 128, 256, 512]
     cfg.default_hooks.visualization.draw = backbone == 'dynamicvis' and path != BASE
+    if path == TINY:
+        balance(cfg)
     runner = Runner.from_cfg(cfg)
     before = copy.deepcopy(runner.model.state_dict())
     runner.train()
@@ -121,6 +131,8 @@ def test_from_training_to_test(path, backbone, tmp_path):
     for part in [*parts, *(['modality_neck'] if path == BRIGHT else [])]:
         keys = [key for key in after if key.startswith(part)]
         assert any(not torch.equal(after[key], before[key]) for key in keys), part
+    balanced = {key for key in runner.message_hub.log_scalars if 'balance' in key}
+    assert len(balanced) == (3 if path == TINY else 0)
     metrics = runner.test()
     names = {'score', 'localization_f1', 'damage_f1', 'damage_f1_destroyed', 'OA', 'mIoU'}
     assert {f'damage/{name}' for name in names} <= set(metrics)
