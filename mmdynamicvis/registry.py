@@ -103,7 +103,13 @@ DATASETS = _Registry(
     root.DATASETS,
     locations=[*_ENGINE, 'mmdynamicvis.pretraining.region_stream'],
     homes={
-        'mmdynamicvis.change_detection': ('SECOND', 'XBD', 'ChangeDataset', 'LandsatSCD'),
+        'mmdynamicvis.change_detection': (
+            'SECOND',
+            'XBD',
+            'BuildingPairs',
+            'ChangeDataset',
+            'LandsatSCD',
+        ),
         'mmdynamicvis.classification': ('AID', 'EuroSAT', 'SceneDataset', 'UCMerced'),
         'mmdynamicvis.classification.geo_bench': ('GEOBench',),
         'mmdynamicvis.detection': (

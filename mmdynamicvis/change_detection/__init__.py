@@ -3,6 +3,7 @@
 open-cd is not required; to use it, import ``mmdynamicvis.change_detection.opencd``.
 """
 
+from mmdynamicvis.change_detection.building_pairs import BuildingPairs
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
 from mmdynamicvis.change_detection.damage_datasets import XBD
 from mmdynamicvis.change_detection.damage_metric import BuildingDamageMetric
@@ -19,6 +20,7 @@ __all__ = [
     'SECOND',
     'XBD',
     'BuildingDamageMetric',
+    'BuildingPairs',
     'ChangeDataset',
     'EachDate',
     'LabeledPairs',

@@ -12,7 +12,7 @@ from mmengine.fileio import get
 from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 
-from mmdynamicvis.data.binary_masks import gray_of_palette
+from mmdynamicvis.data.binary_masks import LoadAnnotationsToBinary, gray_of_palette
 from mmdynamicvis.data.image_files import is_deep, open_image, orientation
 from mmdynamicvis.data.masks import check_mask
 from mmdynamicvis.fileio import shorten
@@ -47,8 +47,10 @@ class LoadPairLabels(BaseTransform):
         """Load ``results['labels']``: name of a map -> how it is read.
 
         Each is a dict with ``path``, ``palette`` and perhaps ``ignored_color`` (see
-        :func:`read_label_map`) and ``table`` (class of each value in the file); or with ``of``, the
-        names of maps: it is 1 where all of them are not 0, and 0 where all are.
+        :func:`read_label_map`) and ``table`` (class of each value in the file); with ``path`` and
+        ``binary=True``, a mask as of ``LoadAnnotationsToBinary``; with ``missing=True``, 255 in all
+        pixels; or with ``of``, the names of maps: it is 1 where all of them are not 0, and 0 where
+        all are.
 
         Adds ``gt_NAME``, (H, W) uint8, of each to the results and to ``seg_fields``. Results
         without labels (prediction only) are returned unchanged.
@@ -68,7 +70,12 @@ class LoadPairLabels(BaseTransform):
 
     @staticmethod
     def _load(label: dict[str, Any], results: dict) -> np.ndarray:
+        if label.get('missing'):
+            return np.full(results['ori_shape'][:2], IGNORED, np.uint8)
         path = label['path']
+        if label.get('binary'):
+            mask = dict(results, seg_map_path=path, seg_fields=[])
+            return LoadAnnotationsToBinary().transform(mask)['gt_seg_map']
         data = read_label_map(path, label['palette'], label.get('ignored_color'))
         check_mask(dict(results, gt_seg_map=data, seg_map_path=path))
         if 'table' not in label:

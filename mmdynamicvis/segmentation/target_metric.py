@@ -28,6 +28,8 @@ class TargetMetric(IoUMetric):
     Args:
         target: Name of the target class; by default the last class.
         iou_metrics: As in mmseg.
+        of: Name of one of several maps, for ``MultiTaskSiamese``: ``pred_NAME`` is compared with
+            ``gt_NAME``. Set ``prefix`` to tell the metrics of several maps apart.
         **kwargs: Further arguments of mmseg's ``IoUMetric``.
 
     Raises:
@@ -39,10 +41,33 @@ class TargetMetric(IoUMetric):
         self,
         target: str | None = None,
         iou_metrics: Sequence[str] = ('mIoU', 'mFscore'),
+        of: str = 'sem_seg',
         **kwargs: Any,
     ) -> None:
         super().__init__(iou_metrics=list(iou_metrics), **kwargs)
         self.target = target
+        self.of = of
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Return the metainfo of the dataset, with the classes of the map that is evaluated."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        maps = dataset_meta.get('maps', {})
+        if self.of != 'sem_seg' and self.of not in maps:
+            raise ValueError(f'of is {self.of!r}; the maps of the dataset are {", ".join(maps)}')
+        self._dataset_meta = dataset_meta | maps.get(self.of, {})
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of each sample, a dict with ``pred_NAME`` and ``gt_NAME``."""
+        names = {f'{kind}_{self.of}': f'{kind}_sem_seg' for kind in ('pred', 'gt')}
+        samples = [
+            {**sample, **{name: sample[own] for own, name in names.items() if own in sample}}
+            for sample in data_samples
+        ]
+        super().process(data_batch, samples)
 
     @staticmethod
     def intersect_and_union(

@@ -59,6 +59,7 @@ DATASETS = {
     'vaihingen': 'ISPRS Vaihingen',
     'whu-building': 'WHU buildings',
     'whu-cd': 'WHU-CD',
+    'whu-levir': 'WHU buildings and LEVIR-CD',
     'xbd': 'xBD',
 }
 # folder -> task, collection (mim finds a README by its name), architecture
@@ -187,6 +188,7 @@ MODELS = {
     'change_detection': {
         'fc-siam-diff_fcsn_1xb4-300i_levir-sztaki-128px': (1_352_210, {'Ours, F1': 0.0}),
         'opencd-siamese_dynamicvis-base_1xb8-800e-scratch_oscd-512px': (48_138_562, {}),
+        'siamese-buildings_dynamicvis-tiny_1xb8-50e-scratch_whu-levir-256px': (3_587_844, {}),
         'siamese-damage_dynamicvis-base_1xb8-50e_xbd-512px': (56_144_198, {}),
         'siamese-damage_dynamicvis-tiny_1xb8-50e-scratch_xbd-256px': (3_587_974, {}),
         'siamese-damage_multimodal-dynamicvis-tiny_1xb8-50e_bright-512px': (4_774_133, {}),
