@@ -245,3 +245,14 @@ def test_a_checkpoint_of_a_training_without_the_hook(tmp_path):
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
     with pytest.raises(RuntimeError, match='has no averages of the losses'):
         build(tmp_path, Recorder(), resume=True).train()
+
+
+def test_losses_are_averaged_over_the_processes_that_have_them(monkeypatch):
+    """Another process has a loss of 6 of the first, and no image of the second source."""
+    other = torch.tensor([[6.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    monkeypatch.setattr(
+        'mmdynamicvis.engine.hooks.balanced_rates.all_reduce', lambda totals: totals.add_(other)
+    )
+    hook = BalancedLearningRateHook(parts={'a': ['loss_a'], 'b': ['loss_b']}, partial=True)
+    assert hook._losses(dict(loss_a=2.0, loss_b=3.0)) == dict(loss_a=4.0, loss_b=3.0)
+    assert hook._losses(dict(loss_b=3.0)) == dict(loss_a=6.0, loss_b=3.0)

@@ -1,13 +1,16 @@
 # Building damage on DynamicVis base: buildings from the first date alone, the damage of each from
 # both dates. Backbone, FPN, fusion and decoder are those of change detection (siamese.py); another
 # decoder is for the first date. The damage is learned and predicted within buildings only. The
-# losses and their weights are those of ChangeMamba (https://arxiv.org/abs/2404.03425). Several
-# GPUs: sync_bn='torch'.
-_base_ = ['siamese.py']
-
+# losses and their weights are those of ChangeMamba (https://arxiv.org/abs/2404.03425). For another
+# arch, set neck.fpn.in_channels. Several GPUs: sync_bn='torch'.
+default_scope = 'mmseg'
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='mmseg.SegLocalVisualizer', vis_backends=vis_backends)
 tta_model = dict(type='mmdynamicvis.MultiTaskTTAModel')
-custom_hooks = []
 norm_cfg = dict(type='BN')
+decoder = dict(
+    type='mmdynamicvis.UNetDecoder', in_channels=[256] * 5, num_convs=2, norm_cfg=norm_cfg
+)
 cross_entropy = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
 head = dict(
     type='mmseg.SegformerHead',  # a 1 x 1 convolution per level, another on all of them
@@ -20,11 +23,28 @@ head = dict(
 )
 model = dict(
     type='mmdynamicvis.MultiTaskSiamese',
-    date_decoder=dict(
-        type='mmdynamicvis.UNetDecoder', in_channels=[256] * 5, num_convs=2, norm_cfg=norm_cfg
+    backbone=dict(
+        type='mmdynamicvis.DynamicVis',
+        arch='base',
+        published=True,
+        img_size=512,
+        reduction_ratios=(7 / 8, 3 / 4, 1 / 2, 0),
+        selection_noise=dict(type='decay', val=0.1),
     ),
+    neck=dict(
+        type='mmdynamicvis.PairNeck',
+        fpn=dict(type='mmseg.FPN', in_channels=[96, 192, 384, 768], out_channels=256, num_outs=5),
+        fusion=dict(
+            type='mmdynamicvis.PairFusion',
+            channels=256,
+            num_levels=5,
+            mode='concat',
+            norm_cfg=norm_cfg,
+        ),
+        decoder=decoder,
+    ),
+    date_decoder=decoder,
     decode_head=dict(
-        _delete_=True,
         location=dict(
             head,
             num_classes=2,
@@ -46,4 +66,6 @@ model = dict(
         dict(name='location', head='location', of='from'),
         dict(name='damage', head='damage', of='pair', within='location'),
     ],
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
 )
