@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,13 @@ class Index:
 
     Args:
         folder: The folder that holds the index.
+        columns: Column -> value of a scene of which nothing is known; among them are ``name``,
+            ``source``, ``status``, ``reason`` and ``geometry``.
     """
 
-    def __init__(self, folder: ArchiveFolder) -> None:
+    def __init__(self, folder: WorkFolder, columns: Mapping[str, Any] = COLUMNS) -> None:
         self._folder = folder
+        self._columns = columns
         self.path = folder.path / INDEX
         self.rows: dict[str, dict[str, Any]] = {}
         self._names = OutputNames()
@@ -72,23 +75,21 @@ class Index:
                     self.rows[row['source']] = row
                     self._name(row['source'])
 
-    def add(self, sources: tuple[str, ...], reason: str, suffix: str) -> dict[str, Any]:
+    def add(self, sources: tuple[str, ...], reason: str) -> dict[str, Any]:
         """Return the row of a scene, which is new unless an earlier run has seen it.
 
         Args:
             sources: Its rasters.
             reason: Why it is no scene; empty if it is one.
-            suffix: Suffix of outputs.
         """
         source = '\t'.join(sources)
         if reason:
-            row = dict(COLUMNS, source=source, status='failed', reason=reason)
+            row = dict(self._columns, source=source, status='failed', reason=reason)
             self.rows[f'{source}\n{len(self.rows)}'] = row
         elif source in self.rows:
             row = self.rows[source]
         else:
-            name = self._name(source)
-            row = dict(COLUMNS, name=name, source=source, output=f'{SCENES}/{name}{suffix}')
+            row = dict(self._columns, name=self._name(source), source=source)
             self.rows[source] = row
         return row
 
@@ -105,7 +106,10 @@ class Index:
         if begin < self._next_update and not last:
             return
         frame = geopandas.GeoDataFrame(
-            list(self.rows.values()), columns=list(COLUMNS), geometry='geometry', crs='EPSG:4326'
+            list(self.rows.values()),
+            columns=list(self._columns),
+            geometry='geometry',
+            crs='EPSG:4326',
         )
         with self._folder.replacing(self.path) as temporary:
             frame.to_parquet(temporary, index=False)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import ray
 from mmengine.config import Config
-from ray.exceptions import RayActorError, RayTaskError
 
-from mmdynamicvis.archive.index import ArchiveFolder, Index
+from mmdynamicvis.archive.index import SCENES, ArchiveFolder, Index
 from mmdynamicvis.archive.listing import list_scenes
 from mmdynamicvis.archive.merging import merge_scenes
+from mmdynamicvis.archive.pool import answer, capacity, maker, run, survey_by, threads_of
 from mmdynamicvis.archive.ray_cluster import cluster
-from mmdynamicvis.archive.worker import SceneWorker, state_of, windows
+from mmdynamicvis.archive.survey import check_bands, state_of
+from mmdynamicvis.archive.worker import SceneWorker, windows
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace
 
-DEATHS = 2
-"""Times that a scene is tried again after the death of its worker."""
-SURVEYED = 16
-"""Scenes whose headers a worker reads at once."""
 OPTIONS = (
     'tile',
     'overlap',
@@ -129,9 +125,11 @@ def infer_archive(
         device = 'cpu'
     pace = replace(pace, progress=False)
     with cluster(address):
-        make = _maker(num_cpus, num_gpus, config, checkpoint, device, pace, options)
+        threads = threads_of(num_cpus)
+        make = maker(SceneWorker, num_cpus, num_gpus)
+        make = partial(make, config, checkpoint, device, threads, pace, options)
         first = make()
-        model = _answer(first.describe.remote())
+        model = answer(first.describe.remote())
         settings = dict(
             model['settings'], task='archive', **_complete(options), batch_size=pace.batch_size
         )
@@ -139,12 +137,16 @@ def infer_archive(
             work.scenes.mkdir(exist_ok=True)
             index = Index(work)
             suffix = '.gpkg' if model['objects'] else '.tif'
-            rows = [index.add(*entry, suffix) for entry in entries]
+            rows = [index.add(entry.sources, entry.reason) for entry in entries]
+            for row in rows:
+                if row['name']:
+                    row['output'] = f'{SCENES}/{row["name"]}{suffix}'
             todo = [row for row in rows if row['name'] and not _is_done(row, work)]
-            count = min(workers or _capacity(num_cpus, num_gpus), max(len(todo), 1))
+            count = min(workers or capacity(num_cpus, num_gpus), max(len(todo), 1))
             pool = [first, *(make() for _ in range(count - 1))]
-            _survey(pool, todo, index)
-            _check_bands(rows, todo, options.get('bands'))
+            survey_by(pool, todo)
+            index.update(last=True)
+            check_bands(rows, todo, options.get('bands'))
             layer = work.path / f'objects.{merged}' if model['objects'] else None
             left = [row for row in todo if row['status'] == 'pending']
             if layer and left:  # it would lack them, also if this run is killed
@@ -172,35 +174,6 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options.get(name, parameters[name].default) for name in OPTIONS}
 
 
-def _maker(num_cpus: float, num_gpus: float, *arguments: Any) -> Callable[[], Any]:
-    threads = max(int(num_cpus), 1)
-    variables = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS'), str(threads))
-    actor = ray.remote(SceneWorker).options(
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        max_restarts=-1,
-        max_task_retries=DEATHS,
-        runtime_env=dict(env_vars=variables),
-    )
-    config, checkpoint, device, pace, options = arguments
-    return lambda: actor.remote(config, checkpoint, device, threads, pace, options)
-
-
-def _capacity(num_cpus: float, num_gpus: float) -> int:
-    """Return how many workers the cluster has resources for."""
-    resources = ray.cluster_resources()
-    asked = dict(CPU=num_cpus, GPU=num_gpus)
-    return max(1, min(int(resources.get(name, 0) / n) for name, n in asked.items() if n))
-
-
-def _answer(task: Any) -> Any:
-    """Return what a task returns, or raise its own error, without the worker's traceback."""
-    try:
-        return ray.get(task)
-    except RayTaskError as error:
-        raise error.cause from None
-
-
 def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
     """Whether a scene has its output; the row of one that must be done again is reset."""
     there, state = (work.path / row['output']).exists(), state_of(row['source'])
@@ -214,39 +187,6 @@ def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
     return row['status'] != 'pending'
 
 
-def _survey(pool: Sequence[Any], todo: Sequence[dict[str, Any]], index: Index) -> None:
-    """Fill in sizes, numbers of bands and footprints."""
-    parts = [todo[start : start + SURVEYED] for start in range(0, len(todo), SURVEYED)]
-    calls = [
-        lambda worker, part=part: worker.survey.remote([row['source'] for row in part])
-        for part in parts
-    ]
-    for number, found in _run(pool, calls):
-        for row, facts in zip(parts[number], found, strict=True):
-            row.update(facts)
-    index.update(last=True)
-
-
-def _check_bands(
-    rows: Sequence[dict[str, Any]], todo: Sequence[dict[str, Any]], bands: Sequence | None
-) -> None:
-    """Refuse scenes with another number of bands than most, unless bands are chosen by name."""
-    if bands is not None and all(isinstance(band, str) for band in bands):
-        return
-    counts = Counter(row['bands'] for row in rows if row['bands'])
-    if len(counts) < 2:
-        return
-    usual = counts.most_common(1)[0][0]
-    for row in todo:
-        if row['status'] == 'pending' and row['bands'] != usual:
-            row.update(
-                status='failed',
-                reason=f'it has {row["bands"]} bands and most scenes have {usual}, so that numbers '
-                'of bands may mean others: choose bands by name (bands=...), or put it into an '
-                'archive of its own',
-            )
-
-
 def _infer(
     pool: Sequence[Any], todo: Sequence[dict[str, Any]], work: ArchiveFolder, index: Index
 ) -> None:
@@ -256,29 +196,9 @@ def _infer(
         lambda worker, row=row: worker.infer.remote(row['source'], work.path / row['output'])
         for row in todo
     ]
-    for number, found in _run(pool, calls):
+    for number, found in run(pool, calls):
         todo[number].update(found)
         index.update()
-
-
-def _run(pool: Sequence[Any], calls: Sequence[Callable[[Any], Any]]) -> Iterator[tuple[int, Any]]:
-    """Yield the number of each call and its result, as they end; a worker does one at a time."""
-    idle, waiting, running = list(pool), list(enumerate(calls))[::-1], {}
-    while waiting or running:
-        while idle and waiting:
-            worker, (number, call) = idle.pop(), waiting.pop()
-            running[call(worker)] = worker, number
-        (task, *_), _ = ray.wait(list(running), num_returns=1)
-        worker, number = running.pop(task)
-        idle.append(worker)
-        try:
-            yield number, ray.get(task)
-        except RayActorError:
-            reason = (
-                f'its worker died {DEATHS + 1} times, for want of memory perhaps: the next run '
-                'goes on where it ended'
-            )
-            yield number, dict(status='failed', reason=reason)
 
 
 def _count_windows(rows: Sequence[dict[str, Any]], tile: int, options: dict[str, Any]) -> None:

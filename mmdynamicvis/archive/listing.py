@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +25,17 @@ class Entry(NamedTuple):
     Args:
         sources: Paths or URLs of its rasters, one per date.
         reason: Why it is no scene; empty if it is one.
+        date: Date or time that the item of STAC has, or the start of its period; else empty.
     """
 
     sources: tuple[str, ...]
     reason: str = ''
+    date: str = ''
 
 
-def list_scenes(archive: str | Path, fields: Sequence[str] = ()) -> list[Entry]:
+def list_scenes(
+    archive: str | Path, fields: Sequence[str] = (), suffixes: Collection[str] = RASTERS
+) -> list[Entry]:
     """List the scenes of an archive, each once.
 
     Args:
@@ -47,6 +51,7 @@ def list_scenes(archive: str | Path, fields: Sequence[str] = ()) -> list[Entry]:
         fields: Columns of the index, or assets of the items, with the rasters, one per date. By
             default the column ``path``, ``location`` or ``source``, and the item's only asset with
             the role ``data``, or else its only asset.
+        suffixes: Suffixes of the files that are taken from a folder, in lower case.
 
     Returns:
         The scenes in the order of the archive; rasters of a folder are sorted.
@@ -57,7 +62,7 @@ def list_scenes(archive: str | Path, fields: Sequence[str] = ()) -> list[Entry]:
     """
     archive = Path(archive)
     if archive.is_dir():
-        paths = sorted(path for path in archive.rglob('*') if path.suffix.lower() in RASTERS)
+        paths = sorted(path for path in archive.rglob('*') if path.suffix.lower() in suffixes)
         entries = [Entry((str(path),)) for path in paths]
     elif not archive.is_file():
         raise FileNotFoundError(f'there is no folder and no file {archive}')
@@ -130,7 +135,9 @@ def _of_item(item: pystac.Item, archive: Path, fields: Sequence[str]) -> Entry:
     if missing:
         found = ', '.join(item.assets) or 'none'
         return Entry((item.id,), f'it has no asset {", ".join(missing)}, its assets are {found}')
-    return Entry(tuple(_from(archive, item.assets[name].href) for name in names))
+    sources = tuple(_from(archive, item.assets[name].href) for name in names)
+    time = item.datetime or item.common_metadata.start_datetime
+    return Entry(sources, date=time.isoformat() if time else '')
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

@@ -10,25 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyogrio
-import rasterio
-import shapely
 import torch
-from rasterio.transform import GCPTransformer, RPCTransformer
-from rasterio.warp import transform as transform_points
 
+from mmdynamicvis.archive.survey import survey
 from mmdynamicvis.scenes.grid import Grid
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.models import SceneModel
-from mmdynamicvis.scenes.remote import open_raster
 from mmdynamicvis.scenes.tiles import Pace
 from mmdynamicvis.scenes.work_folder import remove_left
 
 WAITS = 30
 """Seconds to wait for the end of another process that works on the same scene."""
-EDGE = 20
-"""Parts of a side of a scene whose ends are projected, because straight lines become curves."""
 
 
 class SceneWorker:
@@ -74,8 +67,8 @@ class SceneWorker:
         )
 
     def survey(self, sources: Sequence[str]) -> list[dict[str, Any]]:
-        """Return size, bands and footprint of scenes, or the reason why there are none."""
-        return [_survey(source) for source in sources]
+        """Return size, bands, place and date of scenes, or the reason why there are none."""
+        return survey(sources)
 
     def infer(self, source: str, output: Path) -> dict[str, Any]:
         """Write the output of a scene; return status, reason, warnings, seconds and counts.
@@ -118,51 +111,3 @@ class SceneWorker:
 def windows(height: int, width: int, tile: int, overlap: int) -> int:
     """Return the number of windows of a scene."""
     return len(Grid(height, width, tile, overlap))
-
-
-def _survey(source: str) -> dict[str, Any]:
-    path = source.split('\t')[0]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-            with open_raster(path) as file:
-                found = dict(height=file.height, width=file.width, bands=file.count)
-                found['transform'] = ' '.join(map(repr, file.transform[:6]))
-                geometry = _footprint(file)
-    except OSError as error:
-        return dict(status='failed', reason=str(error))
-    if geometry is None:
-        return dict(
-            found,
-            status='failed',
-            reason='it has no reference system, so that it has no place in the index: give it one '
-            '(gdal_edit.py -a_srs), or run infer_scene',
-        )
-    return dict(found, geometry=geometry)
-
-
-def _footprint(file: rasterio.DatasetReader) -> shapely.Polygon | None:
-    """Return the outline of a raster in longitude and latitude; None if it has no place."""
-    steps = np.linspace(0, 1, EDGE + 1)[:-1]
-    columns = np.concatenate([steps, np.ones(EDGE), 1 - steps, np.zeros(EDGE)]) * file.width
-    rows = np.concatenate([np.zeros(EDGE), steps, np.ones(EDGE), 1 - steps]) * file.height
-    gcps, gcp_crs = file.gcps
-    if file.crs is not None:
-        (x, y), crs = file.transform * (columns, rows), file.crs
-    elif gcps and gcp_crs is not None:
-        with GCPTransformer(gcps) as points:
-            (x, y), crs = points.xy(rows, columns, offset='ul'), gcp_crs
-    elif file.rpcs is not None:
-        with RPCTransformer(file.rpcs, rpc_height=file.rpcs.height_off) as points:
-            (x, y), crs = points.xy(rows, columns, offset='ul'), 'EPSG:4326'
-    else:
-        return None
-    x, y = transform_points(crs, 'EPSG:4326', x, y)
-    return shapely.Polygon(np.stack([x, y], 1))
-
-
-def state_of(source: str) -> str:
-    """Return sizes and times of modification of a scene's files; empty for remote ones."""
-    files = [Path(path) for path in source.split('\t')]
-    states = [file.stat() for file in files if file.is_file()]
-    return ' '.join(f'{state.st_size}:{state.st_mtime_ns}' for state in states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mmengine.logging import print_log
 
 from mmdynamicvis import zoo
 from mmdynamicvis.embedding.embedder import Embedder
-from mmdynamicvis.embedding.images import read_image
+from mmdynamicvis.embedding.images import read_image, read_window
 from mmdynamicvis.embedding.vector_files import Embeddings
 from mmdynamicvis.fileio import digest, expand_home
 from mmdynamicvis.models.weights import local_file
@@ -86,16 +87,22 @@ def stamp_of(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def indexed_picture(path: str | Path, **reading: Any) -> Picture | None:
+def indexed_picture(name: str | Path, **reading: Any) -> Picture | None:
     """Return the picture of an indexed image; None, with a warning, if it can no longer be read.
 
     Args:
-        path: The image.
+        name: The image, or the window of a raster, as
+            :func:`~mmdynamicvis.embedding.partitions.name_of` writes it.
         **reading: Arguments of :func:`~mmdynamicvis.embedding.images.read_image`, which an embedder
             has as ``reading``.
     """
+    window = re.fullmatch(r'(.+)\[(\d+):(\d+),(\d+):(\d+)\]', str(name))
     try:
-        return as_picture(read_image(path, **reading).numpy())
+        if window is None or Path(name).exists():
+            return as_picture(read_image(name, **reading).numpy())
+        path, *edges = window.groups()
+        top, bottom, left, right = map(int, edges)
+        return as_picture(read_window(path, ((top, bottom), (left, right)), **reading).numpy())
     except (OSError, ValueError) as error:
-        print_log(f'not shown: {path} ({error})', 'current', logging.WARNING)
+        print_log(f'not shown: {name} ({error})', 'current', logging.WARNING)
         return None

@@ -73,6 +73,34 @@ def read_image(
     return pixels_CHW.float()
 
 
+def read_window(
+    path: str, window: tuple[tuple[int, int], tuple[int, int]], **reading: Any
+) -> Tensor:
+    """Return a window of a raster as (bands, H, W) float32, as :func:`read_image` reads all of it.
+
+    Args:
+        path: Path or URL of the raster.
+        window: First row and the row behind the last one, and the same of columns.
+        **reading: As in :func:`read_image`.
+
+    Raises:
+        OSError: The file is missing or damaged.
+        ValueError: See :func:`read_image`.
+    """
+    import rasterio
+    from rasterio.windows import Window
+
+    from mmdynamicvis.data.geotiff import LoadGeoTIFF
+
+    try:
+        with rasterio.open(path) as file:
+            loader = LoadGeoTIFF(**reading, alpha='band')
+            image_HWC, _ = loader.read(file, Window.from_slices(*window))
+    except rasterio.errors.RasterioError as error:
+        raise OSError(f'cannot read {path}: {error}') from error
+    return torch.from_numpy(image_HWC).movedim(-1, 0)
+
+
 def _read_file(path: Path, **reading: Any) -> Tensor:
     if path.suffix.lower() in RASTERS:
         from mmdynamicvis.data.geotiff import LoadGeoTIFF

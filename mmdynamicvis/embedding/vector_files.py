@@ -129,7 +129,7 @@ def _to_parquet(embeddings: Embeddings, path: Path) -> None:
 
 def _from_parquet(path: Path) -> tuple[list[str], Tensor, str]:
     _, parquet = _import_pyarrow(path)
-    table = parquet.read_table(path)
+    table = parquet.read_table(path, columns=['name', 'vector'])
     vectors = table['vector'].combine_chunks()
     length = vectors.type.list_size
     flat = vectors.flatten().to_numpy(zero_copy_only=False)

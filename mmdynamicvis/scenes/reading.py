@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,7 +89,6 @@ class Scene:
                 )
         for other in others:
             self._compare(first, other)
-        self.files = sorted({name for path in self.paths for name in _all_files(path)})
         images, _ = self.read(Box(0, 0, 1, 1))
         self.bands = images[0].shape[-1]
         if scaling is not None:
@@ -106,9 +106,18 @@ class Scene:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+        self._limits.__exit__(*exception)
+
+    def close(self) -> None:
+        """Close the files of all threads."""
         for file in self._open_files:
             file.close()
-        self._limits.__exit__(*exception)
+
+    @cached_property
+    def files(self) -> list[str]:
+        """All files that GDAL reads: the rasters, files next to them, and the sources of a .vrt."""
+        return sorted({name for path in self.paths for name in _all_files(path)})
 
     @property
     def points(self) -> str:

@@ -78,7 +78,7 @@ def test_item_collection(tmp_path: Path) -> None:
     one, two, three = list_scenes(file)
     assert Path(*one.sources) == tmp_path / 'one.tif'
     assert two == Entry(('two',), 'it has the assets thumbnail, metadata: name one (fields=...)')
-    assert three == Entry(('https://host/three.tif',))
+    assert three == Entry(('https://host/three.tif',), date='2024-05-01T00:00:00+00:00')
     assert list_scenes(file, ['visual'])[1].reason == (
         'it has no asset visual, its assets are thumbnail, metadata'
     )

@@ -99,3 +99,42 @@ def test_bad_input(tmp_path: Path) -> None:
     faiss.write_index(faiss.IndexFlatL2(4), str(path))
     with pytest.raises(ValueError, match=r'IndexFlat.*, not IVF,SQ8'):
         ApproximateIndex.load(path)
+
+
+def test_parts_make_the_same_index_as_all_vectors() -> None:
+    vectors, ids = clustered(900), torch.randperm(900)
+    whole = ApproximateIndex(vectors, ids)
+    calls = []
+
+    def parts():
+        calls.append(None)
+        return zip(vectors.split(250), ids.split(250), strict=True)
+
+    index = ApproximateIndex.from_parts(parts, 900)
+    assert len(calls) == 2
+    assert (index.recall, index.lists) == (whole.recall, whole.lists)
+    assert torch.equal(index.search(vectors[:50], 30), whole.search(vectors[:50], 30))
+    with pytest.raises(ValueError, match='there are 900 vectors, fewer'):
+        ApproximateIndex.from_parts(parts, 1000)
+    with pytest.raises(ValueError, match='899 vectors need as many numbers'):
+        ApproximateIndex.from_parts(parts, 899)
+
+
+@pytest.mark.parametrize('kind', ['random', 'far', 'near'])
+@pytest.mark.parametrize('share', [0.5, 0.1, 0.02])
+def test_recall_among_some(kind: str, share: float) -> None:
+    """Those searched may be anywhere, also where the queries' clusters are not."""
+    centers = torch.randn(20, 16)
+    group = torch.randint(20, (4000,))
+    vectors, ids = centers[group] + 0.3 * torch.randn(4000, 16), torch.randperm(10**6)[:4000]
+    index = ApproximateIndex(vectors, ids, recall=0.95)
+    assert index.lists[0] < index.lists[1] / 4
+    queries = vectors[group == 0][:50] + 0.05 * torch.randn(50, 16)
+    similarity = torch.nn.functional.cosine_similarity(vectors, centers[:1])
+    order = dict(random=torch.randperm(4000), far=similarity.argsort())
+    order['near'] = order['far'].flip(0)
+    rows = order[kind][: int(share * 4000)].sort().values
+    truth = ids[rows[exact(vectors[rows], queries, 10)]].tolist()
+    found = index.search(queries, 30, among_M=ids[rows]).tolist()
+    hits = sum(len({*t} & {*f}) for t, f in zip(truth, found, strict=True))
+    assert hits / 500 >= 0.95

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ import torch
 from running import run_tool
 
 from mmdynamicvis import DynamicVis
-from mmdynamicvis.embedding import Embeddings
+from mmdynamicvis.embedding import Embedder, Embeddings
+from mmdynamicvis.embedding.image_index import settings_of
 from mmdynamicvis.fileio import only_writer
 from mmdynamicvis.models.weights import save_weights
 from mmdynamicvis.retrieval import ApproximateIndex, VectorIndex
@@ -212,3 +214,166 @@ def test_more_results_than_the_clusters_hold_are_those_of_exact_search(tmp_path:
     expected = index.search(vectors[:1], 700)
     assert distances == expected[0].tolist()
     assert places == expected[1].tolist()
+
+
+def write_part(folder: Path, number: int, settings: dict, seeds: range) -> None:
+    """Write scenes of four windows each, and the partition of their vectors."""
+    shapely = pytest.importorskip('shapely')
+    rasterio = pytest.importorskip('rasterio')
+    from mmdynamicvis.embedding.partitions import Member, write_partition
+
+    rows: dict[str, list] = {name: [] for name in ('source', 'date', 'row', 'column', 'geometry')}
+    windows, members = [], []
+    for seed in seeds:
+        path = folder / f'scene_{seed}.tif'
+        pixels = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        pixels = cv2.resize(pixels, (128, 128), interpolation=cv2.INTER_CUBIC)
+        place = rasterio.transform.from_origin(seed, 1, 1 / 128, 1 / 128)
+        shape = dict(height=128, width=128, count=3, dtype='uint8', crs='EPSG:4326')
+        with rasterio.open(path, 'w', driver='GTiff', transform=place, **shape) as file:
+            file.write(pixels.transpose(2, 0, 1))
+        for row in (0, 64):
+            for column in (0, 64):
+                left, top = place * (column, row)
+                outline = shapely.box(left, top - 0.5, left + 0.5, top)
+                values = str(path), date(2020, 1, 1 + seed), row, column, shapely.to_wkb(outline)
+                for name, value in zip(rows, values, strict=True):
+                    rows[name].append(value)
+                windows.append(pixels[row : row + 64, column : column + 64])
+        members.append(Member(str(path), '', 0, 4))
+    vectors = Embedder(settings['model'], device='cpu')(windows).numpy()
+    count = len(windows)
+    same = dict(height=[64] * count, width=[64] * count, crs=['EPSG:4326'] * count)
+    columns = dict(rows, **same, nodata=[0.0] * count, vector=vectors)
+    (folder / 'vectors').mkdir(exist_ok=True)
+    write_partition(folder / f'vectors/part-{number:06}.parquet', columns, members, settings)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> tuple[Path, dict]:
+    """The folder of an archive with two partitions of four scenes, and its settings."""
+    pytest.importorskip('pyarrow', reason='needs pyarrow')
+    torch.manual_seed(0)
+    model, folder = tmp_path / 'model.safetensors', tmp_path / 'archive'
+    save_weights(DynamicVis(ARCH, img_size=64).state_dict(), model)
+    folder.mkdir()
+    settings = settings_of(model)
+    write_part(folder, 0, settings, range(3))
+    write_part(folder, 1, settings, range(3, 4))
+    return folder, settings
+
+
+def results(said: str) -> list[str]:
+    """Return the names found."""
+    return re.findall(r'^ +[\d.]+  (.+)$', said, re.MULTILINE)
+
+
+@pytest.mark.parametrize('approximate', [False, True])
+def test_index_of_an_archive(
+    checkout: Path, tmp_path: Path, archive: tuple[Path, dict], approximate: bool
+) -> None:
+    if approximate:
+        pytest.importorskip('faiss', reason='needs faiss')
+    folder, settings = archive
+    index = tmp_path / 'index.parquet'
+    build = ('build', index, folder, *(['--approximate'] if approximate else []))
+    assert '16 images of 2 partitions' in call(checkout, *build)
+    query = tmp_path / 'query.png'
+    with_scene = cv2.imread(str(folder / 'scene_2.tif'))
+    cv2.imwrite(str(query), with_scene[64:, :64])
+    target = f'{folder}/scene_2.tif[64:128,0:64]'
+    picture = tmp_path / 'found.png'
+    found = results(call(checkout, 'find', index, query, '-k', 20, '--picture', picture))
+    assert found[0] == target
+    assert len(found) == 16
+    # the picture shows the windows, not gray squares
+    assert np.mean([np.ptp(row) for row in cv2.imread(str(picture))]) > 100
+
+    def filtered(*options: object) -> set[str]:
+        return {*results(call(checkout, 'find', index, query, '-k', 20, *options))}
+
+    south_west = [f'{folder}/scene_{n}.tif[64:128,0:64]' for n in range(4)]
+    assert filtered('--bbox', 1.1, 0.1, 2.4, 0.4) == {
+        *south_west[1:3],
+        f'{folder}/scene_1.tif[64:128,64:128]',
+    }
+    assert filtered('--bbox', 0, 0.1, 4, 0.4, '--to', '2020-01-01') == {
+        south_west[0],
+        f'{folder}/scene_0.tif[64:128,64:128]',
+    }
+    assert len(filtered('--from', '2020-01-03')) == 8
+    assert len(filtered('--from', '2020-01-03', '--code', 'binary')) == 8
+    assert filtered('--from', '2020-01-04', '--to', '2020-01-04', '--exact') == {
+        name for name in found if 'scene_3' in name
+    }
+    assert 'wrong' not in found
+    missing = ('find', index, query, '--bbox', 50, 0, 51, 1)
+    call(checkout, *missing, error='none of the 16 images')
+
+    # partitions that are new are added once; scenes and windows are removed
+    write_part(folder, 2, settings, range(4, 5))
+    assert '4 images of 1 partitions added' in call(checkout, 'add', index, folder)
+    assert '0 images of 0 partitions added' in call(checkout, 'add', index, folder)
+    assert len(filtered('--from', '2020-01-05')) == 4
+    said = call(checkout, 'remove', index, folder / 'scene_4.tif', target)
+    assert '5 images removed, 15 in all' in said
+    assert filtered() == {*found} - {target}
+    assert '0 images of 0 partitions added' in call(checkout, 'add', index, folder)
+    call(checkout, 'remove', index, target, error='Nothing is removed')
+    if approximate:
+        fast = ApproximateIndex.load(tmp_path / 'index.parquet.faiss')
+        assert torch.equal(fast.ids, numbers_of(sorted(filtered())).sort().values)
+
+    # an index from which all is removed
+    call(checkout, 'remove', index, *(folder / f'scene_{n}.tif' for n in range(4)))
+    for options in ((), ('--from', '2020-01-01')):
+        call(checkout, 'find', index, query, *options, error='is empty')
+
+
+def test_bad_input_about_archives(
+    checkout: Path, tmp_path: Path, archive: tuple[Path, dict]
+) -> None:
+    folder, settings = archive
+    index, plain = tmp_path / 'index.parquet', tmp_path / 'plain.parquet'
+    call(checkout, 'build', index, folder, '--model', 'x', error='--model: .* are made already')
+    call(checkout, 'build', tmp_path / 'a.npz', folder, error=r'must end with \.parquet')
+    images = write_images(tmp_path / 'images', range(2))
+    call(checkout, 'build', plain, tmp_path / 'images', error='give --model')
+    call(checkout, 'build', plain, tmp_path / 'images', '--model', settings['model'])
+    call(checkout, 'build', index, folder)
+    call(checkout, 'add', plain, folder, error='is of a folder of images')
+    call(checkout, 'add', index, tmp_path / 'images', error='is of the vectors of an archive')
+    call(checkout, 'find', plain, images[0], '--bbox', 0, 0, 1, 1, error='have no places')
+    call(checkout, 'find', plain, images[0], '--from', '2020-01-01', error='have no dates')
+    area = tmp_path / 'area.gpkg'
+    call(checkout, 'find', index, images[0], '--area', area, error='does not exist')
+    write_part(folder, 2, {**settings, 'tile': 64}, range(4, 5))
+    call(checkout, 'build', index, folder, '--force', error='part-000002.* is of other settings')
+    (folder / 'vectors/part-000002.parquet').write_bytes(b'PAR1')
+    call(checkout, 'add', index, folder, error='part-000002.* is damaged or no partition')
+
+
+def test_clusters_are_searched_among_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('faiss', reason='needs faiss')
+    import search_images
+
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(900, 8, generator=generator)
+    embeddings = Embeddings([f'{i}.png' for i in range(900)], vectors, {})
+    path = tmp_path / 'index.parquet'
+    fast = ApproximateIndex(vectors, numbers_of(embeddings.names))
+    fast.save(tmp_path / 'index.parquet.faiss')
+    among = torch.arange(0, 900, 2)
+    index = VectorIndex('cosine')
+    index.add(vectors[among])
+    _, rows = index.search(vectors[:20], 10)
+    searched = []
+    search = ApproximateIndex.search
+    monkeypatch.setattr(
+        ApproximateIndex, 'search', lambda *args: searched.append(args[3]) or search(*args)
+    )
+    _, places = search_images.search_fast(path, embeddings, vectors[:20], 10, among)
+    assert torch.equal(searched[0], numbers_of([embeddings.names[i] for i in among]))
+    pairs = zip(places, among[rows].tolist(), strict=True)
+    assert sum(len({*a} & {*b}) for a, b in pairs) >= 190
+    assert not {place % 2 for row in places for place in row} - {0}

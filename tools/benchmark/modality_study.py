@@ -39,6 +39,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rasterio.windows import Window
 from record import Record
+from torchmetrics.functional.classification import binary_average_precision
 from training_run import CHECKOUT, Run, train_all, training_step
 
 CHANGE = CHECKOUT / (
@@ -246,11 +247,30 @@ def without_each(run: Run) -> dict[str, dict[str, float]]:
     return results
 
 
+@torch.inference_mode()
+def average_precision(run: Run, loader: str) -> float:
+    """Return the average precision of change over the pixels of a dataset of the config, in %."""
+    dataset = DATASETS.build(run.load()[loader].dataset)
+    model = run.build(run.checkpoint())
+    scores, labels = [], []
+    for i in range(len(dataset)):
+        (result,) = model.test_step(pseudo_collate([dataset[i]]))
+        scores.append(result.seg_logits.data.softmax(0)[1].flatten())
+        labels.append(result.gt_sem_seg.data.flatten())
+    found = binary_average_precision(torch.cat(scores), torch.cat(labels))
+    return 100 * found.item()
+
+
 def values_per_sample(run: Run) -> int:
     """Return the number of pixels times bands that a training sample has."""
     dataset = DATASETS.build(run.load().train_dataloader.dataset)
     sample = pseudo_collate([dataset[0]])['inputs'][0]
     return sum(date.numel() for dates in sample.images.values() for date in dates)
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return values of several seeds, their mean and its interval."""
+    return dict(values=values, mean=float(np.mean(values)), interval=interval(values))
 
 
 def measure(task: str, runs: dict[str, list[Run]], record: Record) -> None:
@@ -263,8 +283,14 @@ def measure(task: str, runs: dict[str, list[Run]], record: Record) -> None:
             curves = [run.curve(metric) for run in group]
             # a ratio without any prediction of change is not defined
             final = [float(np.nan_to_num(curve[max(curve)])) for curve in curves]
-            row[metric] = dict(values=final, mean=float(np.mean(final)), interval=interval(final))
-        if task == 'land cover':
+            row[metric] = summary(final)
+        if task == 'change':
+            found = [average_precision(run, 'val_dataloader') for run in group]
+            row['average precision'] = summary(found)
+            row['average precision in training'] = summary(
+                [average_precision(run, 'train_dataloader') for run in group]
+            )
+        else:
             row['without'] = [without_each(run) for run in group]
         row |= {
             'parameters': sum(p.numel() for p in model.parameters()),

@@ -1,7 +1,8 @@
 # Buildings at both dates, by one head from the features of each date, and the change between them,
-# by another from the features of the pair: siamese_tiny.py with a decoder of each date. Labels of
-# either may be missing in a sample (255), and have no gradient then.
-_base_ = ['siamese_tiny.py']
+# by another from the features of the pair, for images of 256 px on small machines: siamese.py with
+# DynamicVis tiny, 64 channels after it, and a decoder of each date. Labels of either may be missing
+# in a sample (255), and have no gradient then.
+_base_ = ['siamese.py']
 
 tta_model = dict(type='mmdynamicvis.MultiTaskTTAModel')
 custom_hooks = []
@@ -22,6 +23,12 @@ head = dict(
 )
 model = dict(
     type='mmdynamicvis.MultiTaskSiamese',
+    backbone=dict(arch='tiny', published=False, img_size=256),
+    neck=dict(
+        fpn=dict(in_channels=[48, 96, 192, 384], out_channels=64),
+        fusion=dict(channels=64),
+        decoder=dict(in_channels=[64] * 5, num_convs=1),
+    ),
     date_decoder=dict(
         type='mmdynamicvis.UNetDecoder', in_channels=[64] * 5, num_convs=1, norm_cfg=norm_cfg
     ),
