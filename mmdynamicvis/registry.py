@@ -92,7 +92,11 @@ MODELS = _Registry(
             'InstanceTTAModel',
         ),
         'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead', 'RotatedTTAModel'),
-        'mmdynamicvis.segmentation': ('BandsDataPreprocessor', 'MaskedDiceLoss'),
+        'mmdynamicvis.segmentation': (
+            'BandsDataPreprocessor',
+            'MaskedDiceLoss',
+            'MaskedLovaszLoss',
+        ),
     },
 )
 DATASETS = _Registry(
@@ -101,6 +105,7 @@ DATASETS = _Registry(
     homes={
         'mmdynamicvis.change_detection': (
             'SECOND',
+            'XBD',
             'BuildingPairs',
             'ChangeDataset',
             'LandsatSCD',
@@ -122,6 +127,7 @@ DATASETS = _Registry(
             'NWPURotatedDataset',
         ),
         'mmdynamicvis.segmentation': (
+            'BRIGHT',
             'MassachusettsRoadsSegDataset',
             'ModalitySegDataset',
             'Sen1Floods11',
@@ -160,7 +166,7 @@ METRICS = _Registry(
         'mmdynamicvis.retrieval',
     ],
     homes={
-        'mmdynamicvis.change_detection': ('SemanticChangeMetric',),
+        'mmdynamicvis.change_detection': ('BuildingDamageMetric', 'SemanticChangeMetric'),
         'mmdynamicvis.detection': ('SizedCocoMetric',),
         'mmdynamicvis.segmentation': ('TargetMetric',),
     },

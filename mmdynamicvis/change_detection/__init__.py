@@ -5,6 +5,8 @@ open-cd is not required; to use it, import ``mmdynamicvis.change_detection.openc
 
 from mmdynamicvis.change_detection.building_pairs import BuildingPairs
 from mmdynamicvis.change_detection.change_dataset import ChangeDataset
+from mmdynamicvis.change_detection.damage_datasets import XBD
+from mmdynamicvis.change_detection.damage_metric import BuildingDamageMetric
 from mmdynamicvis.change_detection.joint_losses import SeKLoss, SemanticConsistencyLoss
 from mmdynamicvis.change_detection.labeled_pairs import SECOND, LabeledPairs, LandsatSCD
 from mmdynamicvis.change_detection.multi_task import MultiTaskSiamese, MultiTaskTTAModel
@@ -16,6 +18,8 @@ from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
 
 __all__ = [
     'SECOND',
+    'XBD',
+    'BuildingDamageMetric',
     'BuildingPairs',
     'ChangeDataset',
     'EachDate',

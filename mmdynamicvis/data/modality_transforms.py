@@ -1,4 +1,4 @@
-"""Geometric augmentations of all modalities of a sample and its label map together."""
+"""Geometric augmentations of all modalities of a sample and its label maps together."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmdynamicvis.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomFlipTurn(BaseTransform):
-    """Flip and turn all images and the label map, by one of the eight symmetries of a square.
+    """Flip and turn all images and label maps, by one of the eight symmetries of a square.
 
     All eight are equally likely. Images that are not square are turned by 180 degrees alone, so
     that a batch keeps one size; then four are.
     """
 
     def transform(self, results: dict) -> dict:
-        """Modify ``images``, and ``gt_seg_map`` if there is one."""
+        """Modify ``images``, ``gt_seg_map`` if there is one, and what ``seg_fields`` names."""
         square = all(height == width for height, width in _shapes(results))
         turns = np.random.randint(4) if square else 2 * np.random.randint(2)
         flip = np.random.rand() < 0.5
@@ -37,7 +37,7 @@ class RandomFlipTurn(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFootprintCrop(BaseTransform):
-    """Crop one random footprint of all images and the label map, at whole pixels of all.
+    """Crop one random footprint of all images and label maps, at whole pixels of all.
 
     Args:
         size: Height and width of the footprint in meters, or one number for both. A multiple of the
@@ -54,7 +54,7 @@ class RandomFootprintCrop(BaseTransform):
             raise ValueError(f'size is {size}; give meters, one number or (height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Modify ``images``, and ``gt_seg_map`` if there is one."""
+        """Modify ``images``, ``gt_seg_map`` if there is one, and what ``seg_fields`` names."""
         shapes = _shapes(results)
         gsd = next(iter(results['readings'].values())).gsd
         fractions = [
@@ -99,19 +99,25 @@ class RandomFootprintCrop(BaseTransform):
 
 
 def _shapes(results: dict) -> list[tuple[int, int]]:
-    """Return (height, width) of each modality, and of the label map if there is one."""
+    """Return (height, width) of each modality and of each label map."""
     shapes = [dates[0].shape[:2] for dates in results['images'].values()]
-    return shapes + [results[key].shape for key in ('gt_seg_map',) if key in results]
+    return shapes + [results[key].shape for key in _label_maps(results)]
+
+
+def _label_maps(results: dict) -> list[str]:
+    """Return the keys of the label maps."""
+    keys = dict.fromkeys(['gt_seg_map', *results.get('seg_fields', ())])
+    return [key for key in keys if key in results]
 
 
 def _apply(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> dict:
-    """Apply a function of arrays (H, W, ...) to all images and to the label map."""
+    """Apply a function of arrays (H, W, ...) to all images and label maps."""
     results['images'] = {
         name: [np.ascontiguousarray(change(date)) for date in dates]
         for name, dates in results['images'].items()
     }
-    if 'gt_seg_map' in results:
-        results['gt_seg_map'] = np.ascontiguousarray(change(results['gt_seg_map']))
+    for key in _label_maps(results):
+        results[key] = np.ascontiguousarray(change(results[key]))
     results['img_shape'] = change(np.broadcast_to(False, results['img_shape'])).shape
     results.pop('places', None)  # pixels are elsewhere now
     return results

@@ -5,6 +5,7 @@ from mmdynamicvis.engine.exact_resume import (
     ResumableInfiniteSampler,
     ResumableSampler,
 )
+from mmdynamicvis.engine.hooks.balanced_rates import BalancedLearningRateHook
 from mmdynamicvis.engine.hooks.data_check import DataCheckHook
 from mmdynamicvis.engine.hooks.last_batch import LastBatchHook
 from mmdynamicvis.engine.hooks.selection_statistics import SelectionStatisticsHook
@@ -14,6 +15,7 @@ from mmdynamicvis.engine.single_storage import single_storage_collate
 
 __all__ = [
     'BackboneOptimWrapperConstructor',
+    'BalancedLearningRateHook',
     'DataCheckHook',
     'ExactResumeHook',
     'LastBatchHook',

@@ -209,3 +209,53 @@ class Sen1Floods11(ModalitySegDataset):
         """Read a published list of files, or one of names."""
         rows = [next(csv.reader([line])) for line in super()._listed(path)]
         return [row[0].strip().removesuffix(self.SUFFIXES['sentinel1']) for row in rows]
+
+
+@DATASETS.register_module()
+class BRIGHT(ModalitySegDataset):
+    """BRIGHT: optical images before a disaster, SAR after it, and the damage of buildings.
+
+    Published layout (https://github.com/ChenHongruixuan/BRIGHT, https://arxiv.org/abs/2501.06019),
+    1024 px at 0.3 to 1 m: ``pre-event/NAME_pre_disaster.tif`` (R, G, B),
+    ``post-event/NAME_post_disaster.tif`` (one band) and ``target/NAME_building_damage.tif``, 0 for
+    background, 1 for intact, 2 for damaged and 3 for destroyed buildings. ``ann_file`` is one of
+    the published lists of names, such as ``train_set.txt``.
+
+    Load labels by ``LoadPairLabels``: ``damage`` from the target, and ``location``, 1 where it has
+    a building. The optical image is the first date, the SAR image the second:
+    ``MultiTaskSiamese(dates=dict(optical=[0], sar=[1]))``.
+    """
+
+    LOCATION = {'classes': ('background', 'building'), 'palette': [(0, 0, 0), (255, 255, 255)]}
+    DAMAGE = {
+        'classes': ('background', 'intact', 'damaged', 'destroyed'),
+        'palette': [(0, 0, 0), (70, 172, 0), (253, 120, 0), (200, 0, 40)],
+    }
+    METAINFO = LOCATION | {'maps': dict(location=LOCATION, damage=DAMAGE)}
+    SUFFIXES = dict(
+        optical='_pre_disaster.tif',
+        sar='_post_disaster.tif',
+        seg_map_path='_building_damage.tif',
+    )
+
+    def __init__(
+        self,
+        data_prefix: Mapping[str, str] = dict(
+            optical='pre-event', sar='post-event', seg_map_path='target'
+        ),
+        suffixes: Mapping[str, str] = SUFFIXES,
+        primary: str = 'optical',
+        **kwargs: Any,
+    ) -> None:
+        suffixes = {key: suffix for key, suffix in suffixes.items() if key in data_prefix}
+        super().__init__(data_prefix=data_prefix, suffixes=suffixes, primary=primary, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Return one dict per sample: ``modalities``, ``img_path`` and ``labels``."""
+        samples = super().load_data_list()
+        palette = self._metainfo['maps']['damage']['palette']
+        for sample in samples:
+            if path := sample.pop(LABELS, None):
+                damage = dict(path=path, palette=palette)
+                sample['labels'] = dict(damage=damage, location=dict(of=('damage',)))
+        return samples

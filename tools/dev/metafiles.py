@@ -25,6 +25,7 @@ PAPER = {
 DATASETS = {
     'aid': 'AID',
     'aid150': 'AID150',
+    'bright': 'BRIGHT',
     'bigearthnet': 'BigEarthNet, version 2 (reBEN)',
     'bigearthnet43': 'BigEarthNet-43',
     'cil-roads': 'CIL roads (20 images)',
@@ -61,6 +62,7 @@ DATASETS = {
     'whu-building': 'WHU buildings',
     'whu-cd': 'WHU-CD',
     'whu-levir': 'WHU buildings and LEVIR-CD',
+    'xbd': 'xBD',
 }
 # folder -> task, collection (mim finds a README by its name), architecture
 TASKS = {
@@ -192,6 +194,9 @@ MODELS = {
         'semantic-siamese_dynamicvis-tiny_1xb8-200e-scratch_landsat-scd-416px': (3_910_534, {}),
         'semantic-siamese_dynamicvis-tiny_1xb8-200e-scratch_second-512px': (4_177_928, {}),
         'siamese-buildings_dynamicvis-tiny_1xb8-50e-scratch_whu-levir-256px': (3_587_844, {}),
+        'siamese-damage_dynamicvis-base_1xb8-50e_xbd-512px': (56_144_198, {}),
+        'siamese-damage_dynamicvis-tiny_1xb8-50e-scratch_xbd-256px': (3_587_974, {}),
+        'siamese-damage_multimodal-dynamicvis-tiny_1xb8-50e_bright-512px': (4_774_133, {}),
         'siamese_dynamicvis-base_1xb8-200e-scratch_dsifn-512px': (48_138_562, {}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-256px': (46_958_914, {'Paper F1': 93.73}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-512px': (48_138_562, {'Paper F1': 94.27}),
