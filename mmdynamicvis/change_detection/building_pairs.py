@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mmdynamicvis.change_detection.labeled_pairs import CHANGE, LabeledPairs
+from mmdynamicvis.change_detection.labeled_pairs import BUILDINGS, CHANGE, LabeledPairs
 from mmdynamicvis.registry import DATASETS
-
-BUILDINGS = dict(classes=('background', 'building'), palette=[(0, 0, 0), (255, 255, 255)])
 
 
 @DATASETS.register_module()

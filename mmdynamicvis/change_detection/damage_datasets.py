@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mmdynamicvis.change_detection.labeled_pairs import LabeledPairs
+from mmdynamicvis.change_detection.labeled_pairs import BUILDINGS, LabeledPairs
 from mmdynamicvis.registry import DATASETS
 
-BUILDINGS = dict(classes=('background', 'building'), palette=[(0, 0, 0), (255, 255, 255)])
 XBD_DAMAGE = dict(
     classes=('background', 'no-damage', 'minor-damage', 'major-damage', 'destroyed'),
     palette=[(0, 0, 0), (70, 172, 0), (253, 197, 0), (253, 120, 0), (200, 0, 40)],

@@ -12,6 +12,7 @@ from mmdynamicvis.change_detection.change_dataset import ChangeDataset
 from mmdynamicvis.registry import DATASETS
 
 CHANGE = dict(classes=('unchanged', 'changed'), palette=[(0, 0, 0), (255, 255, 255)])
+BUILDINGS = dict(classes=('background', 'building'), palette=[(0, 0, 0), (255, 255, 255)])
 AUGMENTED = ('rotate', 'crop', 'zhedang')
 """Parts of the names of Landsat-SCD's augmented copies, in lower case."""
 
