@@ -56,7 +56,7 @@ test-wheel: $(VENV)-wheel/wheel  ## build a wheel and test it in its own environ
 
 test-classic test-minimum: test-%: $(VENV)-%/wheel
 	$(call in,$(VENV)-$*) $(PYTEST) $(LANE) -m 'not slow and not interpreter' $(ARGS)
-	$(call in,$(VENV)-$*) $(PYTEST) $(LANE_SLOW) -m 'slow and not exhaustive' $(ARGS)
+	$(call in,$(VENV)-$*) $(PYTEST) $(LANE_SLOW) -m slow $(ARGS)
 
 docs: $(VENV)/docs  ## build the documentation and run its notebooks; warnings are errors
 	$(RUN) sphinx-build -c docs --fail-on-warning --keep-going $(ARGS) . $(VENV)-docs

@@ -73,8 +73,11 @@ def load(path: Path, root: Path, backbone: dict | None = None) -> Config:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('path', 'backbone'),
-    [(CONFIGS[0], None), (CONFIGS[1], None), (CONFIGS[2], RESNET)],
-    ids=['second-base', 'landsat-scd-tiny', 'second-resnet18'],
+    [
+        pytest.param(CONFIGS[0], None, marks=pytest.mark.exhaustive, id='second-base'),
+        pytest.param(CONFIGS[1], None, id='landsat-scd-tiny'),
+        pytest.param(CONFIGS[2], RESNET, marks=pytest.mark.exhaustive, id='second-resnet18'),
+    ],
 )
 def test_config_trains_and_is_evaluated(path, backbone, tmp_path):
     """A step, a validation and a test with its pictures; heads do not depend on the backbone."""

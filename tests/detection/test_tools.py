@@ -15,7 +15,7 @@ from mmdynamicvis.detection import NWPUInsSegDataset
 
 from ..tools.detection_makers import write_coco
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 N_IMAGES = 3
 
@@ -23,14 +23,14 @@ N_IMAGES = 3
 @pytest.mark.parametrize(
     ('config', 'metrics'),
     [
-        pytest.param('detection/fcos', {'coco/bbox_mAP'}, marks=pytest.mark.exhaustive),
+        ('detection/fcos', {'coco/bbox_mAP'}),
         ('instance_segmentation/mask-rcnn', {'coco/bbox_mAP', 'coco/segm_mAP'}),
     ],
 )
 @pytest.mark.parametrize(
     'options',
     [
-        pytest.param(['--show-dir', 'seen'], id='pictures', marks=pytest.mark.exhaustive),
+        pytest.param(['--show-dir', 'seen'], id='pictures'),
         pytest.param(['--tta'], id='tta'),
     ],
 )

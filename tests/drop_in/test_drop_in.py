@@ -20,16 +20,6 @@ def params(cases: list[Case]) -> list:
     return [pytest.param(case, id=str(case), marks=marks.get(case.host, ())) for case in cases]
 
 
-def one_per_host() -> list:
-    """Return a case of each host; that of mmdet alone is not exhaustive."""
-    found = params({case.host: case for case in CASES}.values())
-    more = [pytest.mark.exhaustive]
-    return [
-        case if case.values[0].host == 'mmdet' else case._replace(marks=[*case.marks, *more])
-        for case in found
-    ]
-
-
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
     case = request.param
@@ -52,8 +42,10 @@ def test_trains_and_predicts(case: Case) -> None:
         case.task.check_predictions(model)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('case', one_per_host(), indirect=True)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    'case', params({case.host: case for case in CASES}.values()), indirect=True
+)
 def test_scopes_suffice_in_a_fresh_process(case: Case, checkout: Path, tmp_path: Path) -> None:
     paths = [str(checkout), str(checkout / 'tests'), os.environ.get('PYTHONPATH', '')]
     result = subprocess.run(

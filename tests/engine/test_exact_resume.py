@@ -304,11 +304,8 @@ def train_until_killed(checkout: Path, config: Path, work_dir: Path) -> None:
     assert (work_dir / 'last_checkpoint').exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('data', 'n_workers'),
-    [('coco', 0), pytest.param('stream', 2, marks=pytest.mark.exhaustive)],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(('data', 'n_workers'), [('coco', 0), ('stream', 2)])
 def test_killed_training_ends_with_the_same_weights(tmp_path, checkout, data, n_workers):
     config = write_config(checkout, tmp_path, data, n_workers)
     expected = train(checkout, config, tmp_path / 'whole')

@@ -67,7 +67,7 @@ def images(number: int, height: int, width: int) -> torch.Tensor:
     return 255 * torch.nn.functional.interpolate(coarse, (height, width), mode='bicubic').clamp(0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_onnx_of_the_backbone_takes_images_of_any_size(weights: Path, tmp_path: Path) -> None:
     model, target = backbone(weights), tmp_path / 'backbone.onnx'
     assert export_model(model, target, dynamic=True) < 1e-4

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmdynamicvis import DynamicVis
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def gradients(model: DynamicVis, outputs: tuple[Tensor, ...]) -> dict[str, Tenso
 @pytest.mark.parametrize(
     ('backend', 'sizes'),
     [
-        pytest.param('inductor', [(64, 64)], marks=pytest.mark.exhaustive),
+        ('inductor', [(64, 64)]),
         ('aot_eager', [(64, 64), (48, 80)]),
     ],
 )

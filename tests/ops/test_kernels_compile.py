@@ -16,7 +16,7 @@ import pytest
 @pytest.mark.parametrize(
     ('arguments', 'archs', 'at_least'),
     [
-        pytest.param(('--narrow', '--arch', '90'), ['sm_90'], 40, marks=pytest.mark.slow),
+        pytest.param(('--narrow', '--arch', '90'), ['sm_90'], 40, marks=pytest.mark.exhaustive),
         pytest.param(
             (),
             ['sm_80', 'sm_89', 'sm_90'],

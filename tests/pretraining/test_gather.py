@@ -21,12 +21,9 @@ def test_alone_it_returns_its_arguments():
     assert gathered[1] is labels
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('n_processes', [2, pytest.param(3, marks=pytest.mark.exhaustive)])
-@pytest.mark.parametrize(
-    'script',
-    ['in_processes.py', pytest.param('modalities_in_processes.py', marks=pytest.mark.exhaustive)],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize('n_processes', [2, 3])
+@pytest.mark.parametrize('script', ['in_processes.py', 'modalities_in_processes.py'])
 def test_processes_with_uneven_counts_train_as_one(script, n_processes):
     """Equal losses and gradients; one process has no regions, each lacks a modality."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']

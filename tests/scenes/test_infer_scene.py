@@ -423,7 +423,7 @@ def test_a_pure_python_config(tmp_path, checkout):
     assert (found[0] == found[1]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_command(tmp_path, checkout):
     trained = Trained(checkout / 'configs' / ROADS, tmp_path)
     trained.cfg.dump(tmp_path / 'config.py')

@@ -20,7 +20,7 @@ def test_a_picture_has_three_bands():
         HOOKS.build(dict(type='mmdynamicvis.BandsVisualizationHook', bands=[1]))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_tool_draws_thirteen_bands(tmp_path, checkout):
     write_bands(tmp_path / 'data', 13, 'uint16')
     name = 'upernet_dynamicvis-base_1xb8-200e-scratch_sentinel2-256px.py'

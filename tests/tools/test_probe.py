@@ -115,7 +115,7 @@ def test_galileo_gets_the_visible_bands_in_its_order_and_scale(checkout, tmp_pat
     assert not features[:, 0].any()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_folder_of_classes(checkout, tmp_path):
     generator = np.random.default_rng(0)
     lists = {'train.txt': range(6), 'test.txt': range(6, 8)}

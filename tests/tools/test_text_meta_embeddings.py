@@ -74,10 +74,8 @@ def clip_cosines(files, templates):
     return unit_FC.T @ unit_FC
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'suffix', [pytest.param('.pt', marks=pytest.mark.exhaustive), '.safetensors']
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
 def test_angles_are_those_of_the_text_features(run, tool, files, tmp_path, suffix):
     target = tmp_path / 'new_folder/text.safetensors'
     done = run(target, weights=files / f'tiny{suffix}')
