@@ -243,7 +243,7 @@ def without_each(run: Run) -> dict[str, dict[str, float]]:
         if name == 'sentinel2':
             cfg.val_dataloader.dataset.primary = 'sentinel1'
         found = Runner.from_cfg(cfg).val()
-        results[name] = {metric: found[metric] for metric in METRICS['land cover']}
+        results[name] = {metric: float(found[metric]) for metric in METRICS['land cover']}
     return results
 
 
