@@ -125,7 +125,7 @@ def write_window(file: rasterio.DatasetReader, window: Window, path: Path) -> No
         output.write(file.read(window=window))
 
 
-def change_config(data: Path) -> Config:
+def change_config() -> Config:
     """Return the config of the city, without modality dropout: no sample lacks a modality."""
     cfg = Config.fromfile(CHANGE)
     cfg.model.modality_neck.update(drop=0.0, in_channels=WIDTHS)
@@ -164,7 +164,7 @@ def all_merge(cfg: Config) -> None:
     cfg.model.backbone.cell = None
 
 
-def land_cover_config(data: Path) -> Config:
+def land_cover_config() -> Config:
     """Return the config of land cover, for windows and about 150 steps."""
     cfg = Config.fromfile(LAND_COVER)
     cfg.model.backbone.img_size = WINDOW
@@ -215,9 +215,9 @@ CONTENDERS: dict[str, dict[str, Callable[[Config], None]]] = {
 MAKERS = {'change': change_config, 'land cover': land_cover_config}
 
 
-def write_config(task: str, name: str, folder: Path, data: Path) -> Path:
+def write_config(task: str, name: str, folder: Path) -> Path:
     """Write the config of a contender; an equal one is kept, so that runs can continue."""
-    cfg = MAKERS[task](data)
+    cfg = MAKERS[task]()
     cfg.model.backbone.arch = dict(embed_dims=WIDTHS, depths=(1, 1, 1, 1))
     cfg.optim_wrapper.optimizer.lr = 2e-3
     CONTENDERS[task][name](cfg)
@@ -333,7 +333,7 @@ def main() -> None:
     runs: dict[str, dict[str, list[Run]]] = {}
     for task in args.tasks:
         for name in CONTENDERS[task]:
-            config = write_config(task, name, work_dir / 'configs', data[task])
+            config = write_config(task, name, work_dir / 'configs')
             runs.setdefault(task, {})[name] = [
                 Run(config, data[task], work_dir / config.stem / str(seed), seed, METRICS[task][0])
                 for seed in args.seeds

@@ -1,5 +1,5 @@
-# Pairs with the land cover of both dates where it changed, at their own size: normalization,
-# augmentation, loaders, metric. The file of a dataset adds the datasets.
+# Pairs with several label maps, at their own size: normalization, augmentation, loaders, and the
+# metric of land cover of both dates where it changed. The file of a dataset adds the datasets.
 data_preprocessor = dict(
     type='mmdynamicvis.BandsDataPreprocessor',
     num_dates=2,

@@ -3,40 +3,18 @@
 # other. data/whu_building holds {train,val}/{image,label}/, data/levir_cd holds
 # {train,val}/{A,B,label}/. Evaluated are the buildings of WHU's images and the change of
 # LEVIR-CD's pairs.
+_base_ = ['semantic_pairs.py']
+
 data_root = 'data/'
 size = (256, 256)
-data_preprocessor = dict(
-    type='mmdynamicvis.BandsDataPreprocessor',
-    num_dates=2,
-    # for R, G, B in [0, 255], equal for both dates
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    size=size,
-    seg_pad_val=255,
-    test_cfg=dict(size_divisor=32),
-)
-load = [dict(type='mmdynamicvis.LoadPair'), dict(type='mmdynamicvis.LoadPairLabels')]
+data_preprocessor = dict(size=size, size_divisor=None)
 train_pipeline = [
-    *load,
+    *_base_.train_pipeline[:2],
     dict(type='RandomCrop', crop_size=size),
-    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    # applied to each date separately, so that the two copies of a single image differ
-    dict(
-        type='mmdynamicvis.EachDate',
-        transforms=[
-            dict(
-                type='PhotoMetricDistortion',
-                brightness_delta=10,
-                contrast_range=(0.8, 1.2),
-                saturation_range=(0.8, 1.2),
-                hue_delta=10,
-            ),
-        ],
-    ),
-    dict(type='mmdynamicvis.PackLabelMaps'),
+    # each date is distorted for itself, so that the two copies of a single image differ
+    *_base_.train_pipeline[2:],
 ]
-test_pipeline = [*load, dict(type='mmdynamicvis.PackLabelMaps')]
+test_pipeline = _base_.test_pipeline
 whu = dict(
     type='mmdynamicvis.BuildingPairs',
     data_root='data/whu_building/',
@@ -47,11 +25,9 @@ levir = dict(type='mmdynamicvis.BuildingPairs', data_root='data/levir_cd/')
 whu_train = dict(img_path='train/image', buildings_from='train/label')
 levir_train = dict(img_path='train/A', img_path2='train/B', change='train/label')
 train_dataloader = dict(
-    batch_size=8,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
+        _delete_=True,
         type='ConcatDataset',
         datasets=[
             dict(whu, data_prefix=whu_train, pipeline=train_pipeline),
@@ -67,11 +43,9 @@ train_dataloader = dict(
 whu_val = dict(img_path='val/image', buildings_from='val/label')
 levir_val = dict(img_path='val/A', img_path2='val/B', change='val/label')
 val_dataloader = dict(
-    batch_size=1,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
+        _delete_=True,
         type='ConcatDataset',
         datasets=[
             dict(whu, data_prefix=whu_val, test_mode=True, pipeline=test_pipeline),
