@@ -178,6 +178,8 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Return the losses of each output, ``NAME.LOSS``, and those of several, ``joint.LOSS``.
 
+        A backbone with experts adds ``loss_balance``.
+
         Raises:
             ValueError: A sample lacks the label map of an output.
         """
@@ -197,7 +199,7 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
             }
         for loss in self.joint_losses:
             losses[f'joint.{loss.loss_name}'] = loss(enlarged, labels)
-        return losses
+        return losses | self._balance_loss()
 
     def _targets(self, output: Output, data_samples: list[SegDataSample]) -> Tensor:
         """Return what the head of an output learns, (B, 1, H, W)."""

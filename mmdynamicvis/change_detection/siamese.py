@@ -65,6 +65,15 @@ class SiameseEncoderDecoder(EncoderDecoder):
         self.modality_neck = None if modality_neck is None else MODELS.build(modality_neck)
         self.dates = dates
 
+    def loss(self, inputs: Tensor | MultiModalBatch, data_samples: list) -> dict[str, Tensor]:
+        """Return the losses of the heads, and ``loss_balance`` of a backbone with experts."""
+        return super().loss(inputs, data_samples) | self._balance_loss()
+
+    def _balance_loss(self) -> dict[str, Tensor]:
+        """Return the loss that balances the experts of the backbone, if it has any."""
+        loss = getattr(self.backbone, 'balance_loss', None)
+        return {} if loss is None else {'loss_balance': loss}
+
     def extract_feat(self, inputs: Tensor | MultiModalBatch) -> list[Tensor]:
         """Return the change features of the neck, one map per level.
 

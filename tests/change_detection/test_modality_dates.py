@@ -6,6 +6,8 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmdynamicvis.models import ModalityImages, MultiModalBatch
@@ -21,7 +23,7 @@ SENSORS = dict(
 )
 
 
-def build(dates: dict | None = None) -> torch.nn.Module:
+def build(dates: dict | None = None, experts: dict | None = None) -> torch.nn.Module:
     init_default_scope('mmseg')
     torch.manual_seed(0)
     cfg = small_model()
@@ -34,6 +36,7 @@ def build(dates: dict | None = None) -> torch.nn.Module:
         primary='fine',
         position_embedding='metric',
         selection_noise=None,
+        experts=experts,
     )
     cfg.modality_neck = dict(
         type='mmdynamicvis.ModalityNeck',
@@ -97,6 +100,19 @@ def test_every_parameter_learns():
     model(MultiModalBatch(names, 2), mode='tensor').square().sum().backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
+
+
+def test_experts_are_balanced_by_the_loss():
+    model = build(experts=dict(num=4, balance=0.1)).train()
+    batch = MultiModalBatch({name: images(name, [0, 0, 1, 1]) for name in SENSORS}, 2)
+    labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=labels)) for _ in range(2)]
+    losses = model.loss(batch, samples)
+    # balanced experts have 1, and one expert for all tokens 4
+    assert 0.1 <= losses['loss_balance'].item() <= 0.4
+    losses['loss_balance'].backward()
+    router = [p for name, p in model.named_parameters() if 'router' in name]
+    assert router and all(p.grad.any() for p in router)
 
 
 def test_wrong_numbers_of_images_are_an_error():
