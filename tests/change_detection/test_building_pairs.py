@@ -109,6 +109,7 @@ def config(checkout: Path, data: Path, work_dir: Path) -> Config:
 def test_from_training_to_both_metrics(checkout, data, tmp_path):
     cfg = config(checkout, data, tmp_path / 'work')
     cfg.train_dataloader.batch_size = 4
+    cfg.train_dataloader.dataset.datasets[1].times = 1
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.param_scheduler = None
     runner = Runner.from_cfg(cfg)

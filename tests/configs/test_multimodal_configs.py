@@ -152,6 +152,7 @@ def write_tiles(root: Path, size: int = 64) -> Path:
     return root
 
 
+@pytest.mark.exhaustive
 def test_land_cover_from_training_to_test(tmp_path):
     data = write_tiles(tmp_path / 'data')
     (data / 'train/DEM/tile_1.tif').unlink()

@@ -14,7 +14,9 @@ ACCURACY = {'dynamicvis-tiny': {0: 50.0, 1: 54.0}, 'resnet18': {0: 40.0, 1: 40.0
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize('seeds', [[0], [0, 1]], ids=str)
+@pytest.mark.parametrize(
+    'seeds', [pytest.param([0], marks=pytest.mark.exhaustive), [0, 1]], ids=str
+)
 def test_finished_trainings_are_compared_and_not_repeated(
     shared_data, checkout, tmp_path, monkeypatch, seeds
 ):
