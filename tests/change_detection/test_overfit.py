@@ -15,6 +15,9 @@ from PIL import Image
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.shared_data]
 
 CONFIG = 'configs/change_detection/siamese_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py'
+MASKS = (
+    'configs/change_detection/siamese-mask2former_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px.py'
+)
 TILE = 64
 """Pixels of a pair's side; enlarged twice, as in the published recipe "2x"."""
 # almost half of each has changed
@@ -33,9 +36,11 @@ OSCD_TILES = (
 )
 
 
-def learn(tiles: Path, names: Sequence[str], checkout: Path) -> float:
+def learn(
+    tiles: Path, names: Sequence[str], checkout: Path, config: str = CONFIG, steps: int = 200
+) -> float:
     """Return the F1 of the changed pixels, in percent, of the pairs trained on."""
-    cfg = Config.fromfile(checkout / CONFIG)
+    cfg = Config.fromfile(checkout / config)
     size = (2 * TILE, 2 * TILE)
     cfg.model.backbone.img_size = size
     cfg.model.test_cfg = dict(mode='whole')
@@ -52,18 +57,21 @@ def learn(tiles: Path, names: Sequence[str], checkout: Path) -> float:
     (tiles / 'few.txt').write_text('\n'.join(names))
     prefix = dict(img_path='A', img_path2='B', seg_map_path='label')
     source = dict(data_root=str(tiles), data_prefix=prefix, ann_file='few.txt')
-    metrics = overfit(cfg, source, {}, tiles / 'log', steps=200, lr=1e-3)
+    metrics = overfit(cfg, source, {}, tiles / 'log', steps=steps, lr=1e-3)
     return metrics['target/f1']
 
 
-def test_levir_cd(shared_data, checkout, tmp_path):
+@pytest.mark.parametrize(
+    ('config', 'steps'), [(CONFIG, 200), (MASKS, 400)], ids=['pixels', 'masks']
+)
+def test_levir_cd(shared_data, checkout, tmp_path, config, steps):
     for part in ('A', 'B', 'label'):
         (tmp_path / part).mkdir()
         for name, (left, top) in LEVIR_CORNERS.items():
             image = Image.open(shared_data / f'levir_cd/{part}/{name}.png')
             tile = image.crop((left, top, left + TILE, top + TILE))
             tile.save(tmp_path / f'{part}/{name}.png')
-    assert learn(tmp_path, list(LEVIR_CORNERS), checkout) >= 95
+    assert learn(tmp_path, list(LEVIR_CORNERS), checkout, config, steps) >= 95
 
 
 def test_oscd(shared_data, checkout, tmp_path):

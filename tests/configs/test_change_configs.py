@@ -25,6 +25,9 @@ OPENCD = [path for path in EVERY if path.stem.startswith(('opencd-', 'fc-siam'))
 OTHERS = ('siamese-buildings', 'siamese-damage', 'siamese_multimodal', 'semantic-')
 CONFIGS = [path for path in EVERY if path not in OPENCD and not path.stem.startswith(OTHERS)]
 
+LAYERS = ['', 'd0.', 'd1.', 'd2.']
+"""Prefixes of the losses of the layers of the mask decoder: the last, the input, and the others."""
+
 each_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
 
@@ -36,12 +39,20 @@ def load(path: Path) -> Config:
     if model.backbone.type == 'mmdynamicvis.DynamicVis':
         model.backbone.update(arch=SMALL, img_size=64, init_cfg=None)
         channels = list(SMALL['embed_dims'])
-    model.neck.fpn.update(in_channels=channels, out_channels=8, init_cfg=None)
-    model.neck.fusion.channels = 8
-    model.neck.decoder.in_channels = [8] * 5
-    model.decode_head.update(in_channels=[8] * 5, channels=8)
+    if is_mask_based(cfg):  # already small
+        model.neck.fpn.update(in_channels=channels)
+    else:
+        model.neck.fpn.update(in_channels=channels, out_channels=8, init_cfg=None)
+        model.neck.fusion.channels = 8
+        model.neck.decoder.in_channels = [8] * 5
+        model.decode_head.update(in_channels=[8] * 5, channels=8)
     cfg.data_preprocessor.size = (64, 64)
     return cfg
+
+
+def is_mask_based(cfg: Config) -> bool:
+    """Whether queries predict masks, with losses of their own."""
+    return cfg.model.decode_head.type == 'mmseg.Mask2FormerHead'
 
 
 def parts(dataset: ConfigDict) -> list[ConfigDict]:
@@ -67,8 +78,22 @@ def batch(cfg: Config, n: int, size: tuple[int, int] = (64, 64)) -> dict:
 def test_config_trains_a_step(path):
     cfg = load(path)
     losses = training_step(cfg, batch(cfg, 2))
+    if is_mask_based(cfg):
+        names = [f'{part}loss_{what}' for part in LAYERS for what in ('cls', 'mask', 'dice')]
+        assert set(losses) == {'loss', *(f'decode.{name}' for name in names)}
+        assert 0 < losses['loss'] < 20 * len(LAYERS)
+        return
     assert set(losses) == {'loss', 'decode.loss_ce', 'decode.loss_dice', 'decode.acc_seg'}
     assert 0 < losses['loss'] < 20
+
+
+def test_mask_based_config_takes_resnet18():
+    (path,) = [path for path in CONFIGS if 'mask2former' in path.stem]
+    cfg = Config.fromfile(path)
+    cfg.model.backbone = ConfigDict(type='mmseg.ResNet', depth=18)
+    cfg.model.neck.fpn.in_channels = [64, 128, 256, 512]
+    cfg.data_preprocessor.size = (64, 64)
+    assert 0 < training_step(cfg, batch(cfg, 2))['loss'] < 20 * len(LAYERS)
 
 
 @each_config

@@ -197,6 +197,7 @@ MODELS = {
         'siamese-damage_dynamicvis-base_1xb8-50e_xbd-512px': (56_144_198, {}),
         'siamese-damage_dynamicvis-tiny_1xb8-50e-scratch_xbd-256px': (3_587_974, {}),
         'siamese-damage_multimodal-dynamicvis-tiny_1xb8-50e_bright-512px': (4_774_133, {}),
+        'siamese-mask2former_dynamicvis-tiny_1xb4-300i_levir-sztaki-128px': (3_098_723, {}),
         'siamese_dynamicvis-base_1xb8-200e-scratch_dsifn-512px': (48_138_562, {}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-256px': (46_958_914, {'Paper F1': 93.73}),
         'siamese_dynamicvis-base_1xb8-200e_whu-cd-512px': (48_138_562, {'Paper F1': 94.27}),
