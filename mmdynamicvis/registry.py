@@ -90,6 +90,7 @@ MODELS = _Registry(
             'Float32FPN',
             'Float32RPNHead',
             'InstanceTTAModel',
+            'MultiSourceDetector',
         ),
         'mmdynamicvis.rotated_detection': ('Float32OrientedRPNHead', 'RotatedTTAModel'),
         'mmdynamicvis.segmentation': (
@@ -147,7 +148,7 @@ TRANSFORMS = _Registry(
             'PackLabelMaps',
         ),
         'mmdynamicvis.classification.geo_bench': ('LoadGEOBench',),
-        'mmdynamicvis.detection': ('RandomScaleCrop',),
+        'mmdynamicvis.detection': ('RandomScaleCrop', 'TagSource'),
         'mmdynamicvis.data.bigearthnet': ('LoadBandFiles',),
         'mmdynamicvis.data.binary_masks': ('LoadAnnotationsToBinary',),
         'mmdynamicvis.data.geotiff': ('IgnoreNodata', 'LoadGeoTIFF'),

@@ -128,8 +128,8 @@ def refuse_to_draw_over(runner: Runner, force: bool) -> None:
 
 
 def _augment_test_time(cfg: Config) -> None:
-    flips = 'tta_pipeline' not in cfg
-    if 'tta_model' not in cfg or flips:
+    flips = not cfg.get('tta_pipeline')
+    if not cfg.get('tta_model') or flips:
         if scope_of(cfg) != 'mmpretrain':
             raise ValueError(f'--tta needs tta_model and tta_pipeline in {cfg.filename}')
         if cfg.model.get('head') is None:

@@ -8,6 +8,7 @@ from mmdynamicvis.detection.datasets import (
 from mmdynamicvis.detection.float32_fpn import Float32FPN
 from mmdynamicvis.detection.float32_rpn import Float32RPNHead
 from mmdynamicvis.detection.instance_tta import InstanceTTAModel
+from mmdynamicvis.detection.multi_source import MultiSourceDetector, TagSource
 from mmdynamicvis.detection.random_scale_crop import RandomScaleCrop
 from mmdynamicvis.detection.sized_coco_metric import SizedCocoMetric
 
@@ -16,8 +17,10 @@ __all__ = [
     'Float32RPNHead',
     'InstanceTTAModel',
     'LevirShipDetDataset',
+    'MultiSourceDetector',
     'NWPUInsSegDataset',
     'RandomScaleCrop',
     'SSDDInsSegDataset',
     'SizedCocoMetric',
+    'TagSource',
 ]

@@ -45,6 +45,7 @@ DATASETS = {
     'mass-roads': 'Massachusetts roads',
     'naip': 'your own (4 bands)',
     'nwpu': 'NWPU VHR-10',
+    'nwpu-ssdd': 'NWPU VHR-10 and SSDD',
     'nwpu-heldout': 'NWPU VHR-10, boxes of 5 of 10 categories',
     'nwpu-rotated': 'NWPU VHR-10, derived boxes',
     'oscd': 'OSCD',
@@ -113,6 +114,7 @@ MODELS = {
         'fcos_dynamicvis-base_1xb8-600e_levir-ship-1024px': (48_932_683, {'Paper AP50': 82.8}),
         'fcos_dynamicvis-large_1xb8-600e_levir-ship-1024px': (105_125_131, {'Paper AP50': 84.1}),
         'fcos_dynamicvis-tiny_1xb4-12e_nwpu-256px': (2_994_772, {}),
+        'multi-source-fcos_dynamicvis-tiny_1xb4-12e_nwpu-ssdd-256px': (3_146_463, {}),
     },
     'instance_segmentation': {
         'mask-rcnn_dynamicvis-base_1xb8-800e-scratch_nwpu-1024px': (65_159_069, {}),
