@@ -33,6 +33,7 @@ model = dict(
         modalities=('s2_10m', 's2_20m', 's2_60m'),
         # meters: strides 4, 8, 16 and 32 at 10 m
         cells=(40.0, 80.0, 160.0, 320.0),
+        drop=0.0,  # no pair lacks a modality
     ),
     decode_head=dict(
         loss_decode=[
