@@ -48,7 +48,7 @@ class Header(NamedTuple):
     settings: dict[str, Any]
     members: list[Member]
     rows: int
-    """Number of vectors: windows without data have none."""
+    """Number of vectors; windows without data have none."""
     has_places: bool
 
 
