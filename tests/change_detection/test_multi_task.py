@@ -55,6 +55,13 @@ def test_every_parameter_learns(backbone):
     assert without == []
 
 
+def test_experts_are_balanced_by_the_loss():
+    model = build()
+    assert 'loss_balance' not in losses_of(model, semantic_batch())
+    model.backbone.balance_loss = torch.tensor(0.5)
+    assert losses_of(model, semantic_batch())['loss_balance'] == 0.5
+
+
 @pytest.mark.parametrize('size', [(64, 64), (65, 97)])
 def test_maps_have_the_size_of_the_pair_and_classes_lie_within(size):
     model = build()

@@ -3,16 +3,15 @@
 # name their source, rgb or sar. SSDD's images are gray, of three equal channels.
 _base_ = ['nwpu_256px.py']
 
+data_root = 'data/'
 meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'source')
 pack = dict(type='PackDetInputs', meta_keys=(*meta_keys, 'flip', 'flip_direction'))
 load = dict(type='mmdynamicvis.LoadIntactImage')
 boxes = dict(type='LoadAnnotations', with_bbox=True)
 resize = dict(type='Resize', scale=(256, 256), keep_ratio=True)
 flip = dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
-tags = dict(
-    rgb=dict(type='mmdynamicvis.TagSource', source='rgb'),
-    sar=dict(type='mmdynamicvis.TagSource', source='sar'),
-)
+rgb = dict(type='mmdynamicvis.TagSource', source='rgb')
+sar = dict(type='mmdynamicvis.TagSource', source='sar')
 nwpu = dict(
     type='mmdynamicvis.NWPUInsSegDataset',
     data_root='data/nwpu_vhr10/',
@@ -31,12 +30,12 @@ train_dataloader = dict(
             dict(
                 nwpu,
                 ann_file='annotations/NWPU_instances_train.json',
-                pipeline=[load, tags['rgb'], boxes, resize, flip, pack],
+                pipeline=[load, rgb, boxes, resize, flip, pack],
             ),
             dict(
                 ssdd,
                 ann_file='annotations/SSDD_instances_train.json',
-                pipeline=[load, tags['sar'], boxes, resize, flip, pack],
+                pipeline=[load, sar, boxes, resize, flip, pack],
             ),
         ],
     ),
@@ -51,13 +50,13 @@ val_dataloader = dict(
                 nwpu,
                 ann_file='annotations/NWPU_instances_val.json',
                 test_mode=True,
-                pipeline=[load, tags['rgb'], resize, pack_test],
+                pipeline=[load, rgb, resize, pack_test],
             ),
             dict(
                 ssdd,
                 ann_file='annotations/SSDD_instances_val.json',
                 test_mode=True,
-                pipeline=[load, tags['sar'], resize, pack_test],
+                pipeline=[load, sar, resize, pack_test],
             ),
         ],
     ),
