@@ -151,9 +151,7 @@ def embed_archive(
     if date is not None:
         date = parse_date(date).isoformat()
     suffixes = RASTERS if windows else (*PLAIN, *RASTERS)
-    # workers, and later searches, may run in other folders
-    listed = list_scenes(Path(archive).absolute(), fields, suffixes)
-    entries = [_checked(entry, windows) for entry in listed]
+    entries = [_checked(entry, windows) for entry in list_scenes(archive, fields, suffixes)]
     settings = _model_settings(model, checkpoint, options, tile)
     settings.update(task='embed', tile=tile, overlap=overlap, nodata=nodata, alpha=alpha, date=date)
     if device is None and not num_gpus:

@@ -18,6 +18,7 @@ from mmdynamicvis.archive.pool import answer, capacity, maker, run, survey_by, t
 from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.survey import check_bands, state_of
 from mmdynamicvis.archive.worker import SceneWorker, windows
+from mmdynamicvis.scenes.dense import map_paths
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.tiles import DEFAULT_PACE, Pace
 
@@ -77,9 +78,9 @@ def infer_archive(
     process, windows that were finished are not computed again.
 
     ``folder`` gets ``index.parquet`` (a row per scene: footprint in longitude and latitude,
-    source, output, status, reason, seconds, counts), ``scenes/NAME.tif`` or ``.gpkg``, and for
-    objects ``objects.gpkg`` or ``.parquet``: those of all scenes, without duplicates where scenes
-    overlap.
+    source, output, status, reason, seconds, counts), ``scenes/NAME.tif`` (``NAME_MAP.tif`` of each
+    map if the model has several) or ``.gpkg``, and for objects ``objects.gpkg`` or ``.parquet``:
+    those of all scenes, without duplicates where scenes overlap.
 
     Args:
         archive: Folder, text list, index of footprints or item collection of STAC; see
@@ -107,7 +108,7 @@ def infer_archive(
         OSError: The archive, the config or the weights cannot be read, the index cannot be
             written, or another run writes into the folder.
         ValueError: The archive has no scenes; an argument is unknown or does not match the others;
-            the model has several maps; or the folder has outputs of other settings.
+            or the folder has outputs of other settings.
     """
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
@@ -130,11 +131,6 @@ def infer_archive(
         make = partial(make, config, checkpoint, device, threads, pace, options)
         first = make()
         model = answer(first.describe.remote())
-        if model['maps']:
-            raise ValueError(
-                f'the model has several maps ({", ".join(model["maps"])}), and a scene of an '
-                'archive one output: run infer_scene on each scene'
-            )
         settings = dict(
             model['settings'], task='archive', **_complete(options), batch_size=pace.batch_size
         )
@@ -145,7 +141,8 @@ def infer_archive(
             rows = [index.add(entry.sources, entry.reason) for entry in entries]
             for row in rows:
                 if row['name']:
-                    row['output'] = f'{SCENES}/{row["name"]}{suffix}'
+                    output = Path(SCENES, f'{row["name"]}{suffix}')
+                    row['output'] = '\t'.join(map(str, map_paths(output, model['maps'])))
             todo = [row for row in rows if row['name'] and not _is_done(row, work)]
             count = min(workers or capacity(num_cpus, num_gpus), max(len(todo), 1))
             pool = [first, *(make() for _ in range(count - 1))]
@@ -156,7 +153,7 @@ def infer_archive(
             left = [row for row in todo if row['status'] == 'pending']
             if layer and left:  # it would lack them, also if this run is killed
                 layer.unlink(missing_ok=True)
-            _infer(pool, left, work, index)
+            _infer(pool, left, work, index, suffix)
             _count_windows(rows, model['tile'], options)
             done = [row for row in rows if row['status'] == 'done']
             index.update(last=True)
@@ -181,11 +178,12 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
 
 def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
     """Whether a scene has its output; the row of one that must be done again is reset."""
-    there, state = (work.path / row['output']).exists(), state_of(row['source'])
+    outputs = row['output'].split('\t')
+    there, state = all((work.path / name).exists() for name in outputs), state_of(row['source'])
     if there and row['state'] not in ('', state):
         row.update(
             status='failed',
-            reason=f'it has changed since {row["output"]} was made: remove that file',
+            reason=f'it has changed since {" and ".join(outputs)} was made: remove that',
         )
     elif not there or row['status'] != 'done':
         row.update(status='pending', reason='', state=state)
@@ -193,12 +191,18 @@ def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
 
 
 def _infer(
-    pool: Sequence[Any], todo: Sequence[dict[str, Any]], work: ArchiveFolder, index: Index
+    pool: Sequence[Any],
+    todo: Sequence[dict[str, Any]],
+    work: ArchiveFolder,
+    index: Index,
+    suffix: str,
 ) -> None:
     # large ones first, so that none is left to a single worker in the end
     todo = sorted(todo, key=lambda row: -row['height'] * row['width'])
     calls = [
-        lambda worker, row=row: worker.infer.remote(row['source'], work.path / row['output'])
+        lambda worker, row=row: worker.infer.remote(
+            row['source'], work.scenes / f'{row["name"]}{suffix}'
+        )
         for row in todo
     ]
     for number, found in run(pool, calls):

@@ -54,13 +54,13 @@ def list_scenes(
         suffixes: Suffixes of the files that are taken from a folder, in lower case.
 
     Returns:
-        The scenes in the order of the archive; rasters of a folder are sorted.
+        The scenes in the order of the archive, with absolute paths; rasters of a folder are sorted.
 
     Raises:
         OSError: The file does not exist or cannot be read.
         ValueError: The archive is of no known kind, has no scenes, or lacks the fields.
     """
-    archive = Path(archive)
+    archive = Path(archive).absolute()  # workers have other working directories
     if archive.is_dir():
         paths = sorted(path for path in archive.rglob('*') if path.suffix.lower() in suffixes)
         entries = [Entry((str(path),)) for path in paths]

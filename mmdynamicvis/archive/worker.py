@@ -14,6 +14,7 @@ import pyogrio
 import torch
 
 from mmdynamicvis.archive.survey import survey
+from mmdynamicvis.scenes.dense import map_paths
 from mmdynamicvis.scenes.grid import Grid
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.models import SceneModel
@@ -53,6 +54,10 @@ class SceneWorker:
         # not by the constructor, whose errors Ray reports as the death of the worker
         return SceneModel(*self._arguments)
 
+    @property
+    def _maps(self) -> list[str]:
+        return [part.name for part in self._model.maps]
+
     def describe(self) -> dict[str, Any]:
         """Return what the model finds, its kind of shapes, classes, maps, window and settings."""
         model = self._model
@@ -61,7 +66,7 @@ class SceneWorker:
             objects=objects,
             kind=model.shapes if objects else None,
             classes=model.classes,
-            maps=[part.name for part in model.maps],
+            maps=self._maps,
             tile=model.tile,
             settings=model.settings(),
             pid=os.getpid(),
@@ -93,7 +98,8 @@ class SceneWorker:
     def _infer(self, scene: str | list[str], output: Path) -> None:
         for left in reversed(range(WAITS)):
             try:
-                if output.exists():  # finished by a worker that died right afterward
+                # finished by a worker that died right afterward
+                if all(path.exists() for path in map_paths(output, self._maps)):
                     remove_left(output.with_name(f'{output.name}.work'))
                     return
                 infer_scene(scene, output, self._model, **self._options)

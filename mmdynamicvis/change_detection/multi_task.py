@@ -15,7 +15,8 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmdynamicvis.change_detection.siamese import SiameseEncoderDecoder
-from mmdynamicvis.data.class_maps import class_maps
+from mmdynamicvis.data.class_maps import ClassMap, class_maps
+from mmdynamicvis.fileio import shorten
 from mmdynamicvis.registry import MODELS
 
 DATES = ('from', 'to')
@@ -124,6 +125,35 @@ class MultiTaskSiamese(SiameseEncoderDecoder):
         # mmseg's sliding windows need the number of logits, which are those of all outputs
         self._channels = [self.decode_head[output.head].out_channels for output in self.outputs]
         self.out_channels = self.num_classes = sum(self._channels)
+
+    def describe_maps(self, metainfo: Mapping[str, Any]) -> list[ClassMap]:
+        """Return the outputs with the names and colors of their classes.
+
+        Args:
+            metainfo: That of a dataset: its ``maps`` are name -> dict(classes=..., palette=...).
+
+        Raises:
+            ValueError: It does not define the classes of an output, or not as many as the model
+                has.
+        """
+        known, maps = metainfo.get('maps') or {}, []
+        for output, channels in zip(self.outputs, self._channels, strict=True):
+            if output.name not in known:
+                raise ValueError(
+                    f'the dataset does not define the map {output.name!r}: give its classes in its '
+                    f"metainfo, as metainfo=dict(maps=dict({output.name}=dict(classes=('none', "
+                    "'some'))))"
+                )
+            found = known[output.name]
+            part = ClassMap(output.name, found['classes'], found.get('palette'), output.within)
+            if part.num_logits != channels:
+                raise ValueError(
+                    f'the map {output.name!r} has {len(part.classes)} classes in the dataset '
+                    f'({shorten(list(part.classes))}), for which the model must have '
+                    f'{part.num_logits} logits, and it has {channels}'
+                )
+            maps.append(part)
+        return maps
 
     def extract_feat(self, inputs: Tensor) -> dict[str, Sequence[Tensor]]:
         """Return the features that outputs are predicted from.

@@ -7,6 +7,7 @@ no score of that class, so that its scores are those of the classes from 1 on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +24,29 @@ class MapOutput(Protocol):
 
     @property
     def within(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """A map of classes that a model predicts.
+
+    Args:
+        name: Name of the map, also that of its band.
+        classes: Names of the classes.
+        palette: R, G, B of each class.
+        within: Name of another map of the model, outside of which this one has class 0. The model
+            then has no logits of class 0.
+    """
+
+    name: str
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None = None
+    within: str | None = None
+
+    @property
+    def num_logits(self) -> int:
+        """Number of logits of the model."""
+        return len(self.classes) - (self.within is not None)
 
 
 def class_maps(outputs: Sequence[MapOutput], scores: Mapping[str, Array]) -> dict[str, Array]:

@@ -24,6 +24,8 @@ from mmdynamicvis.engine.config import (
 )
 from mmdynamicvis.engine.device import choose_device
 from mmdynamicvis.fileio import expand_home
+from mmdynamicvis.inference.pair_inferencer import LOADER as PAIR_LOADER
+from mmdynamicvis.inference.pair_inferencer import PairInferencer
 from mmdynamicvis.inference.trained_model import load_all
 from mmdynamicvis.models.weights import local_file, read_checkpoint
 
@@ -49,7 +51,8 @@ def load_inferencer(
 ) -> Any:
     """Return the inferencer of the model's host, which follows mmengine's conventions.
 
-    It accepts paths, folders and arrays, and shows and saves results as its host does; see
+    Models that detect change between two images have a :class:`PairInferencer` instead. That of the
+    host accepts paths, folders and arrays, and shows and saves results as its host does; see
     :mod:`mmdynamicvis.inference.prediction_files` for COCO and DOTA files. Class names are those
     of the config's dataset, else those in the checkpoint.
 
@@ -59,7 +62,7 @@ def load_inferencer(
         weights: Checkpoint; by default the weights of that name in the :mod:`~mmdynamicvis.zoo`, or
             those of the metafile. No code in the file is executed.
         device: Device of the model; by default an accelerator if there is one.
-        **options: Further arguments of the host's class.
+        **options: Further arguments of the host's class; none for pairs.
 
     Raises:
         FileNotFoundError: The config, the model of that name or the checkpoint does not exist.
@@ -74,6 +77,8 @@ def load_inferencer(
             f'config {cfg.filename} has default_scope {scope!r}; there are inferencers of '
             f'{", ".join(HOSTS)}'
         )
+    if type_name(test_dataset(cfg).pipeline[0]) == PAIR_LOADER:
+        return PairInferencer(cfg, weights, device, **options)
     _read_as_the_host(cfg)
     if preprocessor := preprocessor_of(cfg):
         cfg.model.data_preprocessor = preprocessor

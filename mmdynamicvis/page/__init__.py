@@ -1,1 +1,1 @@
-"""A local web page for trying models on single images. Requires gradio."""
+"""A local web page for trying models on images and pairs of them. Requires gradio."""

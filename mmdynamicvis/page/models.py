@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mmdynamicvis.engine.config import preprocessor_of, scope_of, turns_channels
 from mmdynamicvis.inference.inferencers import config_and_weights, load_inferencer
+from mmdynamicvis.inference.pair_inferencer import PairInferencer
 from mmdynamicvis.models.selections import find_backbone, record_selections
 from mmdynamicvis.models.weights import local_file
 from mmdynamicvis.page.uploads import fit
-from mmdynamicvis.visualization import as_picture, draw_stages, write_picture
+from mmdynamicvis.visualization import as_picture, draw_stages, show_class_maps, write_picture
 from mmdynamicvis.visualization.pictures import Picture
 
 SIDE = 768
@@ -43,7 +45,7 @@ class View(NamedTuple):
 
 
 class PageModel:
-    """Predicts single images with a model of any task.
+    """Predicts images, or pairs of them, with a model of any task.
 
     Args:
         config: See :func:`~mmdynamicvis.inference.load_inferencer`.
@@ -70,17 +72,31 @@ class PageModel:
         self._turned = turns_channels(preprocessor_of(cfg))
         self.name = f'{self._task()}: {Path(cfg.filename).stem}, {checkpoint.name}'
 
-    def __call__(self, image: Picture) -> View:
-        """Return predictions and selected tokens of an image, from a single forward pass.
+    @property
+    def dates(self) -> int:
+        """Number of images that a prediction needs: 2 for change detection."""
+        return 2 if isinstance(self._inferencer, PairInferencer) else 1
+
+    def __call__(self, *images: Picture) -> View:
+        """Return predictions and selected tokens, from a single forward pass.
+
+        Args:
+            *images: The image; or the images of both dates, of which the selected tokens of the
+                first are shown.
 
         Raises:
-            RuntimeError: The image does not suit the model, for example because it is too small.
+            RuntimeError: An image does not suit the model, for example because it is too small.
+            ValueError: The number of images is not that of :attr:`dates`, or their sizes differ.
         """
+        if len(images) != self.dates:
+            raise ValueError(f'{self.name} takes {self.dates} images, and got {len(images)}')
         with TemporaryDirectory() as folder, record_selections(self._model) as record:
-            # pass a file, because hosts differ in the channel order that they expect of arrays
-            path = Path(folder, 'image.png')
-            write_picture(image, path)
-            picture, table = _READERS[self._host](self._inferencer, path)
+            # pass files, because hosts differ in the channel order that they expect of arrays
+            paths = [Path(folder, f'image{i}.png') for i in range(len(images))]
+            for image, path in zip(images, paths, strict=True):
+                write_picture(image, path)
+            read = _read_pair if self.dates == 2 else _READERS[self._host]
+            picture, table = read(self._inferencer, *paths)
         seen = fit(self._seen(record.images_BCHW), SIDE)
         stages = draw_stages(seen, list(record.selections.values()))
         return View(fit(picture, SIDE), table, stages)
@@ -88,12 +104,18 @@ class PageModel:
     def _task(self) -> str:
         if self._host == 'mmdet' and self._model.with_mask:
             return 'instance masks'
+        if self.dates == 2:
+            return 'change detection'
         return _TASKS[self._host]
 
     def _seen(self, images_BCHW: Tensor) -> Picture:
         """Return the input of the backbone as a picture."""
         preprocessor = self._model.data_preprocessor
-        mean, std = getattr(preprocessor, 'mean', 0), getattr(preprocessor, 'std', 1)
+        # of BandsDataPreprocessor, that of the bands of one date
+        mean, std = (
+            getattr(preprocessor, name, getattr(preprocessor, f'band_{name}', default))
+            for name, default in (('mean', 0), ('std', 1))
+        )
         pixels_CHW = (images_BCHW[0] * std + mean).round().clamp(0, 255).byte().cpu().numpy()
         return as_picture(pixels_CHW, (0, 1, 2) if self._turned else (2, 1, 0))
 
@@ -131,6 +153,17 @@ def _read_pixels(inferencer: Any, path: Path) -> tuple[Picture, Table]:
     pairs = zip(found.tolist(), counts.tolist(), strict=True)
     rows = [[str(names[label]), f'{count / labels_HW.size:.1%}'] for label, count in pairs]
     return result['visualization'], Table(['class', 'share of pixels'], rows)
+
+
+def _read_pair(inferencer: PairInferencer, before: Path, after: Path) -> tuple[Picture, Table]:
+    found, rows = inferencer(before, after), []
+    for part, labels_HW in found:
+        labels, counts = np.unique(labels_HW, return_counts=True)
+        for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
+            rows.append([part.name, str(part.classes[label]), f'{count / labels_HW.size:.1%}'])
+    maps, labels = zip(*found, strict=True)
+    picture = show_class_maps(np.asarray(Image.open(after)), maps, labels)
+    return picture, Table(['map', 'class', 'share of pixels'], rows)
 
 
 _READERS: dict[str, Callable[[Any, Path], tuple[Picture, Table]]] = dict(

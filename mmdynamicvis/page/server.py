@@ -116,17 +116,23 @@ def _build(
 ) -> gr.Blocks:
     names = list(models)
 
-    def look(image: dict[str, Any] | None, name: str, position: int) -> list[Any]:
+    def read(image: dict[str, Any]) -> Picture:
+        path = Path(image['path']).resolve()
+        if not path.is_relative_to(folder):  # gradio does not check all paths
+            raise ValueError(f'{path} is no upload')
+        return read_upload(path)
+
+    def look(
+        image: dict[str, Any] | None, later: dict[str, Any] | None, name: str, position: int
+    ) -> list[Any]:
         """Return predictions, table, all stages, slider, the current stage, similar images."""
-        if image is None:
+        given = [image, later][: models[name].dates]
+        if None in given:
             return [None, None, [], gr.Slider(visible=False), None, None]
         try:
-            path = Path(image['path']).resolve()
-            if not path.is_relative_to(folder):  # gradio does not check all paths
-                raise ValueError(f'{path} is no upload')
-            pixels = read_upload(path)
-            view = models[name](pixels)
-            similar = nearest(pixels) if nearest else None
+            pictures = [read(one) for one in given]
+            view = models[name](*pictures)
+            similar = nearest(pictures[0]) if nearest else None
         except (OSError, RuntimeError, ValueError) as error:
             raise gr.Error(str(error), print_exception=False) from error
         last = len(view.stages) - 1
@@ -134,6 +140,9 @@ def _build(
         slider = gr.Slider(maximum=last, value=position, visible=last > 0)
         table = dict(headers=view.table.headers, data=view.table.rows)
         return [view.predictions, table, view.stages, slider, view.stages[position], similar]
+
+    def need(name: str) -> gr.Image:
+        return gr.Image(visible=models[name].dates == 2)
 
     def turn(stages: list[Picture], position: int) -> Picture | None:
         return stages[position] if stages else None
@@ -146,6 +155,13 @@ def _build(
             with gr.Column(scale=1, min_width=260):
                 gr.Markdown('### Image')
                 image = gr.Image(**_PICTURE, sources=['upload', 'clipboard'], height=300)
+                later = gr.Image(
+                    **dict(_PICTURE, show_label=True),
+                    label='Later date',
+                    sources=['upload', 'clipboard'],
+                    height=300,
+                    visible=models[names[0]].dates == 2,
+                )
                 if samples:
                     gr.Examples(
                         samples,
@@ -169,14 +185,15 @@ def _build(
             similar = gr.Gallery(show_label=False, buttons=[], columns=8, height=170, format='png')
         # gradio's own decoding of the file is not needed, and fails without a clear message
         gr.on(
-            [image.change, model.change],
+            [image.change, later.change, model.change],
             look,
-            [image, model, slider],
+            [image, later, model, slider],
             [predictions, table, stages, slider, tokens, similar],
             preprocess=False,
             show_progress='minimal',
             api_visibility='private',
         )
+        model.change(need, model, later, show_progress='hidden', api_visibility='private')
         slider.change(
             turn,
             [stages, slider],

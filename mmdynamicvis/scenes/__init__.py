@@ -3,7 +3,8 @@
 Requires rasterio and geopandas.
 """
 
-from mmdynamicvis.scenes.dense import ClassMap, segment_maps, segment_scene
+from mmdynamicvis.data.class_maps import ClassMap
+from mmdynamicvis.scenes.dense import segment_maps, segment_scene
 from mmdynamicvis.scenes.infer import infer_scene
 from mmdynamicvis.scenes.modalities import ModalityScene, ModalityWindow
 from mmdynamicvis.scenes.models import SceneModel

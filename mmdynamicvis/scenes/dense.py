@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdynamicvis.data.class_maps import class_maps, class_probabilities
+from mmdynamicvis.data.class_maps import ClassMap, class_maps, class_probabilities
 from mmdynamicvis.fileio import digest
 from mmdynamicvis.scenes.grid import Box, Grid
 from mmdynamicvis.scenes.rasters import BLOCK, Bands, check_output, write_raster
@@ -26,32 +25,10 @@ Scores = Callable[[Sequence[Window]], Sequence[np.ndarray]]
 """Function from windows of one size to the logits of each, (classes, H, W) float32."""
 
 
-@dataclass(frozen=True)
-class ClassMap:
-    """A map of classes that a model predicts.
-
-    Args:
-        name: Name of the map, also that of its band.
-        classes: Names of the classes.
-        palette: R, G, B of each class.
-        within: Name of another map of the model, outside of which this one has class 0. The model
-            then has no logits of class 0.
-    """
-
-    name: str
-    classes: Sequence[str]
-    palette: Sequence[Sequence[int]] | None = None
-    within: str | None = None
-
-    @property
-    def num_logits(self) -> int:
-        """Number of logits of the model."""
-        return len(self.classes) - (self.within is not None)
-
-
 def map_paths(output: Path, names: Iterable[str]) -> list[Path]:
-    """Return the files of several maps: OUTPUT_NAME.tif for OUTPUT.tif."""
-    return [output.with_name(f'{output.stem}_{name}{output.suffix}') for name in names]
+    """Return the files of several maps, OUTPUT_NAME.tif for OUTPUT.tif; without names, OUTPUT."""
+    paths = [output.with_name(f'{output.stem}_{name}{output.suffix}') for name in names]
+    return paths or [output]
 
 
 def segment_scene(

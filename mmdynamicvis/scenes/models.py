@@ -17,6 +17,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
+from mmdynamicvis.data.class_maps import ClassMap
 from mmdynamicvis.data.modalities import LoadModalities
 from mmdynamicvis.engine.config import (
     metainfo_of,
@@ -25,11 +26,10 @@ from mmdynamicvis.engine.config import (
     type_name,
     use_scope,
 )
-from mmdynamicvis.fileio import digest, shorten
+from mmdynamicvis.fileio import digest
 from mmdynamicvis.inference.inferencers import config_and_weights
 from mmdynamicvis.inference.trained_model import load_model
 from mmdynamicvis.models.weights import local_file
-from mmdynamicvis.scenes.dense import ClassMap
 from mmdynamicvis.scenes.merging import Kind
 from mmdynamicvis.scenes.modalities import ModalityWindow
 from mmdynamicvis.scenes.objects import Objects
@@ -146,26 +146,7 @@ class SceneModel:
 
         if not isinstance(self._model, MultiTaskSiamese):
             return []
-        known, maps = self.metainfo.get('maps') or {}, []
-        for output in self._model.outputs:
-            if output.name not in known:
-                raise ValueError(
-                    f'the test dataset of {self.cfg.filename} does not define the map '
-                    f'{output.name!r}: give its classes in its metainfo, as '
-                    f"metainfo=dict(maps=dict({output.name}=dict(classes=('none', 'some'))))"
-                )
-            found = known[output.name]
-            palette = found.get('palette')
-            part = ClassMap(output.name, found['classes'], palette, output.within)
-            channels = self._model.decode_head[output.head].out_channels
-            if part.num_logits != channels:
-                raise ValueError(
-                    f'the map {output.name!r} has {len(part.classes)} classes in the test dataset '
-                    f'of {self.cfg.filename} ({shorten(list(part.classes))}), for which the model '
-                    f'must have {part.num_logits} logits, and it has {channels}'
-                )
-            maps.append(part)
-        return maps
+        return self._model.describe_maps(self.metainfo)
 
     @property
     def tile(self) -> int:

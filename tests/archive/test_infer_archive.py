@@ -197,12 +197,35 @@ def test_exit_status_and_second_runs(tmp_path, checkout) -> None:
 
 
 @pytest.mark.exhaustive
-def test_models_with_several_maps_are_refused(tmp_path, ray_cluster) -> None:
+def test_pairs_with_several_maps(tmp_path, ray_cluster) -> None:
+    """A scene that lacks one of its maps is refused until the others are removed."""
     maps = dict(change=CHANGE, semantic_from=COVER, semantic_to=COVER)
-    path = config(tmp_path, maps)
+    trained = config(tmp_path, maps), tmp_path / 'weights.pth'
     random_model(tmp_path)
     (tmp_path / 'in').mkdir()
-    write(tmp_path / 'in/a.tif', noise(64, 64))
-    with pytest.raises(ValueError, match=r'several maps \(change, semantic_from, semantic_to\)'):
-        infer_archive(tmp_path / 'in', tmp_path / 'out', path, tmp_path / 'weights.pth')
-    assert not (tmp_path / 'out').exists()
+    for number, name in enumerate(['a1', 'a2', 'b1', 'b2']):
+        write(tmp_path / f'in/{name}.tif', noise(96, 80) + number)
+    pairs = tmp_path / 'in/pairs.txt'
+    pairs.write_text('a1.tif\ta2.tif\nb1.tif\tb2.tif\n')
+    out = tmp_path / 'out'
+    made = infer_archive(pairs, out, *trained, workers=1, **WINDOWS)
+    assert made.done == 2
+    rows = geopandas.read_parquet(made.index).to_dict('records')
+    files = [out / name for row in rows for name in row['output'].split('\t')]
+    assert len(files) == 6
+    for row, pair in zip(rows, ['a', 'b'], strict=True):
+        dates = [tmp_path / f'in/{pair}{date}.tif' for date in (1, 2)]
+        alone = tmp_path / f'{row["name"]}.tif'
+        for path in infer_scene(dates, alone, *trained, device='cpu', pace=QUIET, **WINDOWS):
+            assert path.read_bytes() == (out / 'scenes' / path.name).read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in files}
+    assert infer_archive(pairs, out, *trained, workers=1, **WINDOWS).done == 2
+    assert {path: path.stat().st_mtime_ns for path in files} == times
+    content = files[0].read_bytes()
+    files[0].unlink()
+    (reason,) = infer_archive(pairs, out, *trained, workers=1, **WINDOWS).failed.values()
+    assert f'{files[1]} exists' in reason
+    for path in files[1:3]:
+        path.unlink()
+    assert infer_archive(pairs, out, *trained, workers=1, **WINDOWS).done == 2
+    assert files[0].read_bytes() == content

@@ -28,12 +28,14 @@ def item(name: str, **assets: dict) -> dict:
     )
 
 
-def test_folder_with_folders_in_it(tmp_path: Path) -> None:
+def test_folder_with_folders_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('b/x.TIF', 'a/x.tif', 'a/notes.txt', 'c.jp2'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     names = [str(Path(*entry.sources).relative_to(tmp_path)) for entry in list_scenes(tmp_path)]
     assert names == ['a/x.tif', 'b/x.TIF', 'c.jp2']
+    monkeypatch.chdir(tmp_path.parent)
+    assert list_scenes(tmp_path.name) == list_scenes(tmp_path)
 
 
 def test_text_with_dates_urls_and_a_repeated_scene(tmp_path: Path) -> None:

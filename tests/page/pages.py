@@ -32,11 +32,18 @@ class Visitor:
     def upload(self, name: str, content: bytes) -> httpx.Response:
         return self.client.post('gradio_api/upload', files=dict(files=(name, content)))
 
-    def look(self, path: str | Path, model: str, meta: dict | None = FILE) -> dict[str, Any]:
-        """Return ``data``, what the page shows of a file on the server, or ``error``."""
-        image = dict(path=str(path)) if meta is None else dict(path=str(path), meta=meta)
+    def look(
+        self,
+        path: str | Path,
+        model: str,
+        meta: dict | None = FILE,
+        later: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """Return ``data``, what the page shows of files on the server, or ``error``."""
+        more = {} if meta is None else dict(meta=meta)
+        image, second = (one and dict(path=str(one), **more) for one in (path, later))
         session = dict(session_hash=f'session{next(_SESSIONS)}')
-        body = dict(data=[image, model, 1], fn_index=self.look_index, **session)
+        body = dict(data=[image, second, model, 1], fn_index=self.look_index, **session)
         self.client.post('gradio_api/queue/join', json=body).raise_for_status()
         with self.client.stream('GET', 'gradio_api/queue/data', params=session) as stream:
             for line in stream.iter_lines():

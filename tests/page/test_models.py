@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmdynamicvis.page.models import SIDE, PageModel
 
+from ..change_detection.test_semantic_scene import CHANGE, COVER, config, random_model
 from ..inference.test_inferencers import CLASSES, MASKS, ROADS, ROTATED, SCENES, small
 
 WIDTH, HEIGHT = 160, 128
@@ -84,6 +85,30 @@ def test_classes_of_pixels(image: NDArray, tmp_path: Path) -> None:
     shares = [float(share.removesuffix('%')) for _, share in view.table.rows]
     assert sum(shares) == pytest.approx(100, abs=0.2)
     check_stages(view.stages, image)
+
+
+def make_pairs(folder: Path) -> PageModel:
+    """Return a model of change and the land cover of both dates, which finds change in half."""
+    path = config(folder, dict(change=CHANGE, semantic_from=COVER, semantic_to=COVER))
+    random_model(folder)
+    return PageModel(path, folder / 'weights.pth', 'cpu')
+
+
+def test_several_maps_of_a_pair(image: NDArray, tmp_path: Path) -> None:
+    model = make_pairs(tmp_path)
+    assert model.name.startswith('change detection: ')
+    view = model(image, np.ascontiguousarray(image[::-1]))
+    assert view.table.headers == ['map', 'class', 'share of pixels']
+    shares = dict.fromkeys(('change', 'semantic_from', 'semantic_to'), 0.0)
+    for name, _, share in view.table.rows:
+        shares[name] += float(share.removesuffix('%'))
+    assert list(shares.values()) == pytest.approx([100] * 3, abs=0.3)
+    assert view.predictions.shape[1] == SIDE
+    check_stages(view.stages, image)
+    with pytest.raises(ValueError, match='takes 2 images, and got 1'):
+        model(image)
+    with pytest.raises(ValueError, match=r'image0\.png has the shape \(128, 160, 3\)'):
+        model(image, image[:64])
 
 
 def test_what_cannot_be_shown(tmp_path: Path) -> None:

@@ -16,15 +16,16 @@ from mmdynamicvis.page.server import serve_page
 
 from ..inference.test_inferencers import SCENES
 from .pages import Visitor, free_port
-from .test_models import make
+from .test_models import make, make_pairs
 from .test_nearest import write_index
 
 
 class Served(NamedTuple):
     visitor: Visitor
     model: str
+    pairs: str
     files: Path
-    """Model, index and images."""
+    """Models, index and images."""
     cache: Path
 
 
@@ -34,10 +35,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     model = make(SCENES, files, tuple(f'class {i}' for i in range(30)))
     index, images = write_index(files)
     nearest = NearestImages(index, files / 'images', 'cpu')
+    pairs = make_pairs(files)
     options = dict(port=free_port(), max_upload_mb=1)
-    with serve_page([model], images[:2], nearest, **options) as page:
+    with serve_page([model, pairs], images[:2], nearest, **options) as page:
         cache = Path(os.environ['GRADIO_TEMP_DIR'])
-        yield Served(Visitor(page.local_url), model.name, files, cache)
+        yield Served(Visitor(page.local_url), model.name, pairs.name, files, cache)
     assert not cache.exists()
     assert 'GRADIO_TEMP_DIR' not in os.environ
 
@@ -55,6 +57,20 @@ def test_an_upload_is_looked_at(served: Served) -> None:
         answer = visitor.client.get(picture['url'])
         assert answer.headers['content-type'] == 'image/png'
         assert Path(picture['path']).is_relative_to(served.cache)
+
+
+def test_a_pair_is_looked_at_once_it_is_complete(served: Served) -> None:
+    visitor = served.visitor
+    before, after = (
+        visitor.upload(name, (served.files / f'images/{name}').read_bytes()).json()[0]
+        for name in ('0.png', '1.png')
+    )
+    assert visitor.look(before, served.pairs)['data'][0] is None
+    predictions, table, *_ = visitor.look(before, served.pairs, later=after)['data']
+    assert {row[0] for row in table['data']} == {'change', 'semantic_from', 'semantic_to'}
+    assert visitor.client.get(predictions['url']).headers['content-type'] == 'image/png'
+    elsewhere = served.files / 'images/1.png'
+    assert set(visitor.look(before, served.pairs, later=elsewhere)) == {'error'}
 
 
 def test_the_page_is_whole_without_other_hosts(served: Served) -> None:

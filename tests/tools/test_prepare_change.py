@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from change_detection.disasters import make_disaster, write_bright, write_disasters
 from change_detection.pairs import make_cover, make_pair, write_pairs, write_second
 from PIL import Image
 from running import run_tool
@@ -381,12 +382,45 @@ def test_check_counts_classes_of_semantic_change(checkout, tmp_path):
     result = run(checkout, 'check_change', 'second', tmp_path, '--splits', 'train')
     assert result.returncode == 0, result.stderr
     changed = [make_pair((64, 64), seed)[2].mean() for seed in (0, 1)]
-    said = f'train: 2 pairs (2968 published), {np.mean(changed):.2%} of the pixels changed'
-    assert said in result.stdout
+    assert 'train: 2 pairs (2968 published)\n' in result.stdout
+    assert_in(rf'change: unchanged .*, changed {np.mean(changed):.2%}\n', result.stdout)
     water = [(make_cover((64, 64), seed, 5)[1] == 1).mean() for seed in (0, 1)]
     assert_in(
         rf'semantic_to: unchanged .*, water {np.mean(water):.2%}, .*, building 0', result.stdout
     )
+
+
+@pytest.mark.parametrize('name', ['xbd', 'bright'])
+def test_check_counts_levels_of_damage(checkout, tmp_path, name):
+    """A truncated image of either date is named, and so is a level that does not exist."""
+    if name == 'xbd':
+        split, folder, images = 'hold', tmp_path / 'hold', 'hold/images/b_post_disaster.png'
+        write_disasters(folder, ['a', 'b', 'c'])
+        drawn = run(checkout, 'xbd', folder / 'labels', folder / 'targets')
+        assert drawn.returncode == 0, drawn.stderr
+        target = folder / 'targets/c_post_disaster_target.png'
+    else:
+        split, images = 'val', 'post-event/b_post_disaster.tif'
+        write_bright(tmp_path, dict(val=['a', 'b', 'c']))
+        target = tmp_path / 'target/c_building_damage.tif'
+    result = run(checkout, 'check_change', name, tmp_path, '--splits', split)
+    assert result.returncode == 0, result.stderr
+    areas = np.zeros(4)
+    for seed in range(3):
+        for left, top, right, bottom, level in make_disaster(64, seed)[2]:
+            areas[level - 1] += (right - left + 1) * (bottom - top + 1)
+    if name == 'bright':
+        areas = np.array([*areas[:2], areas[2:].sum()])
+    assert f'{split}: 3 pairs' in result.stdout
+    levels = ', '.join(rf'[a-z-]+ {area / (3 * 64 * 64):.2%}' for area in areas)
+    assert_in(rf'damage: background [0-9.]+%, {levels}\n', result.stdout)
+    assert_in(rf'location: .*, building {areas.sum() / (3 * 64 * 64):.2%}\n', result.stdout)
+    content = (tmp_path / images).read_bytes()
+    (tmp_path / images).write_bytes(content[: len(content) // 2])
+    Image.new('L', (64, 64), 7).save(target)
+    result = run(checkout, 'check_change', name, tmp_path, '--splits', split)
+    assert result.returncode == 1
+    assert_in(rf'2 problems.*{Path(images).name}.*{target.name}', result.stderr.replace('\n', ' '))
 
 
 def test_check_names_labels_that_disagree(checkout, tmp_path):

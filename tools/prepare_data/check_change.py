@@ -3,6 +3,7 @@
     python tools/prepare_data/check_change.py levir_cd data/levir_cd
     python tools/prepare_data/check_change.py oscd data/oscd_tiles
     python tools/prepare_data/check_change.py second data/second
+    python tools/prepare_data/check_change.py xbd data/xbd --splits train hold
 
 Nothing is written. See docs/change_detection.md for the layouts. Every file is read completely, to
 find truncated ones.
@@ -15,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from mmengine.dataset import BaseDataset
 from rasterio.errors import RasterioError
 from tiles import Pair, check_pair, read_change, read_mask
 from tqdm import tqdm
 
-from mmdynamicvis.change_detection import LabeledPairs
 from mmdynamicvis.data.image_files import open_image
 from mmdynamicvis.data.problems import raise_problems
 from mmdynamicvis.registry import DATASETS
@@ -71,11 +72,30 @@ SPLITS = dict(
         for split, n in dict(train=2968, test=1694).items()
     },
     landsat_scd={'all': (8468, dict(augmented=True))},
+    xbd={
+        split: (n, dict(folder=split))
+        for split, n in dict(train=2799, tier3=6369, hold=933, test=933).items()
+    },
+    bright={
+        split: (n, dict(ann_file=f'{split}_set.txt'))
+        for split, n in dict(train=2918, val=450, test=878).items()
+    },
 )
-# dataset of semantic change -> its class
-SEMANTIC = dict(second='mmdynamicvis.SECOND', landsat_scd='mmdynamicvis.LandsatSCD')
-DATES = ('semantic_from', 'semantic_to')
-LABELED = [dict(type='mmdynamicvis.LoadPair'), dict(type='mmdynamicvis.LoadPairLabels')]
+IMAGE = dict(type='mmdynamicvis.LoadIntactImage')
+SENSORS = dict(
+    type='mmdynamicvis.LoadModalities',
+    loaders=dict(optical=IMAGE, sar=dict(IMAGE, color_type='grayscale')),
+    gsd=dict(optical=0.5, sar=0.5),  # not read, since the files have no georeferencing for it
+)
+PAIR = dict(type='mmdynamicvis.LoadPair')
+LABELS = dict(type='mmdynamicvis.LoadPairLabels')
+# dataset with several label maps -> its class, and how its images are loaded
+LABELED = dict(
+    second=('mmdynamicvis.SECOND', PAIR),
+    landsat_scd=('mmdynamicvis.LandsatSCD', PAIR),
+    xbd=('mmdynamicvis.XBD', PAIR),
+    bright=('mmdynamicvis.BRIGHT', SENSORS),
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -122,17 +142,19 @@ def changed_pixels(paths: dict) -> tuple[int, int]:
     return int(np.count_nonzero(change)), change.size
 
 
-def class_pixels(dataset: LabeledPairs, index: int) -> np.ndarray:
-    """Return the number of pixels of each class at both dates of a pair, (2, classes).
+def class_pixels(dataset: BaseDataset, index: int) -> dict[str, np.ndarray]:
+    """Return map -> number of pixels of each class in a pair, (classes,).
 
     Raises:
         OSError: A file is missing or truncated.
         ValueError: The files do not match, or labels have unexpected values.
     """
     results = dataset.prepare_data(index)
-    maps = [results[f'gt_{date}'] for date in DATES]
-    classes = len(dataset.metainfo['maps'][DATES[0]]['classes'])
-    return np.stack([np.bincount(data[data < classes], minlength=classes) for data in maps])
+    counts = {}
+    for name, labels in dataset.metainfo['maps'].items():
+        data, classes = results[f'gt_{name}'], len(labels['classes'])
+        counts[name] = np.bincount(data[data < classes], minlength=classes)
+    return counts
 
 
 def read_to_end(file: rasterio.DatasetReader) -> None:
@@ -153,33 +175,38 @@ def read_to_end(file: rasterio.DatasetReader) -> None:
 def check_split(root: Path, name: str, split: str) -> None:
     """Check a split, and print its number of pairs and the fraction of changed pixels.
 
-    Of semantic change, also print the fraction of each class at each date.
+    Of several label maps, print the fractions of the classes of each instead.
 
     Raises:
         ValueError: Files are missing or invalid; the message names the first ten.
     """
     published, options = SPLITS[name][split]
-    kind = SEMANTIC.get(name, 'mmdynamicvis.ChangeDataset')
-    pipeline = LABELED if name in SEMANTIC else []
-    dataset = DATASETS.build(dict(type=kind, data_root=str(root), pipeline=pipeline, **options))
+    kind, *loaders = LABELED.get(name, ['mmdynamicvis.ChangeDataset'])
+    pipeline = [*loaders, LABELS] if loaders else []
+    options = dict(options, type=kind, data_root=str(root / options.get('folder', '')))
+    options.pop('folder', None)
+    dataset = DATASETS.build(dict(options, pipeline=pipeline))
     problems, counts = [], []
     for i in tqdm(range(len(dataset)), desc=split):
         try:
-            if name in SEMANTIC:
+            if loaders:
                 counts.append(class_pixels(dataset, i))
             else:
                 counts.append(changed_pixels(dataset.get_data_info(i)))
         except (OSError, ValueError) as error:
             problems.append(str(error))
     raise_problems(root, problems, 'Download or convert these files again')
-    total = np.sum(counts, axis=0)
-    changed, pixels = (total[0, 1:].sum(), total[0].sum()) if name in SEMANTIC else total
     beside = f' ({published} published)' if published else ''
-    print(f'{split}: {len(dataset)} pairs{beside}, {changed / pixels:.2%} of the pixels changed')
-    for date, of_date in zip(DATES, total, strict=True) if name in SEMANTIC else ():
-        classes = dataset.metainfo['maps'][date]['classes']
-        shares = [f'{c} {n / pixels:.2%}' for c, n in zip(classes, of_date, strict=True)]
-        print(f'{date}: {", ".join(shares)}')
+    found = f'{split}: {len(dataset)} pairs{beside}'
+    if not loaders:
+        changed, pixels = np.sum(counts, axis=0)
+        print(f'{found}, {changed / pixels:.2%} of the pixels changed')
+        return
+    print(found)
+    for name, labels in dataset.metainfo['maps'].items():
+        total = np.sum([of_pair[name] for of_pair in counts], axis=0)
+        shares = zip(labels['classes'], total / max(total.sum(), 1), strict=True)
+        print(f'{name}: {", ".join(f"{label} {share:.2%}" for label, share in shares)}')
 
 
 def main() -> None:
