@@ -6,8 +6,9 @@ r"""Train scene classifiers from scratch, with several seeds each, and compare t
 
 Every contender trains with its own config, with the settings that were best on a part of the
 training images (configs/classification/README.md). An interrupted run continues, and a finished one
-is not repeated. Means are reported with 95% intervals of Student's t over the seeds. Training steps
-of the contenders on one batch are timed in alternation. Each training uses one thread.
+is not repeated, so runs with other ``--epochs`` or ``--lr`` need a work directory of their own.
+Means are reported with 95% intervals of Student's t over the seeds. Training steps of the
+contenders on one batch are timed in alternation. Each training uses one thread.
 """
 
 from __future__ import annotations
@@ -121,6 +122,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', type=Path, required=True, help='folder of the dataset')
     parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, help='default: all')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--epochs', type=int, help='default: those of the contenders')
+    parser.add_argument('--lr', type=float, help='default: those of the contenders')
     parser.add_argument('--work-dir', type=Path, required=True, help='folder for the trainings')
     parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
     parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
@@ -139,12 +142,14 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     runs: dict[str, list[Run]] = {}
+    given = {'train_cfg.max_epochs': args.epochs, 'optim_wrapper.optimizer.lr': args.lr}
+    given = {name: value for name, value in given.items() if value is not None}
     for name in args.contenders:
         contender = CONTENDERS[name]
         config = CONFIGS / CONFIG_OF[args.data][contender.model]
         for seed in args.seeds:
             folder = args.work_dir / args.data / name.replace(' ', '_').replace(',', '') / str(seed)
-            options = {'train_dataloader.num_workers': 1, **contender.options}
+            options = {'train_dataloader.num_workers': 1, **contender.options, **given}
             run = Run(config, args.data_root.resolve(), folder, seed, METRIC, options)
             runs.setdefault(name, []).append(run)
     # one seed of every contender before the next seed, so that interrupted runs are comparable

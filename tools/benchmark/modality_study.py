@@ -22,19 +22,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from measure import interval, medians
+from change_runs import average_precision, measure, summary, train_seeds
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from record import Record
-from torchmetrics.functional.classification import binary_average_precision
-from training_run import CHECKOUT, Run, train_all, training_step
+from training_run import CHECKOUT, Run
 
 CHANGE = CHECKOUT / (
     'configs/change_detection/siamese_multimodal-dynamicvis-tiny_1xb4-300i_oscd-resolutions-96px.py'
@@ -48,8 +46,6 @@ STACK = 's2_13_bands'
 STEPS = 150
 WIDTHS = (32, 48, 64, 96)
 """Channels of the stages; each has one unit."""
-METRICS = ('target/f1', 'target/iou')
-REPEATS = 9
 
 
 def prepare(source: Path, target: Path) -> None:
@@ -153,36 +149,11 @@ CONTENDERS: dict[str, Callable[[Config], None]] = {
 }
 
 
-def write_config(name: str, folder: Path) -> Path:
-    """Write the config of a contender; an equal one is kept, so that runs can continue."""
+def config_of(name: str) -> Config:
+    """Return the config of a contender."""
     cfg = base_config()
     CONTENDERS[name](cfg)
-    path = folder / f'{name.replace(" ", "-")}.py'
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(path)
-    return path
-
-
-@torch.inference_mode()
-def average_precision(run: Run, loader: str, without: str | None = None) -> float:
-    """Return the average precision of change over the pixels of a dataset of the config, in %.
-
-    Args:
-        run: A finished run.
-        loader: Name of the dataloader with the dataset.
-        without: Modality that the samples lack.
-    """
-    dataset = DATASETS.build(run.load()[loader].dataset)
-    model = run.build(run.checkpoint())
-    scores, labels = [], []
-    for i in range(len(dataset)):
-        sample = dataset[i]
-        sample['inputs'].images.pop(without, None)
-        (result,) = model.test_step(pseudo_collate([sample]))
-        scores.append(result.seg_logits.data.softmax(0)[1].flatten())
-        labels.append(result.gt_sem_seg.data.flatten())
-    found = binary_average_precision(torch.cat(scores), torch.cat(labels))
-    return 100 * found.item()
+    return cfg
 
 
 def values_per_sample(run: Run) -> int:
@@ -192,23 +163,10 @@ def values_per_sample(run: Run) -> int:
     return sum(date.numel() for dates in sample.images.values() for date in dates)
 
 
-def summary(values: list[float]) -> dict[str, Any]:
-    """Return values of several seeds, their mean and its interval."""
-    return dict(values=values, mean=float(np.mean(values)), interval=interval(values))
-
-
-def measure(runs: dict[str, list[Run]], record: Record) -> None:
+def add_rows(runs: dict[str, list[Run]], record: Record) -> None:
     """Add a row per contender."""
-    models, steps = zip(*(training_step(group[0]) for group in runs.values()), strict=True)
-    times = medians(dict(zip(runs, steps, strict=True)), REPEATS)
-    for (name, group), model in zip(runs.items(), models, strict=True):
-        row: dict[str, Any] = dict(contender=name, seeds=[run.seed for run in group])
-        for metric in METRICS:
-            curves = [run.curve(metric) for run in group]
-            # a ratio without any prediction of change is not defined
-            row[metric] = summary([float(np.nan_to_num(curve[max(curve)])) for curve in curves])
-        found = [average_precision(run, 'val_dataloader') for run in group]
-        row['average precision'] = summary(found)
+    for name, row in measure(runs).items():
+        group = runs[name]
         row['average precision in training'] = summary(
             [average_precision(run, 'train_dataloader') for run in group]
         )
@@ -216,17 +174,19 @@ def measure(runs: dict[str, list[Run]], record: Record) -> None:
         if len(modalities) > 1:
             row['average precision without'] = {
                 modality: summary(
-                    [average_precision(run, 'val_dataloader', modality) for run in group]
+                    [
+                        average_precision(run, 'val_dataloader', partial(remove, modality))
+                        for run in group
+                    ]
                 )
                 for modality in modalities
             }
-        row |= {
-            'parameters': sum(p.numel() for p in model.parameters()),
-            'step_s': times[name],
-            'values_per_sample': values_per_sample(group[0]),
-        }
-        record.add(**row)
-        print(f'{name}: average precision {found}, {times[name]:.2f} s per step')
+        record.add(**row, values_per_sample=values_per_sample(group[0]))
+
+
+def remove(modality: str, sample: dict) -> None:
+    """Remove a modality from a sample, in place."""
+    del sample['inputs'].images[modality]
 
 
 def parse_args() -> argparse.Namespace:
@@ -248,17 +208,9 @@ def main() -> None:
     work_dir = args.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     prepare(args.oscd, work_dir / 'data')
-    runs = {}
-    for name in args.contenders:
-        config = write_config(name, work_dir / 'configs')
-        runs[name] = [
-            Run(config, work_dir / 'data', work_dir / config.stem / str(seed), seed, METRICS[0])
-            for seed in args.seeds
-        ]
-    # one seed of every contender before the next seed
-    in_turn = [run for group in zip(*runs.values(), strict=True) for run in group]
-    train_all(in_turn, args.jobs, 'change')
-    measure(runs, Record(args.out, 'cpu'))
+    configs = {name: config_of(name) for name in args.contenders}
+    runs = train_seeds(configs, work_dir / 'data', work_dir, args.seeds, args.jobs)
+    add_rows(runs, Record(args.out, 'cpu'))
 
 
 if __name__ == '__main__':
