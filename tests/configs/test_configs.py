@@ -64,6 +64,8 @@ def test_classification_config_is_complete(path):
             TRANSFORMS.build(transform)
     for transform in cfg.tta_pipeline:
         TRANSFORMS.build(transform)
+    *prepare, _ = cfg.test_dataloader.dataset.pipeline
+    assert cfg.tta_pipeline[:-1] == prepare  # images of the same size, loaded in the same way
     assert cfg.tta_model.type == 'mmpretrain.AverageClsScoreTTA'
     items = cfg.val_evaluator[1]['items']
     assert set(items) == {'precision', 'recall', 'f1-score'}

@@ -23,6 +23,8 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [dict(type='mmdynamicvis.LoadIntactImage'), dict(type='PackInputs')]
+# without the base's resizing
+tta_pipeline = [dict(type='mmdynamicvis.LoadIntactImage'), _base_.tta_pipeline[-1]]
 train_dataloader = dict(batch_size=64, dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(**dataset, ann_file='test.txt', pipeline=test_pipeline))

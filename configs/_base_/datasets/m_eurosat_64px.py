@@ -23,6 +23,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [loader, dict(type='PackInputs')]
+tta_pipeline = [loader, _base_.tta_pipeline[-1]]
 dataset = dict(_delete_=True, type='mmdynamicvis.GEOBench', data_root=data_root)
 train_dataloader = dict(
     batch_size=64, dataset=dict(**dataset, subset='train', pipeline=train_pipeline)
