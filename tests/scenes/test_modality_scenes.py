@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, init_default_scope
 from rasterio.warp import transform as project
 from rasters import LEFT, TOP, write_raster
 from running import run_tool
 
 from mmdynamicvis.data.modalities import LoadModalities
+from mmdynamicvis.models.weights import save_weights
 from mmdynamicvis.scenes import ModalityScene, Pace, infer_scene
 from mmdynamicvis.scenes.grid import Box, Grid
 
-from .modality_model import FOLDERS, ModalityModel, probabilities, write_tile
+from .modality_model import FOLDERS, WIDTHS, ModalityModel, probabilities, write_tile
 from .scenes import noise, write
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -69,6 +75,39 @@ def test_real_tile_in_one_window(shared_data, trained, tmp_path, missing):
     found = read(output)
     np.testing.assert_array_equal(found, probabilities(trained.on_files(scene)))
     assert found.std((1, 2)).max() > 1e-3
+
+
+def test_windows_of_several_sensors_are_classified(trained, tmp_path):
+    """By a classifier of mmpretrain with the backbone of the land cover model."""
+    pytest.importorskip('mmpretrain')
+    cfg = Config(copy.deepcopy(trained.cfg.to_dict()))
+    cfg.default_scope = 'mmpretrain'
+    neck = cfg.model.neck
+    neck.update(in_channels=WIDTHS[-1:], cells=neck.cells[-1:], out_channels=8)
+    cfg.model = dict(
+        type='ImageClassifier',
+        data_preprocessor=cfg.data_preprocessor,
+        backbone=dict(cfg.model.backbone, out_indices=(3,)),
+        neck=[neck, dict(type='GlobalAveragePooling')],
+        head=dict(type='LinearClsHead', num_classes=3, in_channels=8),
+    )
+    dataset = cfg.test_dataloader.dataset
+    dataset.metainfo = dict(classes=('water', 'trees', 'crops'))
+    dataset.pipeline = [cfg.test_pipeline[0], dict(type='mmdynamicvis.PackModalities')]
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).eval()
+    save_weights(model.state_dict(), tmp_path / 'random.safetensors')
+    scene, output = write_tile(tmp_path), tmp_path / 'cover.tif'
+    options = dict(overlap=0, probabilities=True, pace=QUIET, device='cpu')
+    infer_scene(scene, output, cfg, tmp_path / 'random.safetensors', **options)
+    load, pack = dataset.pipeline
+    pipeline = Compose([load, dict(pack, packer=dict(type='mmpretrain.PackInputs'))])
+    with torch.no_grad():
+        (sample,) = model.test_step(pseudo_collate([pipeline(dict(modalities=scene))]))
+    expected = np.broadcast_to(sample.pred_score.numpy()[:, None, None], (3, 48, 48))
+    np.testing.assert_allclose(read(output), expected, atol=1e-6)
+    assert expected.std(0).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -332,7 +371,7 @@ def test_real_bands_of_10_20_and_60_m(shared_data, tmp_path):
     output = tmp_path / 'cover.tif'
     model = (trained.cfg, trained.checkpoint)
     options = dict(probabilities=True, pace=QUIET, device='cpu')
-    with pytest.raises(ValueError, match='only every 339 pixels: .* of the whole scene, 563 pixels'):
+    with pytest.raises(ValueError, match='only every 339 pixels: give multiples'):
         infer_scene(scene, output, *model, tile=256, overlap=64, **options)
     infer_scene(scene, output, *model, tile=563, overlap=0, **options)
     expected = probabilities(trained.on_files(scene))
