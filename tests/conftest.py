@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from small_disk import disk  # noqa: F401  (a fixture)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

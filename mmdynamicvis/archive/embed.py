@@ -19,7 +19,7 @@ from mmdynamicvis.archive.dates import parse_date
 from mmdynamicvis.archive.embed_worker import PartitionWorker, Windows
 from mmdynamicvis.archive.index import Index
 from mmdynamicvis.archive.listing import RASTERS, Entry, list_scenes
-from mmdynamicvis.archive.pool import capacity, maker, run, survey_by, threads_of
+from mmdynamicvis.archive.pool import Pool, capacity, maker, survey_by, threads_of
 from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.survey import check_bands, state_of
 from mmdynamicvis.embedding.image_index import make_embedder, settings_of
@@ -166,15 +166,8 @@ def embed_archive(
         todo = [row for row in found if row['name'] and not _is_known(row, covered)]
         with ExitStack() as running:
             unfinished = running.enter_context(TemporaryDirectory(prefix=PARTIAL, dir=work.path))
-            pool: list[Any] = []
-
-            def hire(tasks: int) -> None:
-                """Start workers for this number of tasks, and before the first one the cluster."""
-                if not tasks:
-                    return
-                if not pool:
-                    running.enter_context(cluster(address))
-                make = partial(
+            pool = Pool(
+                partial(
                     maker(PartitionWorker, num_cpus, num_gpus),
                     settings,
                     windows,
@@ -184,8 +177,13 @@ def embed_archive(
                     batch_size,
                     readers,
                 )
-                most = workers or capacity(num_cpus, num_gpus)
-                pool.extend(make() for _ in range(min(most, tasks) - len(pool)))
+            )
+
+            def hire(tasks: int) -> None:
+                """Start workers for this number of tasks, and before the first one the cluster."""
+                if tasks:
+                    running.enter_context(cluster(address))
+                    pool.hire(min(workers or capacity(num_cpus, num_gpus), tasks))
 
             if windows:
                 hire(len(todo))
@@ -338,7 +336,7 @@ def _gaps(ranges: Sequence[tuple[int, int]], number: int) -> list[tuple[int, int
 
 
 def _embed(
-    pool: Sequence[Any],
+    pool: Pool,
     parts: Sequence[list[tuple[Member, str]]],
     folder: Path,
     first: int,
@@ -356,7 +354,7 @@ def _embed(
         for number, part in enumerate(parts)
     ]
     vectors = 0
-    for number, made in run(pool, calls):
+    for number, made in pool.run(calls):
         if made.get('file'):
             # by this process alone, which holds the lock of the folder
             Path(made['file']).rename(folder / f'part-{first + number:06}.parquet')

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.archive.dates import date_of_image, date_of_raster, parse_date
+from mmdynamicvis.archive.pool import Worker
 from mmdynamicvis.archive.survey import crs_of, outlines, state_of, survey
 from mmdynamicvis.data.geotiff import LoadGeoTIFF
 from mmdynamicvis.embedding import Embedder
@@ -126,7 +127,7 @@ def _check_state(member: Member) -> None:
         raise ValueError('it has changed since this run began: run the same command again')
 
 
-class PartitionWorker:
+class PartitionWorker(Worker):
     """Embeds the images or windows of a partition, and writes it.
 
     Args:

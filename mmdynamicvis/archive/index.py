@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,14 @@ class Index:
     def update(self, last: bool = False) -> None:
         """Write the index, atomically, if that takes a small share of the time.
 
+        If it cannot be written, for example because the disk is full, a warning says so, and the
+        next update tries again.
+
         Args:
             last: Write it in any case.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: It cannot be written, and ``last`` is true.
         """
         begin = time.monotonic()
         if begin < self._next_update and not last:
@@ -111,8 +115,15 @@ class Index:
             geometry='geometry',
             crs='EPSG:4326',
         )
-        with self._folder.replacing(self.path) as temporary:
-            frame.to_parquet(temporary, index=False)
+        try:
+            with self._folder.replacing(self.path) as temporary:
+                frame.to_parquet(temporary, index=False)
+        except OSError as error:
+            if last:
+                raise OSError(
+                    f'cannot write {self.path}, the index of what is done and what failed: {error}'
+                ) from error
+            warnings.warn(f'cannot write {self.path} for now: {error}', stacklevel=2)
         now = time.monotonic()
         self._next_update = now + (now - begin) / SHARE
 

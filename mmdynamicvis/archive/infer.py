@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmdynamicvis.archive.index import SCENES, ArchiveFolder, Index
 from mmdynamicvis.archive.listing import list_scenes
 from mmdynamicvis.archive.merging import merge_scenes
-from mmdynamicvis.archive.pool import answer, capacity, maker, run, survey_by, threads_of
+from mmdynamicvis.archive.pool import Pool, capacity, maker, survey_by, threads_of
 from mmdynamicvis.archive.ray_cluster import cluster
 from mmdynamicvis.archive.survey import check_bands, state_of
 from mmdynamicvis.archive.worker import SceneWorker, windows
@@ -129,8 +129,8 @@ def infer_archive(
         threads = threads_of(num_cpus)
         make = maker(SceneWorker, num_cpus, num_gpus)
         make = partial(make, config, checkpoint, device, threads, pace, options)
-        first = make()
-        model = answer(first.describe.remote())
+        pool = Pool(make)
+        model = pool.ask(lambda worker: worker.describe.remote())
         settings = dict(
             model['settings'], task='archive', **_complete(options), batch_size=pace.batch_size
         )
@@ -145,7 +145,7 @@ def infer_archive(
                     row['output'] = '\t'.join(map(str, map_paths(output, model['maps'])))
             todo = [row for row in rows if row['name'] and not _is_done(row, work)]
             count = min(workers or capacity(num_cpus, num_gpus), max(len(todo), 1))
-            pool = [first, *(make() for _ in range(count - 1))]
+            pool.hire(count)
             survey_by(pool, todo)
             index.update(last=True)
             check_bands(rows, todo, options.get('bands'))
@@ -191,7 +191,7 @@ def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
 
 
 def _infer(
-    pool: Sequence[Any],
+    pool: Pool,
     todo: Sequence[dict[str, Any]],
     work: ArchiveFolder,
     index: Index,
@@ -205,7 +205,7 @@ def _infer(
         )
         for row in todo
     ]
-    for number, found in run(pool, calls):
+    for number, found in pool.run(calls):
         todo[number].update(found)
         index.update()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -17,9 +18,22 @@ DIED = (
 """The reason of a failure."""
 SURVEYED = 16
 """Rasters whose headers a worker reads at once."""
+LOOK = 10
+"""Seconds without a result after which it is looked whether machines were lost."""
+
+Call = Callable[[Any], Any]
+"""Function from a worker to a task of Ray."""
 
 
-def maker(worker: type, num_cpus: float, num_gpus: float) -> Callable[..., Any]:
+class Worker:
+    """Base of the classes of workers."""
+
+    def node(self) -> str:
+        """Return the machine of the cluster that the worker runs on."""
+        return ray.get_runtime_context().get_node_id()
+
+
+def maker(worker: type[Worker], num_cpus: float, num_gpus: float) -> Callable[..., Any]:
     """Return what starts a worker, an actor of Ray, with the arguments of its class.
 
     Args:
@@ -33,8 +47,8 @@ def maker(worker: type, num_cpus: float, num_gpus: float) -> Callable[..., Any]:
     actor = ray.remote(worker).options(
         num_cpus=num_cpus,
         num_gpus=num_gpus,
-        max_restarts=-1,
-        max_task_retries=DEATHS,
+        max_restarts=0,
+        max_task_retries=0,  # a pool repeats calls, perhaps with another worker
         runtime_env=dict(env_vars=variables),
     )
     return actor.remote
@@ -60,33 +74,95 @@ def answer(task: Any) -> Any:
         raise error.cause from None
 
 
-def run(pool: Sequence[Any], calls: Sequence[Callable[[Any], Any]]) -> Iterator[tuple[int, Any]]:
-    """Yield the number of each call and its result, as they end; a worker does one at a time.
+class _Member(NamedTuple):
+    """A worker, and the machine that it was on when it began."""
 
-    The result of a call whose workers died is ``dict(status='failed', reason=DIED)``.
+    worker: Any
+    node: str
+
+
+class Pool:
+    """Workers, which get work once they run: a cluster may have room for some of them only.
+
+    Args:
+        make: Starts a worker, see :func:`maker`.
     """
-    idle, waiting, running = list(pool), list(enumerate(calls))[::-1], {}
-    while waiting or running:
-        while idle and waiting:
-            worker, (number, call) = idle.pop(), waiting.pop()
-            running[call(worker)] = worker, number
-        (task, *_), _ = ray.wait(list(running), num_returns=1)
-        worker, number = running.pop(task)
-        idle.append(worker)
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._starting: dict[Any, Any] = {}
+        self._idle: list[_Member] = []
+
+    def hire(self, count: int) -> None:
+        """Start workers until there are ``count``."""
+        while len(self._starting) + len(self._idle) < count:
+            self._start(self._make())
+
+    def ask(self, call: Call) -> Any:
+        """Return what a worker answers, or raise its own error."""
+        self.hire(1)
+        return answer(call(next(iter(self._starting.values()))))
+
+    def run(self, calls: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each call and its result, as they end; a worker does one at a time.
+
+        A call whose worker or machine was lost is repeated. The result of one whose workers died
+        is ``dict(status='failed', reason=DIED)``.
+        """
+        waiting, running = list(enumerate(calls))[::-1], {}
+        losses: Counter[int] = Counter()
+        while waiting or running:
+            while self._idle and waiting:
+                member, (number, call) = self._idle.pop(), waiting.pop()
+                running[call(member.worker)] = member, number
+            ready, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=LOOK)
+            if starting := [task for task in ready if task in self._starting]:
+                self._begin(*starting)
+                continue
+            lost = [] if ready else self._lost(running)
+            for task in [*ready, *lost]:
+                member, number = running.pop(task)
+                try:
+                    if task in lost:  # Ray may not say so
+                        raise RayActorError
+                    result = ray.get(task)
+                except RayActorError:
+                    ray.kill(member.worker)
+                    self._start(self._make())
+                    losses[number] += 1
+                    if losses[number] <= DEATHS:
+                        waiting.append((number, calls[number]))
+                        continue
+                    result = dict(status='failed', reason=DIED)
+                else:
+                    self._idle.append(member)
+                yield number, result
+
+    def _start(self, worker: Any) -> None:
+        self._starting[worker.node.remote()] = worker
+
+    def _begin(self, task: Any) -> None:
+        worker = self._starting.pop(task)
         try:
-            yield number, ray.get(task)
-        except RayActorError:
-            yield number, dict(status='failed', reason=DIED)
+            self._idle.append(_Member(worker, ray.get(task)))
+        except RayActorError:  # it was lost before it began
+            self._start(self._make())
+
+    @staticmethod
+    def _lost(running: dict[Any, tuple[_Member, int]]) -> list[Any]:
+        """Return the tasks whose worker was on a machine that no longer answers."""
+        alive = {node['NodeID'] for node in ray.nodes() if node['Alive']}
+        return [task for task, (member, _) in running.items() if member.node not in alive]
 
 
-def survey_by(pool: Sequence[Any], rows: Sequence[dict[str, Any]]) -> None:
+def survey_by(pool: Pool, rows: Sequence[dict[str, Any]]) -> None:
     """Fill in sizes, numbers of bands, places and dates of rows of an index."""
     parts = [rows[start : start + SURVEYED] for start in range(0, len(rows), SURVEYED)]
     calls = [
         lambda worker, part=part: worker.survey.remote([row['source'] for row in part])
         for part in parts
     ]
-    for number, found in run(pool, calls):
+    for number, found in pool.run(calls):
         if isinstance(found, dict):  # the worker died
             found = [found] * len(parts[number])
         for row, facts in zip(parts[number], found, strict=True):

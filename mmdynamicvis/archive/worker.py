@@ -13,6 +13,7 @@ from typing import Any
 import pyogrio
 import torch
 
+from mmdynamicvis.archive.pool import Worker
 from mmdynamicvis.archive.survey import survey
 from mmdynamicvis.scenes.dense import map_paths
 from mmdynamicvis.scenes.grid import Grid
@@ -25,7 +26,7 @@ WAITS = 30
 """Seconds to wait for the end of another process that works on the same scene."""
 
 
-class SceneWorker:
+class SceneWorker(Worker):
     """Holds a model, and runs it on one scene after another.
 
     Args:

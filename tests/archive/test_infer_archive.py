@@ -197,6 +197,65 @@ def test_exit_status_and_second_runs(tmp_path, checkout) -> None:
 
 
 @pytest.mark.exhaustive
+def test_two_machines_of_which_one_is_lost(tmp_path, checkout) -> None:
+    """Also with more workers than there is room for: the others do not get work."""
+    from ray.cluster_utils import Cluster
+
+    config = model(checkout, ROADS, tmp_path)
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    scenes = [write(folder / f'{n}.tif', noise(640, 640 + n)) for n in range(10)]
+    room = dict(num_cpus=1, object_store_memory=80 * 2**20)
+    machines = Cluster(initialize_head=True, head_node_args=dict(room, include_dashboard=False))
+    try:
+        other = machines.add_node(**room)
+        machines.wait_for_nodes()
+        command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
+        command += ['--address', machines.address, '--workers', '3']
+        command += ['--tile', '64', '--overlap', '16']
+        pipes = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with subprocess.Popen(command, **pipes) as process:
+            while (
+                len([*out.glob('scenes/*.work/*.npz')]) < 2 or len([*out.glob('scenes/*.work')]) < 2
+            ):
+                assert process.poll() is None, process.stderr.read().decode()
+                time.sleep(0.05)
+            machines.remove_node(other, allow_graceful=False)
+            _, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()
+    finally:
+        machines.shutdown()
+    found = {path.name: path.read_bytes() for path in (out / 'scenes').iterdir()}
+    assert found == expected(tmp_path / 'alone', scenes, config)
+
+
+@pytest.mark.exhaustive
+def test_a_full_disk(tmp_path, checkout, disk) -> None:
+    """The run says so, and goes on once there is room."""
+    config = model(checkout, ROADS, tmp_path)
+    folder, out = tmp_path / 'in', disk.folder / 'out'
+    folder.mkdir()
+    large = write(folder / 'large.tif', noise(2048, 128))
+    scenes = [write(folder / f'{number}.tif', noise(64, 64)) for number in range(3)]
+    command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
+    command = [*command, '--workers', '1', '--tile', '64', '--overlap', '16', '--probabilities']
+    disk.resize('800k')
+    done = disk.run(*command)
+    assert done.returncode == 1
+    # the results of the large scene leave no room for the index
+    assert 'index.parquet, the index of what is done and what failed: [Errno 28]' in done.stderr
+    disk.resize('16m')
+    done = disk.run(*command)
+    assert done.returncode == 0, done.stderr
+    for scene in (large, *scenes):
+        alone = tmp_path / 'alone' / scene.name
+        alone.parent.mkdir(exist_ok=True)
+        options = dict(WINDOWS, device='cpu', probabilities=True, pace=QUIET)
+        infer_scene(scene, alone, *config, **options)
+        assert (disk.files / 'out/scenes' / scene.name).read_bytes() == alone.read_bytes()
+
+
+@pytest.mark.exhaustive
 def test_pairs_with_several_maps(tmp_path, ray_cluster) -> None:
     """A scene that lacks one of its maps is refused until the others are removed."""
     maps = dict(change=CHANGE, semantic_from=COVER, semantic_to=COVER)
