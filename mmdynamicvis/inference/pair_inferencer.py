@@ -51,14 +51,16 @@ class PairInferencer:
         dataset = test_dataset(cfg)
         loader, *steps = dataset.pipeline
         self.model = load_model(cfg, checkpoint, device)
+        self._keys = loader.get('keys', ('img_path', 'img_path2'))
         if type_name(loader) != LOADER or not isinstance(self.model, SiameseEncoderDecoder):
             raise ValueError(
                 f'{cfg.filename} is of a {type(self.model).__name__} and loads images by '
                 f'{type_name(loader)}; pairs are for SiameseEncoderDecoder and {LOADER}'
             )
+        if len(self._keys) != 2:
+            raise ValueError(f'{cfg.filename} is of {len(self._keys)} dates; pairs have 2')
         steps = [step for step in steps if not type_name(step).startswith('Load')]
         self._pipeline = Compose([loader, *steps])
-        self._keys = loader.get('keys', ('img_path', 'img_path2'))
         metainfo = metainfo_of(cfg, dataset)
         if isinstance(self.model, MultiTaskSiamese):
             self._maps = {f'pred_{part.name}': part for part in self.model.describe_maps(metainfo)}

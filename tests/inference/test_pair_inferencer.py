@@ -78,3 +78,6 @@ def test_change_alone(tmp_path: Path, pair: tuple) -> None:
         inferencer(*paths)
     with pytest.raises(OSError, match=r'none\.png'):
         inferencer(paths[0], tmp_path / 'none.png')
+    cfg.test_dataloader.dataset.pipeline[0]['keys'] = ['a', 'b', 'c']
+    with pytest.raises(ValueError, match='is of 3 dates; pairs have 2'):
+        load_inferencer(cfg, tmp_path / 'weights.pth', 'cpu')
