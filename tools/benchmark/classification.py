@@ -74,7 +74,8 @@ def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[
     for (name, group), model in zip(runs.items(), models, strict=True):
         curves = [run.curve() for run in group]
         final = [curve[max(curve)] for curve in curves]
-        loader = group[0].load().train_dataloader
+        cfg = group[0].load()
+        loader = cfg.train_dataloader
         n_images = len(DATASETS.build(loader.dataset))
         row = record.add(
             data=data,
@@ -82,6 +83,7 @@ def compare(data: str, runs: dict[str, list[Run]], record: Record) -> list[dict[
             seeds=[run.seed for run in group],
             epochs=max(curves[0]),
             steps_per_epoch=math.ceil(n_images / loader.batch_size),
+            learning_rate=cfg.optim_wrapper.optimizer.lr,
             parameters=sum(p.numel() for p in model.parameters()),
             accuracy=final,
             mean=float(np.mean(final)),
