@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -60,16 +60,23 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run workers in this process, without Ray; the options are how they and the run end."""
     ends: dict[str, Any] = dict(after=None, died=(), starts=0)
 
-    def run(pool: Sequence[Any], calls: Sequence) -> Iterator[tuple[int, Any]]:
-        numbers = list(range(len(calls)))
-        random.Random(0).shuffle(numbers)
-        for done, number in enumerate(numbers):
-            if ends['after'] == done:
-                raise Killed
-            if number in ends['died']:
-                yield number, dict(status='failed', reason=DIED)
-            else:
-                yield number, calls[number](pool[number % len(pool)])
+    class Pool:
+        def __init__(self, make: Callable[[], Any]) -> None:
+            self.make, self.workers = make, []
+
+        def hire(self, count: int) -> None:
+            self.workers += [self.make() for _ in range(count - len(self.workers))]
+
+        def run(self, calls: Sequence) -> Iterator[tuple[int, Any]]:
+            numbers = list(range(len(calls)))
+            random.Random(0).shuffle(numbers)
+            for done, number in enumerate(numbers):
+                if ends['after'] == done:
+                    raise Killed
+                if number in ends['died']:
+                    yield number, dict(status='failed', reason=DIED)
+                else:
+                    yield number, calls[number](self.workers[number % len(self.workers)])
 
     def start(address: str | None) -> nullcontext:
         ends['starts'] += 1
@@ -87,7 +94,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(embed, 'cluster', start)
     monkeypatch.setattr(embed, 'maker', lambda kind, *resources: Worker)
     monkeypatch.setattr(embed, 'capacity', lambda *resources: 2)
-    monkeypatch.setattr(embed, 'run', run)
+    monkeypatch.setattr(embed, 'Pool', Pool)
     monkeypatch.setattr(
         embed,
         'survey_by',
