@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,23 @@ from training_run import Run, train_all, training_step
 
 METRICS = ('target/f1', 'target/iou')
 REPEATS = 9
+
+
+def study_parser(description: str, contenders: Sequence[str], work_dir: str) -> ArgumentParser:
+    """Return a parser with the options of a study: contenders, seeds, folders and jobs.
+
+    Args:
+        description: Description of the command.
+        contenders: Names of all contenders.
+        work_dir: Folder of the trainings by default.
+    """
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('--contenders', nargs='+', choices=contenders, default=list(contenders))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--work-dir', type=Path, default=Path(work_dir))
+    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
+    return parser
 
 
 def train_seeds(

@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from change_runs import measure, train_seeds
+from change_runs import measure, study_parser, train_seeds
 from mmengine.config import Config
 from record import Record
 from training_run import CHECKOUT
@@ -48,18 +48,10 @@ def config_of(name: str) -> Config:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, (*MODES, BASELINE), 'work_dirs/fusion_study')
     parser.add_argument(
         '--data-root', type=Path, required=True, help='folder of levir_cd/ and sztaki_airchange/'
     )
-    names = (*MODES, BASELINE)
-    parser.add_argument('--contenders', nargs='+', choices=names, default=names)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/fusion_study'))
-    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     return parser.parse_args()
 
 

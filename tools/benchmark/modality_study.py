@@ -27,7 +27,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from change_runs import average_precision, measure, summary, train_seeds
+from change_runs import average_precision, measure, study_parser, summary, train_seeds
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
@@ -190,15 +190,8 @@ def remove(modality: str, sample: dict) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, list(CONTENDERS), 'work_dirs/modality_study')
     parser.add_argument('--oscd', type=Path, required=True, help='folder of OSCD')
-    parser.add_argument('--contenders', nargs='+', choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/modality_study'))
-    parser.add_argument('--jobs', type=int, default=2, help='number of parallel trainings')
-    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     return parser.parse_args()
 
 
