@@ -63,10 +63,16 @@ def write_api(_: Sphinx) -> None:
     """Write a page per public package with all of its modules."""
     folder = CHECKOUT / 'docs/api'
     pages = {'mmdynamicvis': entry('mmdynamicvis', '=', ':no-members:')}
-    for name in module_names():
+    names = module_names()
+    packages = [import_module(name) for name in names if name.count('.') == 1]
+    for name in names:
         package = '.'.join(name.split('.')[:2])
         # what a package exports is documented there, by the path that users import
-        exported = [] if name == package else exported_from(import_module(package), name)
+        exported = [
+            member
+            for exporter in (packages if name != package else ())
+            for member in exported_from(exporter, name)
+        ]
         option = f':exclude-members: {", ".join(exported)}' if exported else ''
         text = entry(name, '=' if name == package else '-', option)
         pages[package] = pages.get(package, '') + text
