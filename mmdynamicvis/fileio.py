@@ -81,10 +81,14 @@ def own_folder(name: str, folder: str) -> str:
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
+def only_writer(path: Path, shared: bool = False) -> Iterator[None]:
     """Lock a folder or file against other processes that call this, until the process ends.
 
     A file may be replaced meanwhile, by whoever holds the lock.
+
+    Args:
+        path: The folder or file.
+        shared: Let in the processes that share it as well.
 
     Raises:
         BlockingIOError: Another process holds the lock.
@@ -93,7 +97,8 @@ def only_writer(path: Path) -> Iterator[None]:
 
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         # the other process may just have finished, and removed the folder or replaced the file
         if _identity(path) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
             raise BlockingIOError

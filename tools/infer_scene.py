@@ -112,6 +112,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, help='tiles per batch (%(default)s)')
     parser.add_argument('--readers', type=int, default=2, help='reading threads (%(default)s)')
     parser.add_argument('--max-tiles', type=int, help='tiles of this run; the next run continues')
+    parser.add_argument(
+        '--part',
+        type=int,
+        nargs=2,
+        metavar=('NUMBER', 'PARTS'),
+        help='tiles of this part of the scene only, counted from 0, for several processes at once; '
+        'without it, the same command then writes the output',
+    )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, etc. (default: a GPU, if any)')
     args = parser.parse_args()
     *files, last = args.__dict__.pop('files')
@@ -171,10 +179,16 @@ def _pair(text: str) -> tuple[str, str]:
 
 def main() -> None:
     options = vars(parse_args())
-    pace = Pace(**{name: options.pop(name) for name in ('batch_size', 'readers', 'max_tiles')})
+    numbers = {name: options.pop(name) for name in ('batch_size', 'readers', 'max_tiles')}
+    part = options.pop('part')
+    pace = Pace(**numbers, part=tuple(part) if part else None)
     written = infer_scene(**options, pace=pace)
     if written is None:
-        print('not finished; the same command continues')
+        print(
+            'the part is predicted; the same command without --part writes the output'
+            if part
+            else 'not finished; the same command continues'
+        )
         return
     for output in written if isinstance(written, list) else [written]:
         print(f'wrote {output}')

@@ -36,6 +36,10 @@ OPTIONS = (
     'min_agreement',
 )
 """Arguments of ``infer_scene`` that are the same for all scenes."""
+PARTS = 4
+"""Parts of the work of an archive per worker: a scene that is larger than one is split."""
+GROUP = 16
+"""Smallest number of windows for which a scene is opened once more."""
 
 
 class Archive(NamedTuple):
@@ -73,8 +77,9 @@ def infer_archive(
     """Run a model on all scenes of an archive, on a Ray cluster.
 
     Each worker holds the model and runs :func:`mmdynamicvis.scenes.infer_scene` on one scene after
-    another, large ones first. A scene that fails is recorded with its reason and does not stop the
-    others. A second run does what is missing or failed. After the death of a worker or of this
+    another, large ones first. Scenes that are large for the archive are split into groups of
+    windows, which several workers predict. A scene that fails is recorded with its reason and does
+    not stop the others. A second run does what is missing or failed. After the death of a worker or of this
     process, windows that were finished are not computed again.
 
     ``folder`` gets ``index.parquet`` (a row per scene: footprint in longitude and latitude,
@@ -113,8 +118,9 @@ def infer_archive(
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise ValueError(f'unknown options {", ".join(unknown)}; there are {", ".join(OPTIONS)}')
-    if pace.max_tiles is not None:
-        raise ValueError('pace.max_tiles is for single scenes: leave it out')
+    for name in ('max_tiles', 'part'):
+        if getattr(pace, name) is not None:
+            raise ValueError(f'pace.{name} is for single scenes: leave it out')
     if workers is not None and workers < 1:
         raise ValueError(f'workers is {workers}; give 1 or more')
     if merged not in ('gpkg', 'parquet'):
@@ -153,8 +159,8 @@ def infer_archive(
             left = [row for row in todo if row['status'] == 'pending']
             if layer and left:  # it would lack them, also if this run is killed
                 layer.unlink(missing_ok=True)
-            _infer(pool, left, work, index, suffix)
             _count_windows(rows, model['tile'], options)
+            _infer(pool, left, count, work, index, suffix)
             done = [row for row in rows if row['status'] == 'done']
             index.update(last=True)
             if layer and done and not layer.exists():
@@ -193,21 +199,34 @@ def _is_done(row: dict[str, Any], work: ArchiveFolder) -> bool:
 def _infer(
     pool: Pool,
     todo: Sequence[dict[str, Any]],
+    workers: int,
     work: ArchiveFolder,
     index: Index,
     suffix: str,
 ) -> None:
+    """Write the outputs of scenes: first parts of the large ones and the others, then those."""
+    group = max(GROUP, sum(row['windows'] for row in todo) // (PARTS * workers))
+    spent = dict.fromkeys((row['source'] for row in todo), 0.0)
+    tasks: list[tuple[dict[str, Any], tuple[int, int] | None]] = []
     # large ones first, so that none is left to a single worker in the end
-    todo = sorted(todo, key=lambda row: -row['height'] * row['width'])
-    calls = [
-        lambda worker, row=row: worker.infer.remote(
-            row['source'], work.scenes / f'{row["name"]}{suffix}'
-        )
-        for row in todo
-    ]
-    for number, found in pool.run(calls):
-        todo[number].update(found)
-        index.update()
+    for row in sorted(todo, key=lambda row: -row['windows']):
+        parts = row['windows'] // group if workers > 1 else 1
+        tasks += [(row, (n, parts)) for n in range(parts)] if parts > 1 else [(row, None)]
+    while tasks:
+        calls = [
+            lambda worker, row=row, part=part: worker.infer.remote(
+                row['source'], work.scenes / f'{row["name"]}{suffix}', part
+            )
+            for row, part in tasks
+        ]
+        for number, found in pool.run(calls):
+            row, part = tasks[number]
+            spent[row['source']] += found.get('seconds', 0.0)
+            if part is None:
+                row.update(found, seconds=spent[row['source']])
+                index.update()
+        # they find the windows of their parts; what failed is tried again, and its reason kept
+        tasks = [(row, None) for row, part in tasks if part and not part[0]]
 
 
 def _count_windows(rows: Sequence[dict[str, Any]], tile: int, options: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class SceneWorker(Worker):
     ) -> None:
         torch.set_num_threads(threads)
         self._arguments = (config, checkpoint, device)
-        self._options = dict(options, pace=pace)
+        self._options, self._pace = options, pace
 
     @cached_property
     def _model(self) -> SceneModel:
@@ -77,10 +78,17 @@ class SceneWorker(Worker):
         """Return size, bands, place and date of scenes, or the reason why there are none."""
         return survey(sources)
 
-    def infer(self, source: str, output: Path) -> dict[str, Any]:
+    def infer(
+        self, source: str, output: Path, part: tuple[int, int] | None = None
+    ) -> dict[str, Any]:
         """Write the output of a scene; return status, reason, warnings, seconds and counts.
 
         A run that was killed is continued. An error is returned, not raised.
+
+        Args:
+            source: Path or URL, or those of all dates, separated by tabs.
+            output: File to write.
+            part: Predict only this part of the windows, see :class:`mmdynamicvis.scenes.Pace`.
         """
         begin = time.monotonic()
         paths = source.split('\t')
@@ -89,21 +97,23 @@ class SceneWorker(Worker):
             warnings.filterwarnings('ignore', category=DeprecationWarning)
             warnings.filterwarnings('ignore', category=FutureWarning)
             try:
-                self._infer(paths if len(paths) > 1 else paths[0], output)
-                found = dict(status='done', reason='', **self._counts(output))
+                scene = paths if len(paths) > 1 else paths[0]
+                self._infer(scene, output, replace(self._pace, part=part))
+                counts = {} if part else self._counts(output)
+                found = dict(status='done', reason='', **counts)
             except Exception as error:  # recorded, so that it stops no other scene
                 found = dict(status='failed', reason=f'{type(error).__name__}: {error}')
         said = dict.fromkeys(str(warning.message) for warning in caught)
         return dict(found, warnings='\n'.join(said), seconds=time.monotonic() - begin)
 
-    def _infer(self, scene: str | list[str], output: Path) -> None:
+    def _infer(self, scene: str | list[str], output: Path, pace: Pace) -> None:
         for left in reversed(range(WAITS)):
             try:
                 # finished by a worker that died right afterward
                 if all(path.exists() for path in map_paths(output, self._maps)):
                     remove_left(output.with_name(f'{output.name}.work'))
                     return
-                infer_scene(scene, output, self._model, **self._options)
+                infer_scene(scene, output, self._model, pace=pace, **self._options)
                 return
             except BlockingIOError:  # a worker of a run that was killed is about to end
                 if not left:

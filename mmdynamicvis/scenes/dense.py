@@ -66,7 +66,7 @@ def segment_scene(
         pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
+        The output, or None if ``pace`` ended the run before it was complete.
 
     Raises:
         OSError: A file cannot be read or written, the output exists, or another run is writing it.
@@ -114,7 +114,7 @@ def segment_maps(
         pace: Batch size, readers, and when to stop.
 
     Returns:
-        The files, or None if ``pace.max_tiles`` ended the run before they were complete.
+        The files, or None if ``pace`` ended the run before they were complete.
     """
     settings = dict(settings or {}, classes={part.name: list(part.classes) for part in maps})
     options = dict(tile=tile, overlap=overlap, probabilities=probabilities, cog=cog, pace=pace)
@@ -173,19 +173,19 @@ def _segment(
             raise ValueError(f'the model returned logits that are not finite. {NOT_FINITE}')
         return dict(nodata=nodata, scores=scores)
 
-    with WorkFolder(folder, settings) as work:
+    with WorkFolder(folder, settings, shared=pace.part is not None) as work:
         left = [path for path in outputs if not _is_written(path, records.get(path), work)]
         for path in left:
             check_output(path, scene)
         if left:
-            blending = _Blending(grid, work, maps, probabilities)
+            blending = _Blending(grid, work, maps, probabilities, pace)
             blending.advance()
             with closing(
                 predict_tiles(scene, grid, predict, pack, work, blending.needed(), pace)
             ) as batches:
                 for _ in batches:
                     blending.advance()
-            if blending.rows:
+            if blending.rows or pace.part is not None:
                 return False
         for path in left:
             part = outputs[path]
@@ -229,7 +229,12 @@ class _Blending:
     """
 
     def __init__(
-        self, grid: Grid, work: WorkFolder, maps: Sequence[ClassMap], probabilities: bool
+        self,
+        grid: Grid,
+        work: WorkFolder,
+        maps: Sequence[ClassMap],
+        probabilities: bool,
+        pace: Pace,
     ) -> None:
         self.grid = grid
         self.work = work
@@ -237,9 +242,18 @@ class _Blending:
         self.probabilities = probabilities
         ramps = (_ramp(length, grid.overlap) for length in grid[0].shape)
         self.weights_HW = np.outer(*ramps)
+        rows = list(grid.block_rows(BLOCK))
+        own = pace.of_part(len(rows))
         self.rows = [
-            row for row in grid.block_rows(BLOCK) if not all(work.has(_name(box)) for box in row)
+            rows[number] for number in own if not all(work.has(_name(box)) for box in rows[number])
         ]
+        # other parts may be about to read these
+        self._shared = {
+            index
+            for number, row in enumerate(rows)
+            if number not in own
+            for index in self._over(row)
+        }
 
     def needed(self) -> set[int]:
         """Return the indices of the tiles that overlap unfinished blocks."""
@@ -252,7 +266,7 @@ class _Blending:
             for box in row:
                 self.work.save(_name(box), dict(block=self._block(box)), compressed=True)
             later = set(self._over(self.rows[0])) if self.rows else set()
-            for index in set(self._over(row)) - later:
+            for index in set(self._over(row)) - later - self._shared:
                 self.work.discard(tile_name(index))
 
     def load(self, box: Box, number: int) -> np.ndarray:

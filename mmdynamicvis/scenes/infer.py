@@ -95,8 +95,8 @@ def infer_scene(
         pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output, or the list of them if the model has several maps; None if ``pace.max_tiles``
-        ended the run before they were complete.
+        The output, or the list of them if the model has several maps; None if ``pace`` ended the
+        run before they were complete.
 
     Raises:
         OSError: A file is missing, damaged or not a raster, or the output cannot be written.

@@ -72,7 +72,7 @@ def detect_scene(
         pace: Batch size, readers, and when to stop.
 
     Returns:
-        The output, or None if ``pace.max_tiles`` ended the run before it was complete.
+        The output, or None if ``pace`` ended the run before it was complete.
 
     Raises:
         OSError: A file cannot be read or written, the output exists, or another run is writing it.
@@ -104,10 +104,12 @@ def detect_scene(
     def pack(objects: Objects | None, nodata: np.ndarray) -> dict[str, np.ndarray]:
         return {} if objects is None else _pack(objects, min_score, len(classes))
 
-    with WorkFolder(output.with_name(f'{output.name}.work'), settings) as work:
-        for _ in predict_tiles(scene, grid, predict, pack, work, range(len(grid)), pace):
+    folder = output.with_name(f'{output.name}.work')
+    with WorkFolder(folder, settings, shared=pace.part is not None) as work:
+        needed = pace.of_part(len(grid))
+        for _ in predict_tiles(scene, grid, predict, pack, work, needed, pace):
             pass
-        if not all(work.has(tile_name(index)) for index in range(len(grid))):
+        if pace.part is not None or not all(work.has(tile_name(index)) for index in range(len(grid))):
             return None
         objects, tiles = _in_scene(work, grid)
         objects = Objects(*merge(*objects, tiles, grid, kind, min_agreement))

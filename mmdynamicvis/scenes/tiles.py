@@ -30,21 +30,34 @@ class Pace:
         max_tiles: Stop after this number of tiles, rounded up to full batches; the next run
             continues.
         progress: Show a progress bar on the terminal.
+        part: (number, parts): predict only the tiles of this part of the scene, counted from 0.
+            Several processes, also of several machines with a shared disk, may do this at once,
+            each another part; a run without ``part`` then writes the output.
 
     Raises:
-        ValueError: A number is not positive.
+        ValueError: A number is not positive, or there is no such part.
     """
 
     batch_size: int = 1
     readers: int = 2
     max_tiles: int | None = None
     progress: bool = True
+    part: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ('batch_size', 'readers', 'max_tiles'):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name} is {value}; give 1 or more')
+        if self.part is not None and not 0 <= self.part[0] < self.part[1]:
+            raise ValueError(
+                f'part is {self.part}; give its number, counted from 0, and that of all parts'
+            )
+
+    def of_part(self, items: int) -> range:
+        """Return the indices of those of a number of items, in order, that the part has."""
+        number, parts = self.part or (0, 1)
+        return range(items * number // parts, items * (number + 1) // parts)
 
 
 DEFAULT_PACE = Pace()

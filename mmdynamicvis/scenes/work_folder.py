@@ -28,6 +28,7 @@ class WorkFolder:
     Args:
         path: The folder; created if it does not exist.
         settings: Settings that affect the results, of JSON types.
+        shared: Let runs with the same settings that share the folder use it at the same time.
 
     Raises:
         BlockingIOError: Another run uses the folder.
@@ -35,8 +36,11 @@ class WorkFolder:
             or files that no run has written.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], shared: bool = False
+    ) -> None:
         self.path = path
+        self._shared = shared
         self._journal = path / JOURNAL
         # converted to what is read back from JSON: tuples become lists
         self._settings = json.loads(json.dumps(settings))
@@ -45,7 +49,7 @@ class WorkFolder:
     def __enter__(self) -> WorkFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with ExitStack() as until_checked:
-            until_checked.enter_context(only_writer(self.path))
+            until_checked.enter_context(only_writer(self.path, self._shared))
             self._begin()
             self._lock = until_checked.pop_all()
         return self
@@ -58,8 +62,9 @@ class WorkFolder:
             raise ValueError(
                 f'{self.path} is not the folder of a run, but would be removed: move it'
             )
-        for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
-            shutil.rmtree(partial)
+        if not self._shared:
+            for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
+                shutil.rmtree(partial)
         if any(self._results()):
             self._compare(self._read_journal(), self._settings)
             return

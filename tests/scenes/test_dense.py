@@ -287,6 +287,37 @@ def test_finished_tiles_are_not_predicted_again(tmp_path):
     assert len(seen) == len(set(seen)) == len(Grid(600, 200, 64, 16))
 
 
+@pytest.mark.parametrize('parts', [3, 8])
+def test_parts_by_several_processes(tmp_path, parts):
+    """Eight are more than the six rows of blocks. The run without a part predicts no window."""
+    path = write(tmp_path / 'scene.tif', noise(3000, 200))
+    whole, output, work = (tmp_path / name for name in ('whole.tif', 'out.tif', 'out.tif.work'))
+    run(path, whole, overlap=16)
+    processes = [start(path, output, seconds=0.01, part=(n, parts)) for n in range(parts)]
+    while len(list(work.glob('tile-*.npz'))) < 20:
+        time.sleep(0.01)
+    with pytest.raises(BlockingIOError, match='another process is writing'):
+        run(path, output, overlap=16, pace=Pace(batch_size=2, progress=False))
+    processes[1].kill()
+    assert [finish(process) for process in processes] == [-9 if n == 1 else 0 for n in range(parts)]
+    assert not output.exists()
+    seen = []
+    model = predict_by(local_model())
+
+    def watched(windows):
+        seen.extend(windows)
+        return model(windows)
+
+    for part in [(1, parts), None]:
+        seen.clear()
+        pace = Pace(batch_size=2, progress=False, part=part)
+        done = run(path, output, predict=watched, overlap=16, pace=pace)
+    assert done == output
+    assert not seen
+    assert output.read_bytes() == whole.read_bytes()
+    assert not work.exists()
+
+
 def test_other_settings_are_refused(tmp_path):
     path = write(tmp_path / 'scene.tif', noise(200, 200))
     run(path, tmp_path / 'out.tif', overlap=16, pace=Pace(max_tiles=1, progress=False))
@@ -294,7 +325,7 @@ def test_other_settings_are_refused(tmp_path):
         run(path, tmp_path / 'out.tif', overlap=8)
 
 
-def start(path, output, *, seconds=0.0, limit=None):
+def start(path, output, *, seconds=0.0, limit=None, part=None):
     """Segment a scene in a process, a batch every so many seconds, with a limit to file sizes."""
 
     def segment():
@@ -307,7 +338,8 @@ def start(path, output, *, seconds=0.0, limit=None):
             time.sleep(seconds)
             return model(windows)
 
-        run(path, output, predict=slow, overlap=16, pace=Pace(batch_size=2, progress=False))
+        pace = Pace(batch_size=2, progress=False, part=part)
+        run(path, output, predict=slow, overlap=16, pace=pace)
 
     process = get_context('fork').Process(target=segment)
     process.start()
@@ -368,9 +400,11 @@ def test_what_does_not_fit(tmp_path, options, message):
 
 
 @pytest.mark.parametrize('name', ['batch_size', 'readers', 'max_tiles'])
-def test_paces_that_are_none(name):
+def test_invalid_paces(name):
     with pytest.raises(ValueError, match=f'{name} is 0; give 1 or more'):
         Pace(**{name: 0})
+    with pytest.raises(ValueError, match=r'part is \(2, 2\); give its number, counted from 0'):
+        Pace(part=(2, 2))
 
 
 @pytest.mark.shared_data

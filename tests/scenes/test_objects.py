@@ -177,6 +177,24 @@ def test_an_object_over_many_windows_is_one(tmp_path, overlap):
 BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
 
 
+def test_parts_of_a_scene(tmp_path):
+    path, _ = scene_of_rectangles(tmp_path / 'scene.tif')
+    run(path, tmp_path / 'whole.gpkg')
+    output, counts = tmp_path / 'out.gpkg', []
+
+    def watched(windows):
+        counts[-1] += len(windows)
+        return find_bright(windows)
+
+    for part in [(2, 3), (0, 3), (1, 3), None]:
+        counts.append(0)
+        assert not output.exists()
+        run(path, output, predict=watched, pace=Pace(progress=False, part=part))
+    assert counts == [5, 5, 5, 0]
+    found, expected = (geopandas.read_file(file) for file in (output, tmp_path / 'whole.gpkg'))
+    assert found.equals(expected)
+
+
 @pytest.mark.parametrize(
     ('shapes', 'scores', 'message'),
     [
