@@ -197,34 +197,24 @@ def test_exit_status_and_second_runs(tmp_path, checkout) -> None:
 
 
 @pytest.mark.exhaustive
-def test_two_machines_of_which_one_is_lost(tmp_path, checkout) -> None:
+def test_two_machines_of_which_one_is_lost(tmp_path, checkout, two_machines) -> None:
     """Also with more workers than there is room for: the others do not get work."""
-    from ray.cluster_utils import Cluster
-
     config = model(checkout, ROADS, tmp_path)
     folder, out = tmp_path / 'in', tmp_path / 'out'
     folder.mkdir()
     scenes = [write(folder / f'{n}.tif', noise(640, 640 + n)) for n in range(10)]
-    room = dict(num_cpus=1, object_store_memory=80 * 2**20)
-    machines = Cluster(initialize_head=True, head_node_args=dict(room, include_dashboard=False))
-    try:
-        other = machines.add_node(**room)
-        machines.wait_for_nodes()
-        command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
-        command += ['--address', machines.address, '--workers', '3']
-        command += ['--tile', '64', '--overlap', '16']
-        pipes = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        with subprocess.Popen(command, **pipes) as process:
-            while (
-                len([*out.glob('scenes/*.work/*.npz')]) < 2 or len([*out.glob('scenes/*.work')]) < 2
-            ):
-                assert process.poll() is None, process.stderr.read().decode()
-                time.sleep(0.05)
-            machines.remove_node(other, allow_graceful=False)
-            _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
-    finally:
-        machines.shutdown()
+    machines, other = two_machines
+    command = [sys.executable, checkout / 'tools/infer_archive.py', folder, out, *config]
+    command += ['--address', machines.address, '--workers', '3']
+    command += ['--tile', '64', '--overlap', '16']
+    pipes = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with subprocess.Popen(command, **pipes) as process:
+        while len([*out.glob('scenes/*.work/*.npz')]) < 2 or len([*out.glob('scenes/*.work')]) < 2:
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.05)
+        machines.remove_node(other, allow_graceful=False)
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
     found = {path.name: path.read_bytes() for path in (out / 'scenes').iterdir()}
     assert found == expected(tmp_path / 'alone', scenes, config)
 
