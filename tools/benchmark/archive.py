@@ -1,10 +1,12 @@
-"""Throughput of infer_archive with several workers, compared with infer_scene one by one.
+r"""Throughput of infer_archive with several workers, compared with infer_scene one by one.
 
-    python tools/benchmark/archive.py CONFIG CHECKPOINT --scenes 8 --side 1024 --workers 1 2
+    python tools/benchmark/archive.py CONFIG CHECKPOINT --scenes 4 --side 4000 --workers 2 \
+        --out benchmarks/results/archive_cpu.json
 
-Prints seconds and ratios; all are measured in one run, because the speed of a machine that other
-work shares changes from run to run. Workers have one thread each. The speed-up counts the seconds
-that workers spend in scenes: it leaves out their start, and the end, where some have no scene left.
+All times are measured in one run, because the speed of a machine that other work shares changes
+from run to run. Workers have one thread each. As many processes that run infer_scene without Ray
+show what the machine itself allows, whose cores may share caches, memory and power. Without
+CHECKPOINT, weights are random.
 """
 
 from __future__ import annotations
@@ -13,26 +15,34 @@ import argparse
 import os
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import rasterio
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 from rasterio.transform import from_origin
+from record import Record
 
 from mmdynamicvis.archive import cluster, infer_archive
+from mmdynamicvis.engine.config import use_scope
 from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+
+PACE = Pace(progress=False)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint', nargs='?')
-    parser.add_argument('--scenes', type=int, default=8)
-    parser.add_argument('--side', type=int, default=1024, help='pixels (%(default)s)')
-    parser.add_argument('--tile', type=int, default=256)
-    parser.add_argument('--workers', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--scenes', type=int, default=4)
+    parser.add_argument('--side', type=int, default=4000, help='pixels (%(default)s)')
+    parser.add_argument('--tile', type=int, default=512)
+    parser.add_argument('--workers', type=int, nargs='+', default=[2], help='beside 1 (2)')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for the results')
     return parser.parse_args()
 
 
@@ -47,44 +57,86 @@ def write_scenes(folder: Path, count: int, side: int) -> list[Path]:
     return paths
 
 
+class Process:
+    """What a process without Ray does: it loads the model once and runs it on scenes."""
+
+    model: SceneModel
+
+    @classmethod
+    def load(cls, config: str, checkpoint: str) -> None:
+        """Load the model, with one thread."""
+        torch.set_num_threads(1)
+        cls.model = SceneModel(config, checkpoint, 'cpu')
+
+    @classmethod
+    def infer(cls, path: Path, output: Path, tile: int) -> None:
+        """Write the output of a scene."""
+        infer_scene(path, output, cls.model, tile=tile, pace=PACE)
+
+
+def seconds_without_ray(
+    paths: list[Path], folder: Path, count: int, config: str, checkpoint: str, tile: int
+) -> float:
+    """Return the seconds that several processes need for all scenes, without their start."""
+    folder.mkdir()
+    with get_context('spawn').Pool(count, Process.load, (config, checkpoint)) as pool:
+        tasks = [(path, folder / path.name, tile) for path in paths]
+        pool.starmap(time.sleep, [(1,)] * count, chunksize=1)  # wait for the models
+        begin = time.perf_counter()
+        pool.starmap(Process.infer, tasks, chunksize=1)
+        return time.perf_counter() - begin
+
+
+def random_weights(config: str, path: Path) -> str:
+    cfg = Config.fromfile(config)
+    use_scope(cfg)
+    torch.manual_seed(0)
+    torch.save(MODELS.build(cfg.model).state_dict(), path)
+    return str(path)
+
+
 def main() -> None:
     args = parse_args()
     os.environ.setdefault('RAY_worker_niceness', '0')  # as the process of infer_scene
-    torch.set_num_threads(1)
+    record = Record(args.out, 'cpu')
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        model = args.config, args.checkpoint or random_weights(args.config, folder / 'random.pth')
         (folder / 'in').mkdir()
         paths = write_scenes(folder / 'in', args.scenes, args.side)
-        model = SceneModel(args.config, args.checkpoint, 'cpu')
-        suffix = '.gpkg' if model.finds == 'objects' else '.tif'
-        pace = Pace(progress=False)
-        begin = time.perf_counter()
-        for path in paths:
-            output = folder / f'{path.stem}{suffix}'
-            infer_scene(path, output, model, tile=args.tile, pace=pace)
-        alone = time.perf_counter() - begin
         megapixels = args.scenes * args.side**2 / 1e6
-        print(f'infer_scene: {alone:.1f} s, {megapixels / alone:.3f} megapixels/s')
+        common = dict(scenes=args.scenes, side=args.side, tile=args.tile, megapixels=megapixels)
+
+        def without_ray(count: int) -> float:
+            return seconds_without_ray(paths, folder / f'p{count}', count, *model, args.tile)
+
+        alone = without_ray(1)
         with cluster('local', max(args.workers)):
-            for workers in args.workers:
+            for count in sorted({1, *args.workers}):
+                plain = alone if count == 1 else without_ray(count)
                 begin = time.perf_counter()
-                out = folder / f'out{workers}'
+                out = folder / f'out{count}'
                 made = infer_archive(
-                    folder / 'in',
-                    out,
-                    args.config,
-                    args.checkpoint,
-                    workers=workers,
-                    tile=args.tile,
+                    folder / 'in', out, *model, workers=count, tile=args.tile, pace=PACE
                 )
                 whole = time.perf_counter() - begin
                 assert made.done == args.scenes, made.failed
-                rows = geopandas.read_parquet(made.index)
-                busy = rows['seconds'].sum()
+                busy = geopandas.read_parquet(made.index)['seconds'].sum()
+                row = record.add(
+                    **common,
+                    workers=count,
+                    without_ray_s=plain,
+                    seconds_in_scenes=busy,
+                    with_start_s=whole,
+                    overhead=busy / count / plain - 1,
+                    speedup=alone / busy * count,
+                    speedup_without_ray=alone / plain,
+                )
                 print(
-                    f'{workers} workers: {whole:.1f} s with the start of the workers, '
-                    f'{busy:.1f} s in scenes ({busy / alone:.2f} of infer_scene), '
-                    f'speed-up without start and end {alone / busy * workers:.2f}'
+                    f'{count} workers: {busy:.1f} s in scenes, {whole:.1f} s with their start; '
+                    f'without Ray {plain:.1f} s ({megapixels / plain:.3f} megapixels/s); '
+                    f'speed-up {row["speedup"]:.2f}, without Ray {row["speedup_without_ray"]:.2f}',
+                    flush=True,
                 )
 
 
