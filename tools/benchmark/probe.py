@@ -6,7 +6,8 @@ r"""What frozen features of scene classifiers are worth: nearest neighbors and a
 
 Images come from the training and the test dataset of a classification config, through its test
 pipeline, and each model normalizes them as its own config says. Features are what the model's head
-gets, standardized by the training images. Accuracy in % of
+gets, or with --all-stages the means of the maps of its four stages, standardized by the training
+images. Accuracy in % of
 
 - the k = 5 nearest training images by Euclidean distance, the nearer ones where votes are equal;
 - multinomial logistic regression, whose L2 penalty does best on a fifth of the training images,
@@ -45,6 +46,7 @@ from mmdynamicvis.retrieval.vector_index import VectorIndex
 
 RANDOM = 'random'
 N_NEIGHBORS = 5
+N_STAGES = 4
 N_FOUND = 20
 """Of a query, as in configs/retrieval."""
 PENALTIES = torch.logspace(-5, 1, 7).tolist()
@@ -57,8 +59,8 @@ Features = Callable[[dict], Tensor]
 """Function from a batch of mmpretrain to features (B, C)."""
 
 
-def of_classifier(config: str, weights: str, seed: int) -> Features:
-    """Return the features that a classifier's head gets."""
+def of_classifier(config: str, weights: str, seed: int, all_stages: bool) -> Features:
+    """Return the features that a classifier's head gets, or the means of its stages' maps."""
     cfg = load_config_file(config)
     if weights == RANDOM:
         use_scope(cfg)
@@ -70,9 +72,17 @@ def of_classifier(config: str, weights: str, seed: int) -> Features:
     else:
         model = load_model(cfg, weights, 'cpu')
 
+    if all_stages:
+        model.backbone.out_indices = range(N_STAGES)
+        model.backbone.out_type = 'featmap'
+
     def features(batch: dict) -> Tensor:
-        maps = model.extract_feat(model.data_preprocessor(batch)['inputs'])[-1]
-        return maps.flatten(2).mean(2) if maps.ndim == 4 else maps
+        inputs = model.data_preprocessor(batch)['inputs']
+        if all_stages:
+            found = model.extract_feat(inputs, stage='backbone')[:N_STAGES]
+        else:
+            found = model.extract_feat(inputs)[-1:]
+        return torch.cat([x.flatten(2).mean(2) if x.ndim == 4 else x for x in found], 1)
 
     return features
 
@@ -231,6 +241,11 @@ def parse_args() -> argparse.Namespace:
         metavar=('NAME', 'CONFIG', 'WEIGHTS'),
         help='name in the table, config of a classifier, and its checkpoint or "random"',
     )
+    parser.add_argument(
+        '--all-stages',
+        action='store_true',
+        help='features of these models are the means of the maps of all four stages',
+    )
     parser.add_argument('--rcf', type=int, help='also random convolutional features, of N filters')
     parser.add_argument(
         '--galileo', type=Path, help='also Galileo nano, from this checkout of its repository'
@@ -254,7 +269,7 @@ def main() -> None:
         cfg = move_data_root(cfg, args.data_root)
     record = Record(args.out, 'cpu', append=True)
     for name, config, weights in args.model:
-        probe(name, of_classifier(config, weights, args.seed), cfg, record)
+        probe(name, of_classifier(config, weights, args.seed, args.all_stages), cfg, record)
     images = []
     if args.rcf or args.galileo:
         images = [sample['inputs'] for sample in dataset(cfg, 'train')]
