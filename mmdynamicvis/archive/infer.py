@@ -79,8 +79,8 @@ def infer_archive(
     Each worker holds the model and runs :func:`mmdynamicvis.scenes.infer_scene` on one scene after
     another, large ones first. Scenes that are large for the archive are split into groups of
     windows, which several workers predict. A scene that fails is recorded with its reason and does
-    not stop the others. A second run does what is missing or failed. After the death of a worker or of this
-    process, windows that were finished are not computed again.
+    not stop the others. A second run does what is missing or failed. After the death of a worker
+    or of this process, windows that were finished are not computed again.
 
     ``folder`` gets ``index.parquet`` (a row per scene: footprint in longitude and latitude,
     source, output, status, reason, seconds, counts), ``scenes/NAME.tif`` (``NAME_MAP.tif`` of each

@@ -106,10 +106,9 @@ def detect_scene(
 
     folder = output.with_name(f'{output.name}.work')
     with WorkFolder(folder, settings, shared=pace.part is not None) as work:
-        needed = pace.of_part(len(grid))
-        for _ in predict_tiles(scene, grid, predict, pack, work, needed, pace):
+        for _ in predict_tiles(scene, grid, predict, pack, work, pace.of_part(len(grid)), pace):
             pass
-        if pace.part is not None or not all(work.has(tile_name(index)) for index in range(len(grid))):
+        if pace.part is not None or not all(work.has(tile_name(i)) for i in range(len(grid))):
             return None
         objects, tiles = _in_scene(work, grid)
         objects = Objects(*merge(*objects, tiles, grid, kind, min_agreement))

@@ -7,8 +7,9 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class WorkFolder:
         path: The folder; created if it does not exist.
         settings: Settings that affect the results, of JSON types.
         shared: Let runs with the same settings that share the folder use it at the same time.
+            Others are refused even if there are no results yet.
 
     Raises:
         BlockingIOError: Another run uses the folder.
@@ -36,9 +38,7 @@ class WorkFolder:
             or files that no run has written.
     """
 
-    def __init__(
-        self, path: Path, settings: Mapping[str, Any], shared: bool = False
-    ) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
         self.path = path
         self._shared = shared
         self._journal = path / JOURNAL
@@ -58,18 +58,32 @@ class WorkFolder:
         self._lock.close()
 
     def _begin(self) -> None:
-        if not self._journal.exists() and [*self.path.glob('[!.]*')]:
+        # in this order: one that shares the folder may be about to write the journal
+        if [*self.path.glob('[!.]*')] and not self._journal.exists():
             raise ValueError(
                 f'{self.path} is not the folder of a run, but would be removed: move it'
             )
-        if not self._shared:
+        if self._shared:
+            self._share_journal()
+        else:
             for partial in self.path.glob(f'{PARTIAL}*'):  # of a run that was killed
                 shutil.rmtree(partial)
-        if any(self._results()):
+        if self._shared or any(self._results()):
             self._compare(self._read_journal(), self._settings)
             return
         with self.replacing(self._journal) as temporary:
-            temporary.write_text(json.dumps(self._settings, indent=2) + '\n')
+            temporary.write_text(self._text())
+
+    def _share_journal(self) -> None:
+        """Write the journal unless one is there: of several runs that begin, only one succeeds."""
+        with TemporaryDirectory(prefix=PARTIAL, dir=self.path) as hidden:
+            journal = Path(hidden, JOURNAL)
+            journal.write_text(self._text())
+            with suppress(FileExistsError):
+                self._journal.hardlink_to(journal)
+
+    def _text(self) -> str:
+        return json.dumps(self._settings, indent=2) + '\n'
 
     def _read_journal(self) -> dict:
         try:

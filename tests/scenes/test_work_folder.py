@@ -130,6 +130,26 @@ def test_damaged_settings_are_named(tmp_path):
         pass
 
 
+def test_runs_that_share(tmp_path):
+    path = tmp_path / 'work'
+    with (
+        WorkFolder(path, dict(tile=31), shared=True) as first,
+        WorkFolder(path, dict(tile=31), shared=True) as second,
+    ):
+        first.save('a', RESULT)
+        assert second.has('a')
+        with pytest.raises(BlockingIOError), WorkFolder(path, dict(tile=31)):
+            pass
+        second.discard('a')
+        for settings in (dict(tile=32), {}):
+            with (
+                pytest.raises(ValueError, match='tile was 31 and is'),
+                WorkFolder(path, settings, shared=True),
+            ):
+                pass
+    assert [entry.name for entry in path.iterdir()] == [JOURNAL]
+
+
 def hold(path, inside, end):
     with WorkFolder(path, {}) as work:
         work.save('a', RESULT)
