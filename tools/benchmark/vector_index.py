@@ -12,9 +12,9 @@ words. Neither performs the search itself. Search and floor are timed in alterna
 measures approximate search instead, on mixtures of features: those of the shipped EuroSAT weights
 on tiles of synthetic scenes. A vector is a random weighted mean of a feature and the nearest nine
 others, plus noise of a tenth of the mean distance of nearest features. Uniform random vectors would
-have no clusters, and no neighbors worth finding. Kinds of index of faiss are compared at the least
-number of lists, or the least beam, with a recall of the 10 nearest of 0.95, after exact ranking of
-30 candidates. Seconds are of the process, not of the clock.
+have no clusters, and no neighbors worth finding. Kinds of index of faiss, and that of LanceDB if it
+is installed, are compared at the least number of lists, or the least beam, with a recall of the 10
+nearest of 0.95, after exact ranking of 30 candidates. Seconds are of the process, not of the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,6 +48,9 @@ WEIGHTS = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
 NEAR = 10
 KINDS = ('IVF{},SQ8', 'IVF{},Flat', 'HNSW32')
 """Kinds of index, as faiss's factory calls them; {} is 4 sqrt(N)."""
+LANCE = 'LanceDB, IVF_PQ'
+Search = Callable[[np.ndarray, int], np.ndarray]
+"""Function from queries (Q, C) and a breadth to the numbers of 30 candidates each (Q, 30)."""
 
 
 def make_vectors(number: int, length: int, generator: torch.Generator) -> Tensor:
@@ -133,34 +139,74 @@ def process_seconds(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def measure_approximate(kind: str, vectors_NC: np.ndarray, queries_QC: np.ndarray) -> dict:
-    """Return a row on a kind of index: 'exact', or a description that faiss's factory takes."""
+def measure_exact(vectors_NC: np.ndarray, queries_QC: np.ndarray) -> dict:
+    """Return a row on exact search."""
+    vectors, queries = torch.from_numpy(vectors_NC), torch.from_numpy(queries_QC)
+    index = VectorIndex('cosine')
+    build, _ = process_seconds(lambda: index.add(vectors))
+    together, _ = process_seconds(lambda: index.search(queries, 10))
+    single, _ = process_seconds(lambda: [index.search(q[None], 10) for q in queries[:20]])
+    return dict(
+        build_s=build,
+        megabytes=vectors_NC.nbytes / 1e6,
+        query_ms=1e3 * single / 20,
+        batch_ms=1e3 * together / len(queries),
+    )
+
+
+def build_faiss(kind: str, vectors_NC: np.ndarray, lists: int) -> tuple[Search, float]:
+    """Return the search of an index of faiss, and its megabytes."""
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
-    count = len(vectors_NC)
-    about = dict(kind=kind, vectors=count, length=vectors_NC.shape[1], queries=len(queries_QC))
-    vectors, queries = torch.from_numpy(vectors_NC), torch.from_numpy(queries_QC)
-    index = VectorIndex('cosine')
-    if kind == 'exact':
-        build, _ = process_seconds(lambda: index.add(vectors))
-        together, _ = process_seconds(lambda: index.search(queries, 10))
-        single, _ = process_seconds(lambda: [index.search(q[None], 10) for q in queries[:20]])
-        megabytes = vectors_NC.nbytes / 1e6
-        batch, single = 1e3 * together / len(queries), 1e3 * single / 20
-        return about | dict(build_s=build, megabytes=megabytes, query_ms=single, batch_ms=batch)
-    truth = exact(vectors, queries, 10)
-    lists = round(4 * count**0.5)
     fast = faiss.index_factory(vectors_NC.shape[1], kind.format(lists), faiss.METRIC_INNER_PRODUCT)
-    order = np.random.default_rng(0).permutation(count)
-    train, _ = process_seconds(lambda: fast.train(vectors_NC[order[: 64 * lists]]))
-    added, _ = process_seconds(lambda: fast.add(vectors_NC))
-    about |= dict(build_s=train + added, megabytes=faiss.serialize_index(fast).nbytes / 1e6)
-    breadth = 1
-    while True:
+    order = np.random.default_rng(0).permutation(len(vectors_NC))
+    fast.train(vectors_NC[order[: 64 * lists]])
+    fast.add(vectors_NC)
+
+    def search(queries_QC: np.ndarray, breadth: int) -> np.ndarray:
         name = 'nprobe' if 'IVF' in kind else 'efSearch'
         faiss.ParameterSpace().set_index_parameter(fast, name, breadth)
-        spent, (_, found) = process_seconds(lambda: fast.search(queries_QC, candidates(10)))
+        return fast.search(queries_QC, candidates(10))[1]
+
+    return search, faiss.serialize_index(fast).nbytes / 1e6
+
+
+def build_lance(folder: str, vectors_NC: np.ndarray, lists: int) -> tuple[Search, float]:
+    """Return the search of a table of LanceDB, and the megabytes of its files."""
+    import lancedb
+    import pyarrow
+
+    column = pyarrow.FixedSizeListArray.from_arrays(
+        pyarrow.array(vectors_NC.ravel()), vectors_NC.shape[1]
+    )
+    rows = pyarrow.table(dict(number=np.arange(len(vectors_NC)), vector=column))
+    table = lancedb.connect(folder).create_table('vectors', rows)
+    codes = vectors_NC.shape[1] // 4
+    table.create_index(metric='cosine', num_partitions=lists, num_sub_vectors=codes)
+
+    def search(queries_QC: np.ndarray, breadth: int) -> np.ndarray:
+        found = [
+            table.search(query).nprobes(breadth).limit(candidates(10)).to_arrow()['number']
+            for query in queries_QC
+        ]
+        return np.array([[*row.to_pylist(), *[-1] * candidates(10)][:30] for row in found])
+
+    files = (path for path in Path(folder).rglob('*') if path.is_file())
+    return search, sum(path.stat().st_size for path in files) / 1e6
+
+
+def measure_approximate(
+    build: Callable[[int], tuple[Search, float]], vectors_NC: np.ndarray, queries_QC: np.ndarray
+) -> dict:
+    """Return a row on what ``build`` makes of so many lists."""
+    vectors, queries = torch.from_numpy(vectors_NC), torch.from_numpy(queries_QC)
+    truth = exact(vectors, queries, 10)
+    lists = round(4 * len(vectors) ** 0.5)
+    built, (search, megabytes) = process_seconds(lambda: build(lists))
+    breadth = 1
+    while True:
+        spent, found = process_seconds(partial(search, queries_QC, breadth))
         ranking, best = process_seconds(
             lambda found=found: [
                 rank(query, vectors, torch.from_numpy(row[row >= 0]), 10)[1]
@@ -170,8 +216,13 @@ def measure_approximate(kind: str, vectors_NC: np.ndarray, queries_QC: np.ndarra
         pairs = zip(best, truth, strict=True)
         recall = sum(len({*a.tolist()} & {*b.tolist()}) for a, b in pairs) / truth.numel()
         if recall >= 0.95 or breadth >= lists:
-            milliseconds = 1e3 * (spent + ranking) / len(queries)
-            return about | dict(breadth=breadth, recall=recall, query_ms=milliseconds)
+            return dict(
+                build_s=built,
+                megabytes=megabytes,
+                breadth=breadth,
+                recall=recall,
+                query_ms=1e3 * (spent + ranking) / len(queries),
+            )
         breadth *= 2
 
 
@@ -181,10 +232,20 @@ def approximate(args: argparse.Namespace) -> None:
     record.note('features', len(base_NC))
     for number in args.approximate:
         made = mixtures(base_NC, number + args.queries)
-        for kind in ('exact', *KINDS):
-            row = record.add(
-                **measure_approximate(kind, made[args.queries :], made[: args.queries])
-            )
+        queries_QC, vectors_NC = made[: args.queries], made[args.queries :]
+        for kind in ('exact', *KINDS, *([LANCE] if find_spec('lancedb') else [])):
+            with TemporaryDirectory() as folder:
+                build = partial(
+                    *((build_lance, folder) if kind == LANCE else (build_faiss, kind)), vectors_NC
+                )
+                measured = (
+                    measure_exact(vectors_NC, queries_QC)
+                    if kind == 'exact'
+                    else measure_approximate(build, vectors_NC, queries_QC)
+                )
+            length = vectors_NC.shape[1]
+            about = dict(kind=kind, vectors=number, length=length, queries=args.queries)
+            row = record.add(**about, **measured)
             recall = f', recall {row["recall"]:.3f}' if 'recall' in row else ''
             print(
                 f'{number} {kind}: built in {row["build_s"]:.3g} s, {row["megabytes"]:.0f} MB, '
