@@ -23,3 +23,4 @@ model = dict(
     neck=None,
     head=dict(in_channels=192, num_classes=30),
 )
+optim_wrapper = dict(optimizer=dict(lr=5e-4))  # the better of 1e-3 and 5e-4
