@@ -15,11 +15,15 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event, Thread
 
 import geopandas
 import numpy as np
+import psutil
 import rasterio
 import torch
 from mmengine.config import Config
@@ -55,6 +59,26 @@ def write_scenes(folder: Path, count: int, side: int) -> list[Path]:
         with rasterio.open(path, 'w', driver='GTiff', tiled=True, **shape, **place) as file:
             file.write(np.roll(pixels, 100 * number, axis=2))
     return paths
+
+
+@contextmanager
+def largest_process() -> Iterator[list[float]]:
+    """Yield a list that will hold the largest resident set of a process below this one, in MB."""
+    found, ended = [0.0], Event()
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    found[0] = max(found[0], process.memory_info().rss / 1e6)
+
+    thread = Thread(target=look)
+    thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Process:
@@ -110,15 +134,17 @@ def main() -> None:
         def without_ray(count: int) -> float:
             return seconds_without_ray(paths, folder / f'p{count}', count, *model, args.tile)
 
-        alone = without_ray(1)
+        with largest_process() as memory_alone:
+            alone = without_ray(1)
         with cluster('local', max(args.workers)):
             for count in sorted({1, *args.workers}):
                 plain = alone if count == 1 else without_ray(count)
                 begin = time.perf_counter()
                 out = folder / f'out{count}'
-                made = infer_archive(
-                    folder / 'in', out, *model, workers=count, tile=args.tile, pace=PACE
-                )
+                with largest_process() as memory:
+                    made = infer_archive(
+                        folder / 'in', out, *model, workers=count, tile=args.tile, pace=PACE
+                    )
                 whole = time.perf_counter() - begin
                 assert made.done == args.scenes, made.failed
                 busy = geopandas.read_parquet(made.index)['seconds'].sum()
@@ -131,11 +157,14 @@ def main() -> None:
                     overhead=busy / count / plain - 1,
                     speedup=alone / busy * count,
                     speedup_without_ray=alone / plain,
+                    megabytes=memory[0],
+                    megabytes_without_ray=memory_alone[0],
                 )
                 print(
                     f'{count} workers: {busy:.1f} s in scenes, {whole:.1f} s with their start; '
                     f'without Ray {plain:.1f} s ({megapixels / plain:.3f} megapixels/s); '
-                    f'speed-up {row["speedup"]:.2f}, without Ray {row["speedup_without_ray"]:.2f}',
+                    f'speed-up {row["speedup"]:.2f}, without Ray {row["speedup_without_ray"]:.2f}; '
+                    f'{memory[0]:.0f} MB, without Ray {memory_alone[0]:.0f} MB',
                     flush=True,
                 )
 
