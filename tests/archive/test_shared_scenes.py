@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import rasterio
 import torch
@@ -25,6 +24,8 @@ pytest.importorskip('ray')
 
 from mmdynamicvis.fileio import digest
 from mmdynamicvis.scenes import Pace, SceneModel, infer_scene
+
+from .test_infer_archive import kill_a_worker
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,13 +100,6 @@ def write_list(path: Path, scenes: list[Path]) -> Path:
     return path
 
 
-def workers(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return the processes of Ray that predict."""
-    found = [p for p in psutil.process_iter(['name']) if 'SceneWorker.infer' in p.info['name']]
-    assert process.poll() is None, process.stderr.read().decode()
-    return found
-
-
 def test_equal_to_infer_scene(tmp_path, checkout, shared_data, two_machines) -> None:
     machines, _ = two_machines
     model = write_model(tmp_path)
@@ -143,8 +137,8 @@ def test_equal_to_infer_scene(tmp_path, checkout, shared_data, two_machines) -> 
     # parts of the largest scene come first
     process = start('colors')
     wait(process, lambda: len([*tmp_path.glob('colors/scenes/*.work/tile-*.npz')]) > 20)
-    workers(process)[0].kill()
-    wait(process, lambda: len(finished()) > 20 and bool(workers(process)))
+    kill_a_worker()
+    wait(process, lambda: len(finished()) > 20)
     process.kill()
     process.wait()
     before = finished()
