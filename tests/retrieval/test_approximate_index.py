@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmdynamicvis.retrieval import ApproximateIndex
-from mmdynamicvis.retrieval.approximate_index import exact, numbers_of, rank
+from mmdynamicvis.retrieval.approximate_index import candidates, exact, numbers_of, rank
 
 faiss = pytest.importorskip('faiss', reason='needs faiss')
 
@@ -20,9 +20,9 @@ def clustered(count: int) -> Tensor:
 
 
 def shares(index: ApproximateIndex, vectors: Tensor, ids: Tensor, queries: Tensor) -> float:
-    """Return the share of the 10 nearest among 30 candidates."""
+    """Return the share of the 10 nearest among the candidates."""
     truth = ids[exact(vectors, queries, 10)].tolist()
-    found = index.search(queries, 30).tolist()
+    found = index.search(queries, candidates(10)).tolist()
     return sum(len(set(t) & set(f)) for t, f in zip(truth, found, strict=True)) / (10 * len(truth))
 
 

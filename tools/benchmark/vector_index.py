@@ -14,7 +14,8 @@ on tiles of synthetic scenes. A vector is a random weighted mean of a feature an
 others, plus noise of a tenth of the mean distance of nearest features. Uniform random vectors would
 have no clusters, and no neighbors worth finding. Kinds of index of faiss, and that of LanceDB if it
 is installed, are compared at the least number of lists, or the least beam, with a recall of the 10
-nearest of 0.95, after exact ranking of 30 candidates. Seconds are of the process, not of the clock.
+nearest of 0.95, after exact ranking of 100 candidates. Seconds are of the process, not of the
+clock.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ KINDS = ('IVF{},SQ8', 'IVF{},Flat', 'HNSW32')
 """Kinds of index, as faiss's factory calls them; {} is 4 sqrt(N)."""
 LANCE = 'LanceDB, IVF_PQ'
 Search = Callable[[np.ndarray, int], np.ndarray]
-"""Function from queries (Q, C) and a breadth to the numbers of 30 candidates each (Q, 30)."""
+"""Function from queries (Q, C) and a breadth to the numbers of 100 candidates each (Q, 100)."""
 
 
 def make_vectors(number: int, length: int, generator: torch.Generator) -> Tensor:
@@ -186,11 +187,12 @@ def build_lance(folder: str, vectors_NC: np.ndarray, lists: int) -> tuple[Search
     table.create_index(metric='cosine', num_partitions=lists, num_sub_vectors=codes)
 
     def search(queries_QC: np.ndarray, breadth: int) -> np.ndarray:
+        wanted = candidates(10)
         found = [
-            table.search(query).nprobes(breadth).limit(candidates(10)).to_arrow()['number']
+            table.search(query).nprobes(breadth).limit(wanted).to_arrow()['number']
             for query in queries_QC
         ]
-        return np.array([[*row.to_pylist(), *[-1] * candidates(10)][:30] for row in found])
+        return np.array([[*row.to_pylist(), *[-1] * wanted][:wanted] for row in found])
 
     files = (path for path in Path(folder).rglob('*') if path.is_file())
     return search, sum(path.stat().st_size for path in files) / 1e6
