@@ -1,4 +1,4 @@
-"""Plot result files: time and memory of models over pixels, and times of ops by backend.
+"""Plot result files: models over pixels, times of ops by backend, contenders of a study.
 
 python tools/benchmark/plot.py benchmarks/results/*.json --out docs/images
 """
@@ -115,6 +115,22 @@ def draw_ops(content: dict[str, Any]) -> Figure | None:
     return figure
 
 
+def draw_contenders(content: dict[str, Any]) -> Figure:
+    """Plot the average precision of each contender: its seeds, and their mean."""
+    rows = content['rows'][::-1]
+    figure, axes = plt.subplots(figsize=(7, 0.45 * len(rows) + 1), layout='constrained')
+    for height, row in enumerate(rows):
+        found = row['average precision']
+        axes.plot(found['values'], [height] * len(found['values']), 'o', color='#7f7f7f')
+        axes.plot(found['mean'], height, '|', color='#0072b2', markersize=20, markeredgewidth=3)
+    labels = [f'{row["contender"]}, {row["step_s"]:.2f} s per step' for row in rows]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set(xlim=(0, None), ylim=(-0.5, len(rows) - 0.5))
+    axes.set_xlabel('average precision of change, %: seeds and their mean')
+    axes.grid(axis='x', alpha=0.3)
+    return figure
+
+
 def processor(content: dict[str, Any]) -> str:
     """Return the processor that results were measured on."""
     machine = content['machine']
@@ -125,6 +141,8 @@ DRAWINGS: dict[str, Callable[[dict[str, Any]], Figure | None]] = {
     'models': draw_models,
     'growth': draw_models,
     'ops': draw_ops,
+    'fusion': draw_contenders,
+    'modality': draw_contenders,
 }
 """First word of a file's name -> function that plots it."""
 
