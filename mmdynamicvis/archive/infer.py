@@ -211,7 +211,9 @@ def _infer(
     # large ones first, so that none is left to a single worker in the end
     for row in sorted(todo, key=lambda row: -row['windows']):
         parts = row['windows'] // group if workers > 1 else 1
-        tasks += [(row, (n, parts)) for n in range(parts)] if parts > 1 else [(row, None)]
+        # neighbors share windows: the second ones find those of the first ones
+        numbers = [*range(0, parts, 2), *range(1, parts, 2)]
+        tasks += [(row, (n, parts)) for n in numbers] if parts > 1 else [(row, None)]
     while tasks:
         calls = [
             lambda worker, row=row, part=part: worker.infer.remote(
