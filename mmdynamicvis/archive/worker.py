@@ -70,7 +70,7 @@ class SceneWorker(Worker):
             classes=model.classes,
             maps=self._maps,
             tile=model.tile,
-            settings=model.settings(),
+            settings=model.settings,
             pid=os.getpid(),
         )
 

@@ -136,7 +136,7 @@ def infer_scene(
         options = dict(
             tile=tile,
             overlap=_aligned(tile // 4, opened, tile) if overlap is None else overlap,
-            settings=model.settings(),
+            settings=model.settings,
             pace=pace,
         )
         if model.finds == 'objects':

@@ -250,8 +250,9 @@ class SceneModel:
             f'it must be LoadGeoTIFF, LoadPair, LoadModalities, {" or ".join(IMAGE_LOADERS)}'
         )
 
+    @cached_property
     def settings(self) -> dict[str, Any]:
-        """Return digests of the config and the weights, for the settings of a run."""
+        """Digests of the config and the weights, for the settings of a run."""
         settings = dict(config=hashlib.sha256(self.cfg.dump().encode()).hexdigest())
         settings['checkpoint'] = self.checkpoint
         if Path(self.checkpoint).is_file():
