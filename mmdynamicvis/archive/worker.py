@@ -97,8 +97,10 @@ class SceneWorker(Worker):
             warnings.filterwarnings('ignore', category=DeprecationWarning)
             warnings.filterwarnings('ignore', category=FutureWarning)
             try:
+                outputs = map_paths(output, self._maps)
+                begin = time.monotonic()  # the model is loaded, which is no time of a scene
                 scene = paths if len(paths) > 1 else paths[0]
-                self._infer(scene, output, replace(self._pace, part=part))
+                self._infer(scene, output, outputs, replace(self._pace, part=part))
                 counts = {} if part else self._counts(output)
                 found = dict(status='done', reason='', **counts)
             except Exception as error:  # recorded, so that it stops no other scene
@@ -106,11 +108,13 @@ class SceneWorker(Worker):
         said = dict.fromkeys(str(warning.message) for warning in caught)
         return dict(found, warnings='\n'.join(said), seconds=time.monotonic() - begin)
 
-    def _infer(self, scene: str | list[str], output: Path, pace: Pace) -> None:
+    def _infer(
+        self, scene: str | list[str], output: Path, outputs: Sequence[Path], pace: Pace
+    ) -> None:
         for left in reversed(range(WAITS)):
             try:
                 # finished by a worker that died right afterward
-                if all(path.exists() for path in map_paths(output, self._maps)):
+                if all(path.exists() for path in outputs):
                     remove_left(output.with_name(f'{output.name}.work'))
                     return
                 infer_scene(scene, output, self._model, pace=pace, **self._options)
