@@ -106,11 +106,12 @@ def test_the_command_continues_and_names_all_files(tmp_path, model, checkout):
     path = config(tmp_path, dict(change=CHANGE, semantic_from=COVER, semantic_to=COVER))
     dates, _ = write_dates(tmp_path, (96, 160))
     arguments = (*dates, tmp_path / 'maps.tif', path, tmp_path / 'weights.pth', '--tile', '64')
-    for options in (['--max-tiles', '3'], []):
+    part = ['the part is predicted; the same command without --part writes the output']
+    wrote = [f'wrote {tmp_path}/maps_{name}.tif' for name in NAMES]
+    # the only row of blocks is the second part's
+    for options, said in ((['--part', '1', '2', '--max-tiles', '3'], part), ([], wrote)):
         result = run_tool(checkout / 'tools/infer_scene.py', *arguments, *options)
         assert result.returncode == 0, result.stderr
-        wrote = [f'wrote {tmp_path}/maps_{name}.tif' for name in NAMES]
-        said = ['not finished; the same command continues'] if options else wrote
         assert result.stdout.splitlines()[-len(said) :] == said
     maps = []
     for name in NAMES:

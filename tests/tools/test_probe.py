@@ -8,8 +8,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 from PIL import Image
 from running import run_tool
+
+from mmdynamicvis import DynamicVis, zoo
 
 CONFIG = 'configs/classification/dynamicvis_tiny_1xb64-30e_eurosat-64px.py'
 
@@ -55,6 +58,21 @@ def test_the_penalty_is_that_of_the_docstring(probe):
     (loss + 0.05 * weight.square().sum()).backward()
     assert weight.grad.abs().max() < 1e-4
     assert bias.grad.abs().max() < 1e-4
+
+
+def test_features_of_all_stages(probe, checkout):
+    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    config = str(checkout / f'configs/classification/{name}.py')
+    features = probe.of_classifier(config, f'mmdynamicvis://{name}', 0, all_stages=True)
+    image = torch.randint(256, (3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    card = zoo.cards()[name]
+    mean, std = (torch.tensor(values)[:, None, None] for values in (card.mean, card.std))
+    sample = DataSample().set_gt_label(0)
+    with torch.no_grad():  # files are read as blue, green, red
+        found = features(dict(inputs=[image], data_samples=[sample]))
+        maps = DynamicVis.from_pretrained(name).eval()((image.flip(0) - mean)[None] / std)
+    assert found.shape == (1, 720)
+    torch.testing.assert_close(found, torch.cat([x.mean((2, 3)) for x in maps], 1))
 
 
 def test_random_convolutions_see_whitened_patches(probe):
