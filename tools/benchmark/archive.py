@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Event, Thread
 
@@ -87,10 +88,11 @@ class Process:
     model: SceneModel
 
     @classmethod
-    def load(cls, config: str, checkpoint: str) -> None:
-        """Load the model, with one thread."""
+    def load(cls, config: str, checkpoint: str, loaded: Barrier) -> None:
+        """Load the model, with one thread, and wait for the others."""
         torch.set_num_threads(1)
         cls.model = SceneModel(config, checkpoint, 'cpu')
+        loaded.wait()
 
     @classmethod
     def infer(cls, path: Path, output: Path, tile: int) -> None:
@@ -103,9 +105,11 @@ def seconds_without_ray(
 ) -> float:
     """Return the seconds that several processes need for all scenes, without their start."""
     folder.mkdir()
-    with get_context('spawn').Pool(count, Process.load, (config, checkpoint)) as pool:
+    context = get_context('spawn')
+    loaded = context.Barrier(count + 1)
+    with context.Pool(count, Process.load, (config, checkpoint, loaded)) as pool:
         tasks = [(path, folder / path.name, tile) for path in paths]
-        pool.starmap(time.sleep, [(1,)] * count, chunksize=1)  # wait for the models
+        loaded.wait()
         begin = time.perf_counter()
         pool.starmap(Process.infer, tasks, chunksize=1)
         return time.perf_counter() - begin
