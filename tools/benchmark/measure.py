@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy import stats
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 DEFAULT_DTYPES = {'cpu': ['float32'], 'cuda': list(DTYPES)}
@@ -91,6 +90,8 @@ def interval(values: list[float]) -> float | None:
     """Return the half width of the 95% interval of a mean; None for a single value."""
     if len(values) < 2:
         return None
+    from scipy import stats  # missing on bare machines with a GPU, where nothing has seeds
+
     return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
