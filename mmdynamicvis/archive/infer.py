@@ -37,7 +37,7 @@ OPTIONS = (
 )
 """Arguments of ``infer_scene`` that are the same for all scenes."""
 PARTS = 4
-"""Parts of the work of an archive per worker: a scene that is larger than one is split."""
+"""Parts of the work of an archive per worker: a scene of two or more is split."""
 GROUP = 16
 """Smallest number of windows for which a scene is opened once more."""
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import geopandas
@@ -117,9 +118,12 @@ def expected(folder: Path, scenes: list[Path], config: tuple[str, Path]) -> dict
 
 def kill_a_worker() -> None:
     """Kill -9 a process of Ray that predicts, as soon as there is one."""
-    names = dict(attrs=['name'])
-    while not (found := [p for p in psutil.process_iter(**names) if 'r.infer' in p.info['name']]):
+    found = []
+    while not found:
         time.sleep(0.01)
+        with suppress(psutil.NoSuchProcess):  # one may end meanwhile
+            below = psutil.Process().children(recursive=True)  # of no other cluster on the machine
+            found = [process for process in below if 'r.infer' in process.name()]
     found[0].kill()
 
 

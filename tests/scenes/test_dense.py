@@ -400,9 +400,12 @@ def test_what_does_not_fit(tmp_path, options, message):
 
 
 @pytest.mark.parametrize('name', ['batch_size', 'readers', 'max_tiles'])
-def test_invalid_paces(name):
+def test_paces_that_are_none(name):
     with pytest.raises(ValueError, match=f'{name} is 0; give 1 or more'):
         Pace(**{name: 0})
+
+
+def test_a_part_that_is_none():
     with pytest.raises(ValueError, match=r'part is \(2, 2\); give its number, counted from 0'):
         Pace(part=(2, 2))
 

@@ -174,9 +174,6 @@ def test_an_object_over_many_windows_is_one(tmp_path, overlap):
     assert found.area == 200 * 320 / 4
 
 
-BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
-
-
 def test_parts_of_a_scene(tmp_path):
     path, _ = scene_of_rectangles(tmp_path / 'scene.tif')
     run(path, tmp_path / 'whole.gpkg')
@@ -193,6 +190,9 @@ def test_parts_of_a_scene(tmp_path):
     assert counts == [5, 5, 5, 0]
     found, expected = (geopandas.read_file(file) for file in (output, tmp_path / 'whole.gpkg'))
     assert found.equals(expected)
+
+
+BOW = shapely.Polygon([(0, 0), (50, 50), (50, 0), (0, 50)])
 
 
 @pytest.mark.parametrize(

@@ -237,14 +237,14 @@ def approximate(args: argparse.Namespace) -> None:
         queries_QC, vectors_NC = made[: args.queries], made[args.queries :]
         for kind in ('exact', *KINDS, *([LANCE] if find_spec('lancedb') else [])):
             with TemporaryDirectory() as folder:
-                build = partial(
-                    *((build_lance, folder) if kind == LANCE else (build_faiss, kind)), vectors_NC
-                )
-                measured = (
-                    measure_exact(vectors_NC, queries_QC)
-                    if kind == 'exact'
-                    else measure_approximate(build, vectors_NC, queries_QC)
-                )
+                if kind == 'exact':
+                    measured = measure_exact(vectors_NC, queries_QC)
+                elif kind == LANCE:
+                    build = partial(build_lance, folder, vectors_NC)
+                    measured = measure_approximate(build, vectors_NC, queries_QC)
+                else:
+                    build = partial(build_faiss, kind, vectors_NC)
+                    measured = measure_approximate(build, vectors_NC, queries_QC)
             length = vectors_NC.shape[1]
             about = dict(kind=kind, vectors=number, length=length, queries=args.queries)
             row = record.add(**about, **measured)
