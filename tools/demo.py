@@ -35,7 +35,7 @@ from mmdynamicvis.visualization import show_selected_tokens, write_picture
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONFIG = 'dynamicvis_tiny_1xb16-demo_synthetic-128px.py'
-LAND_COVER = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+LAND_COVER = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 METRICS = {
     'accuracy': 'accuracy/top1',
     'precision': 'single-label/precision',

@@ -3,7 +3,7 @@ r"""Run a model on a scene of any size, tile by tile, and write a GeoTIFF or a v
     python tools/infer_scene.py scene.tif roads.tif CONFIG CHECKPOINT
     python tools/infer_scene.py scene.tif ships.gpkg CONFIG CHECKPOINT --min-score 0.5
     python tools/infer_scene.py before.tif after.tif change.tif CONFIG CHECKPOINT
-    python tools/infer_scene.py scene.tif cover.tif dynamicvis_tiny_1xb64-30e_eurosat-64px
+    python tools/infer_scene.py scene.tif cover.tif dynamicvis_tiny_1xb64-60e_eurosat-64px
     python tools/infer_scene.py cover.tif CONFIG CHECKPOINT \
         --modality sentinel2=S2.tif --modality sentinel1=S1.tif --modality dem=DEM.tif
 

@@ -254,7 +254,7 @@ def test_bands_by_name_in_the_unit_of_a_config(tmp_path: Path) -> None:
 def test_a_model_card_names_the_bands(tmp_path: Path) -> None:
     image = random_image(64, 64, bands=4)
     path = write_raster(tmp_path / 'scene.tif', image, ('B02', 'B03', 'B04', 'B08'))
-    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    name = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
     embedder = Embedder(name, sensor='sentinel2', device='cpu')
     assert torch.equal(embedder([path]), embedder([image[..., [2, 1, 0]]]))
     with pytest.raises(ValueError, match=r"scene\.tif has no band 'red'; its bands are 1: B02"):

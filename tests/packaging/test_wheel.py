@@ -55,7 +55,7 @@ def test_a_scene_is_mapped_by_the_shipped_weights(tmp_path: Path) -> None:
     profile = dict(driver='GTiff', width=64, height=64, count=3, dtype='uint8')
     with rasterio.open(tmp_path / 'scene.tif', 'w', crs='EPSG:32633', **profile) as file:
         file.write(np.arange(3 * 64 * 64).astype(np.uint8).reshape(3, 64, 64))
-    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    name = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
     command = [sys.executable, '-m', 'mim', 'run', 'mmdynamicvis', 'infer_scene']
     command += ['scene.tif', 'cover.tif', name, '--device', 'cpu']
     subprocess.run(command, cwd=tmp_path, check=True)

@@ -31,7 +31,7 @@ CHANGE = 'change_detection/siamese_dynamicvis-tiny_1xb8-200e-scratch_whu-cd-256p
 BOXES = 'detection/faster-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
 MASKS = 'instance_segmentation/mask-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-256px.py'
 ROTATED = 'rotated_detection/oriented-rcnn_dynamicvis-tiny_1xb4-12e_nwpu-rotated-256px.py'
-SHIPPED = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+SHIPPED = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 QUIET = Pace(progress=False)
 
 

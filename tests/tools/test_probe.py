@@ -14,7 +14,7 @@ from running import run_tool
 
 from mmdynamicvis import DynamicVis, zoo
 
-CONFIG = 'configs/classification/dynamicvis_tiny_1xb64-30e_eurosat-64px.py'
+CONFIG = 'configs/classification/dynamicvis_tiny_1xb64-60e_eurosat-64px.py'
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_penalty_is_that_of_the_docstring(probe):
 
 
 def test_features_of_all_stages(probe, checkout):
-    name = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+    name = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
     config = str(checkout / f'configs/classification/{name}.py')
     features = probe.of_classifier(config, f'mmdynamicvis://{name}', 0, all_stages=True)
     image = torch.randint(256, (3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()

@@ -39,7 +39,7 @@ def test_ratios_of_times_hardly_depend_on_how_busy_the_machine_is(quantization):
 
 @pytest.mark.exhaustive
 def test_from_end_to_end(checkout, tmp_path):
-    classes = zoo.find('dynamicvis_tiny_1xb64-30e_eurosat-64px').classes
+    classes = zoo.find('dynamicvis_tiny_1xb64-60e_eurosat-64px').classes
     for number, name in enumerate(classes):
         (tmp_path / name).mkdir()
         pixels = np.full((64, 64, 3), 20 * number, np.uint8)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmdynamicvis.embedding import Embedder
 
-WEIGHTS = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+WEIGHTS = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mmdynamicvis.engine import config as configs
 from mmdynamicvis.inference import load_inferencer
 from mmdynamicvis.inference.inferencers import find_model
 
-EUROSAT = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+EUROSAT = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 MAX_BYTES = 8_000_000
 shipped = pytest.mark.parametrize(
     'name', [name for name, card in zoo.cards().items() if '://' not in card.source]

@@ -38,7 +38,7 @@ CONFIG_OF = {
         'vit': 'vit-tiny_1xb32-10e_aid150-128px.py',
     },
     'eurosat': {
-        'dynamicvis': 'dynamicvis_tiny_1xb64-30e_eurosat-64px.py',
+        'dynamicvis': 'dynamicvis_tiny_1xb64-60e_eurosat-64px.py',
         'resnet18': 'resnet18_1xb64-10e_eurosat-64px.py',
     },
 }

@@ -32,7 +32,7 @@ from mmdynamicvis.embedding.images import read_image
 from mmdynamicvis.export import classifier, export_model
 
 CONFIGS = Path(__file__).parents[2] / 'configs/classification'
-WEIGHTS = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+WEIGHTS = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 BATCH = 64
 QUANTIZED = ['MatMul', 'Gemm']
 """Ops whose weights are converted. onnxruntime cannot convert the convolutions: weights of most

@@ -4,7 +4,7 @@ torchgeo-bench compares frozen models by nearest neighbors and probes on GEO-Ben
 src/torchgeo_bench/conf/model/dynamicvis.yaml in its checkout:
 
     _target_: torchgeo_bench_model.DynamicVisBench
-    weights: dynamicvis_tiny_1xb64-30e_eurosat-64px
+    weights: dynamicvis_tiny_1xb64-60e_eurosat-64px
     name: dynamicvis_tiny_eurosat
 
 and run:

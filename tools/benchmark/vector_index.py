@@ -45,7 +45,7 @@ from synthetic import CATEGORIES, make_scene
 
 CENTERS = 1000
 """Number of clusters of the vectors."""
-WEIGHTS = 'dynamicvis_tiny_1xb64-30e_eurosat-64px'
+WEIGHTS = 'dynamicvis_tiny_1xb64-60e_eurosat-64px'
 NEAR = 10
 KINDS = ('IVF{},SQ8', 'IVF{},Flat', 'HNSW32')
 """Kinds of index, as faiss's factory calls them; {} is 4 sqrt(N)."""

@@ -99,7 +99,7 @@ MODELS = {
             2_508_702,
             {'Ours, accuracy, mean of 3 seeds': 58.6},
         ),
-        'dynamicvis_tiny_1xb64-30e_eurosat-64px': (2_464_138, {'Ours, accuracy': 94.9}),
+        'dynamicvis_tiny_1xb64-60e_eurosat-64px': (2_464_138, {'Ours, accuracy': 96.1}),
         'dynamicvis_tiny_1xb64-30e_m-eurosat-64px': (2_464_138, {}),
         'multimodal-dynamicvis-tiny_1xb64-10e_bigearthnet-120px': (2_922_259, {}),
         'resnet18_1xb32-10e_aid150-128px': (
