@@ -14,7 +14,7 @@ from synthetic.canvas import Array, Canvas, Frame, Rows, rectangle
 __all__ = ['draw_land_cover', 'write_land_cover']
 
 _GSD = 10.0
-_SEA, _FOREST = ([45, 69, 86], [39, 64, 76])
+_SEA, _FOREST = ([39, 63, 84], [39, 64, 76])
 _FIELDS = [[150, 120, 105], [95, 115, 85], [165, 135, 120], [120, 105, 95], [75, 120, 90]]
 _GROUND = [88, 98, 100]
 _ROOFS = [[140, 105, 95], [120, 110, 112], [165, 160, 160], [105, 95, 95]]
@@ -27,7 +27,7 @@ def _color(rgb: list[int]) -> Array:
 def draw_land_cover(size: int = 256, seed: int = 0) -> NDArray[np.uint8]:
     """Return the scene, RGB uint8 (size, size, 3): each cover takes a quarter.
 
-    The colors are about those that EuroSAT (arXiv 1709.00029) has on average of such places.
+    The colors are about those of the median image of such places in EuroSAT (arXiv 1709.00029).
     """
     rng = np.random.default_rng(seed)
     canvas = Canvas(size, _GSD, rng)
