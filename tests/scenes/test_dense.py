@@ -295,7 +295,7 @@ def test_parts_by_several_processes(tmp_path, parts):
     run(path, whole, overlap=16)
     processes = [
         # the one that is killed would not end by itself
-        start(path, output, seconds=3600 if n == 1 else 0.01, part=(n, parts))
+        start(path, output, seconds=600 if n == 1 else 0.01, part=(n, parts))
         for n in range(parts)
     ]
     while len(list(work.glob('tile-*.npz'))) < 20:
@@ -345,7 +345,7 @@ def start(path, output, *, seconds=0.0, limit=None, part=None):
         pace = Pace(batch_size=2, progress=False, part=part)
         run(path, output, predict=slow, overlap=16, pace=pace)
 
-    process = get_context('fork').Process(target=segment)
+    process = get_context('fork').Process(target=segment, daemon=True)  # ends with a failed test
     process.start()
     return process
 

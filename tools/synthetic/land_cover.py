@@ -27,7 +27,8 @@ def _color(rgb: list[int]) -> Array:
 def draw_land_cover(size: int = 256, seed: int = 0) -> NDArray[np.uint8]:
     """Return the scene, RGB uint8 (size, size, 3): each cover takes a quarter.
 
-    The colors are about those of the median image of such places in EuroSAT (arXiv 1709.00029).
+    The colors are about those that EuroSAT (arXiv 1709.00029) has of such places: of sea and forest
+    those of the median image, otherwise on average.
     """
     rng = np.random.default_rng(seed)
     canvas = Canvas(size, _GSD, rng)
